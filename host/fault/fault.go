@@ -1,0 +1,93 @@
+// Package fault says what went wrong in two voices: a class, code, message and
+// hint that users see, and a cause that operators see. It maps; it decides
+// nothing.
+package fault
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Class answers an operator's question: bad data, an API that changed, the
+// network, or a bug?
+type Class string
+
+// The classes.
+const (
+	Auth            Class = "auth"
+	RateLimited     Class = "rate_limited"
+	Upstream        Class = "upstream"
+	ContractChanged Class = "contract_changed"
+	Network         Class = "network"
+	InvalidInput    Class = "invalid_input"
+	PluginBug       Class = "plugin_bug"
+	LimitExceeded   Class = "limit_exceeded"
+	Conflict        Class = "conflict"
+	Denied          Class = "denied"
+	AmbiguousEffect Class = "ambiguous_effect"
+	Platform        Class = "platform"
+)
+
+// Error is a fault as a user sees it, wrapped around its cause.
+type Error struct {
+	Class Class `json:"class"`
+	// Code is stable and for programs: not_found, config_invalid, ...
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	// Hint says what to do.
+	Hint string `json:"hint,omitempty"`
+	// Where is a JSON pointer into the request or the name of a parameter.
+	Where string `json:"where,omitempty"`
+	// RetryAfter is when it is worth trying again, or zero.
+	RetryAfter time.Duration `json:"retry_after_ns,omitempty"`
+	// Details is a JSON document for the user, or nil.
+	Details json.RawMessage `json:"details,omitempty"`
+	// Problems are further faults of the same request, such as every property
+	// that breaks a schema.
+	Problems []Problem `json:"problems,omitempty"`
+	// Err is the cause. It is never shown to users.
+	Err error `json:"-"`
+}
+
+// Problem is one of several faults of a request.
+type Problem struct {
+	Where   string `json:"where"`
+	Message string `json:"message"`
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %s: %v", e.Code, e.Message, e.Err)
+	}
+	return fmt.Sprintf("%s: %s", e.Code, e.Message)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// New returns an *Error.
+func New(class Class, code, format string, args ...any) *Error {
+	return &Error{Class: class, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// CodeNotFound is the code of a thing that does not exist, or not for whoever asks.
+const CodeNotFound = "not_found"
+
+// NotFound says that there is no such thing: kind is a word such as "tenant".
+func NotFound(kind, id string) *Error {
+	return New(InvalidInput, CodeNotFound, "there is no %s %q", kind, id)
+}
+
+// WithHint returns e with a hint.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	e.Hint = fmt.Sprintf(format, args...)
+	return e
+}
+
+// At returns e with a place.
+func (e *Error) At(where string) *Error {
+	e.Where = where
+	return e
+}

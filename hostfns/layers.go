@@ -1,0 +1,204 @@
+package hostfns
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	goruntime "runtime"
+	"slices"
+	"strings"
+
+	"github.com/cofferdam-run/cofferdam/runtime"
+)
+
+// trace records a Step. It is outermost, so that it shows what the guest was
+// told, whoever told it.
+func (g *Gate) trace(next Handler) Handler {
+	return func(ctx context.Context, c runtime.Crossing) (json.RawMessage, error) {
+		f := g.funcs[c.Func]
+		if f.Quiet {
+			return next(ctx, c)
+		}
+		start := g.config.Now()
+		result, err := next(ctx, c)
+		step := Step{
+			Ordinal: Ordinal(ctx), Func: clip(c.Func, 64),
+			At: start, Duration: g.config.Now().Sub(start),
+			Code:         codeOf(err),
+			Request:      g.excerpt(c.Request),
+			RequestBytes: len(c.Request),
+		}
+		step.Summary = clip(g.config.Secrets.String(summary(f, c.Request, result, err)), 256)
+		if response, err := envelope(result, err); err == nil {
+			// The redaction layer has been over it.
+			step.Response, step.ResponseBytes = clip(string(response[:min(len(response), g.config.ExcerptBytes+4)]), g.config.ExcerptBytes), len(response)
+		}
+		g.record(step)
+		return result, err
+	}
+}
+
+// record keeps a Step. Calls over the quota leave one Step, not one each: a
+// guest that asks for ever must not fill the host's memory with refusals.
+func (g *Gate) record(s Step) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.steps) <= g.config.Quota.Calls {
+		g.steps = append(g.steps, s)
+	}
+}
+
+// excerpt redacts before it cuts: a secret across the cut would lose the half
+// by which it is known.
+func (g *Gate) excerpt(request []byte) string {
+	if len(request) > g.config.Quota.RequestBytes {
+		return ""
+	}
+	clean := g.config.Secrets.Bytes(request)
+	// The runes of up to 4 bytes are left whole for clip to cut between.
+	return clip(string(clean[:min(len(clean), g.config.ExcerptBytes+4)]), g.config.ExcerptBytes)
+}
+
+func codeOf(err error) Code {
+	var told *Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &told):
+		return told.Code
+	default:
+		return CodeInternal
+	}
+}
+
+func summary(f Func, request, result json.RawMessage, err error) string {
+	line := guarded(f.Summarize, request)
+	if err == nil {
+		line += guarded(f.SummarizeResult, result)
+	}
+	return line
+}
+
+// guarded calls a summary function of an embedder; a broken one leaves no
+// summary and harms nothing else.
+func guarded(summarize func(json.RawMessage) string, doc json.RawMessage) (line string) {
+	if summarize == nil {
+		return ""
+	}
+	defer func() {
+		if recover() != nil {
+			line = ""
+		}
+	}()
+	return summarize(doc)
+}
+
+// redaction takes the run's secrets out of everything that goes to the guest or
+// to whoever reads why its call ended.
+func (g *Gate) redaction(next Handler) Handler {
+	return func(ctx context.Context, c runtime.Crossing) (json.RawMessage, error) {
+		result, err := next(ctx, c)
+		secrets := g.config.Secrets
+		if err == nil {
+			return secrets.JSON(result), nil
+		}
+		var told *Error
+		if errors.As(err, &told) {
+			return nil, &Error{Code: told.Code, Message: clip(secrets.String(told.Message), 4<<10)}
+		}
+		if clean := secrets.String(err.Error()); clean != err.Error() {
+			return nil, redactedError{text: clean, cause: err}
+		}
+		return nil, err
+	}
+}
+
+// redactedError reads without the secrets, and is its cause to errors.Is.
+type redactedError struct {
+	text  string
+	cause error
+}
+
+func (e redactedError) Error() string        { return e.text }
+func (e redactedError) Is(target error) bool { return errors.Is(e.cause, target) }
+
+// quota counts the run's crossings.
+func (g *Gate) quota(next Handler) Handler {
+	calls, quiet := 0, 0
+	q := g.config.Quota
+	return func(ctx context.Context, c runtime.Crossing) (json.RawMessage, error) {
+		count, limit := &calls, q.Calls
+		if g.funcs[c.Func].Quiet {
+			count, limit = &quiet, q.QuietCalls
+		}
+		if *count >= limit {
+			return nil, Errorf(CodeLimitExceeded,
+				"this run has made the %d host calls that it may: make fewer, or spread the work over several executions", limit)
+		}
+		*count++
+		if len(c.Request) > q.RequestBytes {
+			return nil, Errorf(CodeLimitExceeded, "the request is %d bytes long, and %d is the limit: send less at a time",
+				len(c.Request), q.RequestBytes)
+		}
+		return next(ctx, c)
+	}
+}
+
+// capability lets through what is there and granted.
+func (g *Gate) capability(next Handler) Handler {
+	return func(ctx context.Context, c runtime.Crossing) (json.RawMessage, error) {
+		f, known := g.funcs[c.Func]
+		switch {
+		case !known:
+			return nil, Errorf(CodeDenied, "this host has no function %q; it has %s", clip(c.Func, 64), strings.Join(g.Names(), ", "))
+		case f.Granted && !slices.Contains(g.config.Granted, f.Name):
+			return nil, Errorf(CodeDenied,
+				"the installation is not granted the function %q: name it under \"functions\" in the manifest, and ask the tenant to grant it", f.Name)
+		}
+		return next(ctx, c)
+	}
+}
+
+// dispatch is the innermost handler: the function itself.
+func (g *Gate) dispatch(ctx context.Context, c runtime.Crossing) (result json.RawMessage, err error) {
+	f, known := g.funcs[c.Func]
+	if !known {
+		return nil, Errorf(CodeDenied, "this host has no function %q", clip(c.Func, 64))
+	}
+	// Embedders write functions. A panic in one ends this guest's call, not the
+	// process that serves all tenants.
+	defer func() {
+		if p := recover(); p != nil {
+			result, err = nil, fmt.Errorf("panic at %s: %v", panicSite(), p)
+		}
+	}()
+	v, err := f.Answer(ctx, c.Request)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		return json.RawMessage(`{}`), nil
+	}
+	result, err = marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode result: %w", err)
+	}
+	return result, nil
+}
+
+// panicSite finds the line that panicked, for an operator who has no stack. It
+// is called by the function that recovers.
+func panicSite() string {
+	pcs := make([]uintptr, 32)
+	frames := goruntime.CallersFrames(pcs[:goruntime.Callers(3, pcs)])
+	for {
+		frame, more := frames.Next()
+		if frame.Function != "" && !strings.HasPrefix(frame.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", frame.Function, frame.Line)
+		}
+		if !more {
+			return "unknown"
+		}
+	}
+}

@@ -1,0 +1,215 @@
+// Package abi is the host's half of the Extism ABI v1 and of the subset of WASI
+// preview 1 that guests get: no files, no sockets, no environment, a clock that
+// moves only with answers, and randomness from a seed.
+//
+// The host modules are instantiated once in a wazero.Runtime and are shared by
+// all calls. What belongs to one call is a [Guest], which they find in the
+// context that the guest's functions are called with:
+//
+//	offers, err := abi.New(functions)
+//	err = offers.Instantiate(ctx, rt)
+//	guest, err := abi.NewGuest(abi.Options{Input: input, Ask: ask, ...})
+//	_, err = export.Call(guest.Bind(ctx))
+//	err = guest.Flush(ctx)
+//
+// Offsets and lengths come from untrusted code: each is checked before use. A
+// host function ends the call by recording why in the Guest, then unwinding the
+// guest with wazero's own exit error, which never leaves wazero as a panic.
+//
+// See https://extism.org/docs/concepts/memory and
+// https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md.
+package abi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// ErrBudget ends a call whose input, variables, requests and answers do not fit
+// into Options.KernelBytes.
+var ErrBudget = errors.New("extism memory is full")
+
+// Exit ends a call by the guest's own proc_exit.
+type Exit struct {
+	// Code is the guest's; 0 is success.
+	Code uint32
+}
+
+// Error implements error.
+func (e *Exit) Error() string { return fmt.Sprintf("the guest exited with code %d", e.Code) }
+
+// Misuse ends a call whose guest broke the ABI, such as by handing over an offset
+// that it never got.
+type Misuse struct {
+	Message string
+}
+
+// Error implements error.
+func (e *Misuse) Error() string { return e.Message }
+
+// Answer is what came back from outside.
+type Answer struct {
+	// Response is a JSON document: {"result": ...} or {"error": {...}}.
+	Response []byte
+	// At is the time of the answer. Zero leaves the guest's clock alone.
+	At time.Time
+}
+
+// Ask carries one question out of the sandbox. An error ends the call.
+type Ask func(ctx context.Context, name string, request []byte) (Answer, error)
+
+// Options describe one call.
+type Options struct {
+	// Input is what the guest reads; it is copied.
+	Input []byte
+	// Seed feeds random_get.
+	Seed [32]byte
+	// Start is what the clocks show first. Defaults to the Unix epoch.
+	Start time.Time
+	// Config answers config_get.
+	Config map[string]string
+	// KernelBytes is the budget for everything the guest holds in Extism's memory.
+	KernelBytes int64
+	// Ask answers the guest's questions.
+	Ask Ask
+}
+
+// Guest is what the host keeps for one call. It is not safe for concurrent use:
+// a guest has one thread.
+type Guest struct {
+	ask    Ask
+	arena  arena
+	vars   map[string][]byte
+	config map[string]string
+	clock  clock
+	random *rand.ChaCha8
+
+	input, output, failure span
+	http                   httpState
+	stdout, stderr         lineBuffer
+	tail                   []byte // The end of standard error, for the operator.
+	ended                  error
+}
+
+// span is a range of the arena.
+type span struct{ offset, length uint64 }
+
+// NewGuest returns the state of one call; ErrBudget when the input does not fit.
+func NewGuest(o Options) (*Guest, error) {
+	g := &Guest{
+		ask:    o.Ask,
+		arena:  newArena(o.KernelBytes, len(o.Input)),
+		config: o.Config,
+		clock:  newClock(o.Start),
+		random: rand.NewChaCha8(o.Seed),
+		stdout: lineBuffer{level: "info"},
+		stderr: lineBuffer{level: "warn"},
+	}
+	offset, ok := g.arena.put(o.Input)
+	if !ok {
+		return nil, ErrBudget
+	}
+	g.input = span{offset, uint64(len(o.Input))}
+	return g, nil
+}
+
+// guestKey finds the Guest in a context.
+type guestKey struct{}
+
+// Bind returns a context in which the host functions find g. Call the guest's
+// functions with it, unwrapped: the lookup then takes one step.
+func (g *Guest) Bind(ctx context.Context) context.Context {
+	return context.WithValue(ctx, guestKey{}, g)
+}
+
+// Ended is why a host function ended the call, or nil when none did: an *Exit, a
+// *Misuse, ErrBudget, or what Ask returned.
+func (g *Guest) Ended() error { return g.ended }
+
+// Output is the range that the guest set last, as it is now. It shares the
+// guest's memory.
+func (g *Guest) Output() []byte {
+	data, _ := g.arena.bytes(g.output)
+	return data
+}
+
+// Error is the error that the guest set last, or nil. It shares the guest's
+// memory.
+func (g *Guest) Error() []byte {
+	if g.failure.offset == 0 {
+		return nil
+	}
+	data, _ := g.arena.bytes(g.failure)
+	return data
+}
+
+// Stderr is the end of what the guest wrote to standard error.
+func (g *Guest) Stderr() string { return string(g.tail) }
+
+// Flush tells the log the lines that the guest began and did not end.
+func (g *Guest) Flush(ctx context.Context) error {
+	if err := g.flush(ctx, &g.stdout); err != nil {
+		return err
+	}
+	return g.flush(ctx, &g.stderr)
+}
+
+// end unwinds the guest: nothing of it runs after this. The first reason stays.
+func (g *Guest) end(reason error) {
+	if g.ended == nil {
+		g.ended = reason
+	}
+	// wazero recovers this and returns it from the export's call. The code is
+	// not read by anyone: Ended has the reason.
+	panic(sys.NewExitError(1))
+}
+
+func (g *Guest) misuse(format string, args ...any) {
+	g.end(&Misuse{Message: fmt.Sprintf(format, args...)})
+}
+
+// question asks, moves the clock to the answer and returns the response. A
+// question that fails ends the call.
+func (g *Guest) question(ctx context.Context, name string, request []byte) []byte {
+	response, err := g.tryQuestion(ctx, name, request)
+	if err != nil {
+		g.end(err)
+	}
+	return response
+}
+
+func (g *Guest) tryQuestion(ctx context.Context, name string, request []byte) ([]byte, error) {
+	answer, err := g.ask(ctx, name, request)
+	if err != nil {
+		return nil, err
+	}
+	g.clock.advance(answer.At)
+	return answer.Response, nil
+}
+
+// give puts data into a new block and returns its offset; 0 for no data.
+func (g *Guest) give(data []byte) uint64 {
+	offset, ok := g.arena.put(data)
+	if !ok {
+		g.end(ErrBudget)
+	}
+	return offset
+}
+
+// take returns the block at offset, which what names in the error.
+func (g *Guest) take(offset uint64, what string) []byte {
+	if offset == 0 {
+		return nil
+	}
+	size, ok := g.arena.length(offset)
+	if !ok {
+		g.misuse("%s: offset %d is not the start of a block of Extism memory", what, offset)
+	}
+	data, _ := g.arena.bytes(span{offset, size})
+	return data
+}

@@ -1,0 +1,37 @@
+package abi
+
+import "time"
+
+// clock is the guest's time. It stands still between answers, which makes runs
+// repeatable and takes the timer away from side channels.
+type clock struct {
+	start, now time.Time
+}
+
+// monotonicStart is what the monotonic clock shows first. Not zero: Go's runtime
+// takes zero for a broken clock.
+const monotonicStart = time.Second
+
+// lastYear is where the clock stops, well before 64-bit nanoseconds end in 2262:
+// a guest can add up sleeps.
+const lastYear = 2200
+
+func newClock(start time.Time) clock {
+	if start.IsZero() || start.Before(time.Unix(0, 0)) {
+		start = time.Unix(0, 0)
+	}
+	return clock{start: start, now: start}
+}
+
+// advance moves the clock to t; never back, and never for the zero time.
+func (c *clock) advance(t time.Time) {
+	if t.After(c.now) && t.Year() < lastYear {
+		c.now = t
+	}
+}
+
+func (c *clock) wall() uint64 { return uint64(c.now.UnixNano()) }
+
+func (c *clock) monotonic() uint64 {
+	return uint64(c.now.Sub(c.start) + monotonicStart)
+}

@@ -1,0 +1,130 @@
+package abi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// httpState is what http_status_code and http_headers answer: the last response.
+type httpState struct {
+	status  uint16
+	headers map[string]string
+}
+
+// extismRequest is what PDKs write.
+type extismRequest struct {
+	Method  string            `json:"method"`
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers"`
+}
+
+// httpQuestion is the request of the function "http".
+type httpQuestion struct {
+	Method     string              `json:"method"`
+	URL        string              `json:"url"`
+	Headers    map[string][]string `json:"headers,omitempty"`
+	Body       string              `json:"body,omitempty"`
+	BodyBase64 []byte              `json:"body_base64,omitempty"`
+}
+
+// httpAnswer is the answer of the function "http".
+type httpAnswer struct {
+	Result *struct {
+		Status     uint16              `json:"status"`
+		Headers    map[string][]string `json:"headers"`
+		Body       string              `json:"body"`
+		BodyBase64 []byte              `json:"body_base64"`
+	} `json:"result"`
+	Error json.RawMessage `json:"error"`
+}
+
+// httpRequest translates Extism's function into the question "http". What is
+// refused gives status 0, which no server sends, and a body that says why: PDKs
+// that look at the status see a failure, and nothing traps.
+func (g *Guest) httpRequest(ctx context.Context, s []uint64) {
+	g.http = httpState{}
+	question, err := translate(g.take(s[0], "http_request"), g.take(s[1], "http_request's body"))
+	if err != nil {
+		s[0] = g.give(refusal("invalid_request", err.Error()))
+		return
+	}
+	response := g.question(ctx, "http", question)
+	requestOffset, bodyOffset := s[0], s[1]
+	s[0] = g.receive(response)
+	// The host frees what it has read, after the answer is placed: were it
+	// placed on top of them, a PDK that frees them again would free the answer.
+	g.arena.free(requestOffset)
+	g.arena.free(bodyOffset)
+}
+
+func translate(request, body []byte) ([]byte, error) {
+	var r extismRequest
+	if err := json.Unmarshal(request, &r); err != nil {
+		return nil, fmt.Errorf("http_request takes {\"url\", \"method\", \"headers\"}: %w", err)
+	}
+	question := httpQuestion{Method: strings.ToUpper(r.Method), URL: r.URL}
+	if question.Method == "" {
+		question.Method = "GET"
+	}
+	if len(r.Headers) > 0 {
+		question.Headers = make(map[string][]string, len(r.Headers))
+	}
+	for name, value := range r.Headers {
+		question.Headers[name] = []string{value}
+	}
+	if utf8.Valid(body) {
+		question.Body = string(body)
+	} else {
+		question.BodyBase64 = body
+	}
+	return json.Marshal(question)
+}
+
+// receive keeps status and headers and returns the offset of the body.
+func (g *Guest) receive(response []byte) uint64 {
+	var answer httpAnswer
+	if err := json.Unmarshal(response, &answer); err != nil {
+		g.end(fmt.Errorf("decode the answer of http: %w", err)) // The host's fault.
+	}
+	result := answer.Result
+	if result == nil {
+		return g.give(response)
+	}
+	g.http.status = result.Status
+	g.http.headers = make(map[string]string, len(result.Headers))
+	for name, values := range result.Headers {
+		g.http.headers[strings.ToLower(name)] = strings.Join(values, ",")
+	}
+	if result.BodyBase64 != nil {
+		return g.give(result.BodyBase64)
+	}
+	return g.give([]byte(result.Body))
+}
+
+func (g *Guest) httpHeaders(s []uint64) {
+	if g.http.headers == nil {
+		s[0] = 0
+		return
+	}
+	headers, err := json.Marshal(g.http.headers)
+	if err != nil {
+		g.end(fmt.Errorf("encode headers: %w", err))
+	}
+	s[0] = g.give(headers)
+}
+
+// refusal is an answer that the ABI itself gives.
+func refusal(code, message string) []byte {
+	type problem struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	data, err := json.Marshal(map[string]problem{"error": {code, message}})
+	if err != nil { // Two strings always encode.
+		return nil
+	}
+	return data
+}

@@ -1,0 +1,65 @@
+package runtime
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Code says why a guest's call failed. Codes of the const block are the host's:
+// a guest that raises one of them is reported as CodePluginBug. Any other code
+// is the guest's own word.
+type Code string
+
+const (
+	// CodeFuelExhausted: the call used up its CPU budget.
+	CodeFuelExhausted Code = "fuel_exhausted"
+	// CodeMemoryExceeded: the guest asked for more memory than its limit and did not survive the refusal.
+	CodeMemoryExceeded Code = "memory_exceeded"
+	// CodeDeadlineExceeded: the call took longer than Limits.Deadline.
+	CodeDeadlineExceeded Code = "deadline_exceeded"
+	// CodeStackExhausted: the guest recursed too deep.
+	CodeStackExhausted Code = "stack_exhausted"
+	// CodeTrapped: the guest executed an illegal operation, such as unreachable.
+	CodeTrapped Code = "trapped"
+	// CodeDenied: the guest did something that it has no right to.
+	CodeDenied Code = "denied"
+	// CodeKilled: the call was ended from outside.
+	CodeKilled Code = "killed"
+	// CodeOutputTooLarge: the output, or an error, is over its cap.
+	CodeOutputTooLarge Code = "output_too_large"
+	// CodeInputTooLarge: the input is over its cap.
+	CodeInputTooLarge Code = "input_too_large"
+	// CodeNoExport: the module has no such export, or one of another type.
+	CodeNoExport Code = "no_export"
+	// CodePluginBug: the guest failed without a structured error.
+	CodePluginBug Code = "plugin_bug"
+)
+
+// Failure is a guest's call that failed by the guest's doing.
+type Failure struct {
+	Code    Code
+	Message string
+	// RetryAfter is the guest's wish, zero when it has none.
+	RetryAfter time.Duration
+	// Details is a JSON document of the guest's, or nil.
+	Details json.RawMessage
+	// Stack is the guest's stack trace at a trap, or empty. For operators and authors.
+	Stack string
+}
+
+// Error implements error.
+func (f *Failure) Error() string { return fmt.Sprintf("%s: %s", f.Code, f.Message) }
+
+// InvalidModule is bytes that Prepare refuses.
+type InvalidModule struct {
+	// Code is one of not_wasm, module_too_large, import_not_offered,
+	// memory_too_large, invalid_module.
+	Code    string
+	Message string
+	// Hint says what to do about it.
+	Hint string
+}
+
+// Error implements error.
+func (e *InvalidModule) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }

@@ -1,0 +1,57 @@
+package runtime
+
+import "time"
+
+// Limits bound a module and each of its calls. The zero value of a field means
+// its default.
+type Limits struct {
+	// ModuleBytes caps the module itself. Defaults to 20 MiB.
+	ModuleBytes int
+	// MemoryBytes caps the guest's linear memory. Defaults to 64 MiB; at most 4 GiB.
+	MemoryBytes int64
+	// KernelBytes caps what the guest holds in Extism's own memory at once:
+	// input, output, variables, requests and answers. Defaults to 32 MiB.
+	KernelBytes int64
+	// InputBytes and OutputBytes cap what goes in and comes out. Default to 8 MiB.
+	InputBytes, OutputBytes int
+	// Deadline bounds a call's wall time. Defaults to 30 s.
+	Deadline time.Duration
+}
+
+const mib = 1 << 20
+
+// WithDefaults returns l with every zero field set to its default.
+func (l Limits) WithDefaults() Limits {
+	if l.ModuleBytes == 0 {
+		l.ModuleBytes = 20 * mib
+	}
+	if l.MemoryBytes == 0 {
+		l.MemoryBytes = 64 * mib
+	}
+	if l.KernelBytes == 0 {
+		l.KernelBytes = 32 * mib
+	}
+	if l.InputBytes == 0 {
+		l.InputBytes = 8 * mib
+	}
+	if l.OutputBytes == 0 {
+		l.OutputBytes = 8 * mib
+	}
+	if l.Deadline == 0 {
+		l.Deadline = 30 * time.Second
+	}
+	return l
+}
+
+// Usage is what a call cost.
+type Usage struct {
+	// Wall is the time from the call's start to its end.
+	Wall time.Duration `json:"wall_ns"`
+	// MemoryBytes is the peak of the guest's linear memory.
+	MemoryBytes int64 `json:"memory_bytes"`
+	// HostCalls counts the crossings of the gate.
+	HostCalls int `json:"host_calls"`
+	// InputBytes and OutputBytes are the sizes of what went in and came out.
+	InputBytes  int `json:"input_bytes"`
+	OutputBytes int `json:"output_bytes"`
+}

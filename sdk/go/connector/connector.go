@@ -1,0 +1,176 @@
+package connector
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/cofferdam-run/cofferdam/sdk/go/connector/code"
+)
+
+// Connector is everything that the host needs to know of a connector, and the
+// functions that it calls. Only Name and Version must be set.
+type Connector struct {
+	// Name is lower-case letters, digits and hyphens, at most 63.
+	Name string
+	// Version is a semantic version, <https://semver.org>.
+	Version     string
+	Title       string
+	Description string
+	// Config is a value of the struct type that holds an installation's
+	// configuration, such as Config{}; its fields' values do not matter. Read
+	// the real one with Context.Config. Nil means that nothing can be configured.
+	Config any
+
+	Connections []Connection
+	Egress      []Egress
+	Actions     []Action
+	Webhooks    []Webhook
+	Polls       []Poll
+	// Test checks an installation: credentials, reachability. It should change nothing.
+	Test func(ctx *Context) error
+
+	// Functions names host functions that the host app offers beyond the built-in ones.
+	Functions []string
+	Limits    Limits
+}
+
+// Define makes c the connector of this program. Call it once, from package main:
+//
+//	var _ = connector.Define(hello())
+//
+// Under go test it panics when c is not a valid connector. In the sandbox the
+// same message is the error of describe, so that whoever uploads it reads it.
+func Define(c Connector) Connector {
+	define(c)
+	return c
+}
+
+// Host is what a connector asks for everything that is not its own. The sandbox
+// has the real one, package connectortest one for unit tests.
+type Host interface {
+	// Call asks a host function of sdk/ABI.md: JSON in, JSON out.
+	Call(function string, request []byte) (answer []byte)
+	// Random fills p from the execution's random stream.
+	Random(p []byte)
+}
+
+// envelope is the input of every export but describe.
+type envelope struct {
+	Execution   string          `json:"execution"`
+	Attempt     int             `json:"attempt"`
+	Config      json.RawMessage `json:"config"`
+	Connections []string        `json:"connections"`
+
+	Action string          `json:"action"`
+	Input  json.RawMessage `json:"input"`
+
+	Webhook string          `json:"webhook"`
+	Request json.RawMessage `json:"request"`
+
+	Poll   string          `json:"poll"`
+	Cursor json.RawMessage `json:"cursor"`
+}
+
+// Call runs an export of sdk/ABI.md: describe, action, webhook, poll or test.
+// The sandbox and connectortest call it; connectors have no need to. The error,
+// if any, is an *Error. It never panics.
+func (c Connector) Call(host Host, export string, input []byte) (output []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			output, err = nil, caught(host, p)
+		}
+	}()
+	if export == "describe" {
+		output, err = c.describe()
+	} else {
+		output, err = c.run(host, export, input)
+	}
+	if err != nil {
+		return nil, asError(err)
+	}
+	return output, nil
+}
+
+// caught turns a panic into an error, and logs where it came from.
+func caught(host Host, panicked any) error {
+	message := fmt.Sprintf("panic: %v", panicked)
+	client{host}.logger().Error(message, slog.String("stack", string(debug.Stack())))
+	return &Error{Code: code.PluginBug, Message: message}
+}
+
+func (c Connector) run(host Host, export string, input []byte) ([]byte, error) {
+	var env envelope
+	if err := json.Unmarshal(input, &env); err != nil {
+		return nil, Errorf(code.InvalidInput, "read the input of %s: %w", export, err)
+	}
+	result, err := c.dispatch(newContext(host, env), export, env)
+	if err != nil {
+		return nil, err
+	}
+	output, err := json.Marshal(result)
+	if err != nil {
+		return nil, fmt.Errorf("encode the output: %w", err)
+	}
+	return output, nil
+}
+
+func (c Connector) dispatch(ctx *Context, export string, env envelope) (any, error) {
+	switch export {
+	case "action":
+		if i := find(c.Actions, env.Action, Action.name); i >= 0 {
+			return c.Actions[i].Run.call(ctx, env.Input)
+		}
+		return nil, unknown("action", env.Action, c.Actions, Action.name)
+	case "webhook":
+		if i := find(c.Webhooks, env.Webhook, Webhook.name); i >= 0 {
+			return c.Webhooks[i].run(ctx, env.Request)
+		}
+		return nil, unknown("webhook", env.Webhook, c.Webhooks, Webhook.name)
+	case "poll":
+		if i := find(c.Polls, env.Poll, Poll.name); i >= 0 {
+			return c.Polls[i].Run.call(ctx, env.Cursor)
+		}
+		return nil, unknown("poll", env.Poll, c.Polls, Poll.name)
+	case "test":
+		if c.Test == nil {
+			return nil, Errorf(code.InvalidInput, "connector %q has no test", c.Name)
+		}
+		return struct{}{}, c.Test(ctx)
+	default:
+		return nil, Errorf(code.InvalidInput, "there is no export %q", export)
+	}
+}
+
+func find[T any](all []T, name string, nameOf func(T) string) int {
+	for i, one := range all {
+		if nameOf(one) == name {
+			return i
+		}
+	}
+	return -1
+}
+
+func unknown[T any](kind, name string, all []T, nameOf func(T) string) error {
+	var names []string
+	for _, one := range all {
+		names = append(names, nameOf(one))
+	}
+	return Errorf(code.InvalidInput, "there is no %s %q; this connector has %q", kind, name, names)
+}
+
+// asError finds the code of whatever a function of the connector returned.
+func asError(err error) *Error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return &Error{Code: code.PluginBug, Message: err.Error(), cause: err}
+	}
+	if error(e) == err { //nolint:errorlint // Identity is meant: nobody wrapped it.
+		return e
+	}
+	wrapped := *e
+	wrapped.Message, wrapped.cause = err.Error(), err
+	return &wrapped
+}

@@ -1,0 +1,49 @@
+// Package connector is how a Cofferdam connector is written in Go.
+//
+// A connector is a value that says what it is and does, and one line that makes
+// it the program's:
+//
+//	var _ = connector.Define(hello())
+//
+//	func main() {} // Never runs: the host calls what Define defined.
+//
+//	func hello() connector.Connector {
+//		return connector.Connector{
+//			Name:        "hello",
+//			Version:     "0.1.0",
+//			Config:      Config{},
+//			Connections: []connector.Connection{{Name: "github", Type: connector.Bearer, Hosts: []string{"api.github.com"}}},
+//			Egress:      []connector.Egress{{Host: "api.github.com", Methods: []string{"GET", "POST"}}},
+//			Actions:     []connector.Action{{Name: "label", Title: "Label an issue", Run: connector.Func(label)}},
+//		}
+//	}
+//
+//	func label(ctx *connector.Context, in LabelInput) (LabelOutput, error) { ... }
+//
+// The JSON Schemas of configuration, inputs and outputs are derived from the Go
+// types; the tags title, doc, default, enum and format of a field say more:
+//
+//	type Config struct {
+//		Label string `json:"label" doc:"The label to add." default:"triage"`
+//	}
+//
+// A field is required unless it is a pointer, is omitempty, or has a default.
+//
+// Build it as a reactor, and unit-test it with plain go test and connectortest:
+//
+//	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s -w' -o hello.wasm .
+//
+// # What a connector can rely on
+//
+// Everything goes through [Context]. Each call gets a sandbox of its own, so
+// package variables do not outlive it: what must last belongs in Context.State,
+// which is committed when the call succeeds and dropped when it fails. There are
+// no files, sockets, threads or environment, and credentials never enter the
+// connector: it names a connection, and the host adds the credential.
+//
+// # Errors
+//
+// What Run returns decides what follows. An [Error] carries a code (package code
+// has them); any other error, and a panic, is the connector's own bug and is not
+// tried again. Errors of the host are an [*Error] too.
+package connector

@@ -1,0 +1,249 @@
+package connector
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/sdk/go/internal/schema"
+)
+
+// manifest is what describe returns, see sdk/ABI.md.
+type manifest struct {
+	Name        string          `json:"name"`
+	Version     string          `json:"version"`
+	Title       string          `json:"title,omitempty"`
+	Description string          `json:"description,omitempty"`
+	Config      json.RawMessage `json:"config"`
+	Actions     []wireAction    `json:"actions,omitempty"`
+	Webhooks    []wireWebhook   `json:"webhooks,omitempty"`
+	Polls       []wirePoll      `json:"polls,omitempty"`
+	Connections []Connection    `json:"connections,omitempty"`
+	Egress      []Egress        `json:"egress,omitempty"`
+	Functions   []string        `json:"functions,omitempty"`
+	Limits      wireLimits      `json:"limits,omitzero"`
+}
+
+type wireNames struct {
+	Name        string `json:"name"`
+	Title       string `json:"title,omitempty"`
+	Description string `json:"description,omitempty"`
+}
+
+type wireAction struct {
+	wireNames
+	Input      json.RawMessage `json:"input"`
+	Output     json.RawMessage `json:"output"`
+	Idempotent bool            `json:"idempotent,omitempty"`
+}
+
+type wireWebhook struct {
+	wireNames
+	Scheme string `json:"scheme"`
+}
+
+type wirePoll struct {
+	wireNames
+	Every string `json:"every,omitempty"`
+}
+
+type wireLimits struct {
+	MemoryMiB int   `json:"memory_mib,omitempty"`
+	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+}
+
+// describe gives the manifest, or says all that is wrong with the connector.
+func (c Connector) describe() ([]byte, error) {
+	m := manifest{
+		Name: c.Name, Version: c.Version, Title: c.Title, Description: c.Description,
+		Connections: c.Connections, Egress: c.Egress, Functions: c.Functions,
+		Limits: wireLimits{c.Limits.MemoryMiB, c.Limits.Timeout.Milliseconds()},
+	}
+	problems := c.check()
+	var err error
+	if m.Config, err = c.configSchema(); err != nil {
+		problems = append(problems, err)
+	}
+	for _, a := range c.Actions {
+		w, err := a.wire()
+		if err != nil {
+			problems = append(problems, fmt.Errorf("action %q: %w", a.Name, err))
+		}
+		m.Actions = append(m.Actions, w)
+	}
+	for _, w := range c.Webhooks {
+		m.Webhooks = append(m.Webhooks, wireWebhook{wireNames{w.Name, w.Title, w.Description}, w.Scheme})
+	}
+	for _, p := range c.Polls {
+		m.Polls = append(m.Polls, wirePoll{wireNames{p.Name, p.Title, p.Description}, shortDuration(p.Every)})
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("connector %q: %w", c.Name, err)
+	}
+	return json.Marshal(m)
+}
+
+func (c Connector) configSchema() (json.RawMessage, error) {
+	t := reflect.TypeOf(c.Config)
+	if t == nil {
+		t = reflect.TypeFor[struct{}]()
+	}
+	if t.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("the Config is a %s: make it a value of a struct type, such as Config{}", t)
+	}
+	s, err := schema.Of(t, schema.Input)
+	if err != nil {
+		return nil, fmt.Errorf("the Config: %w", err)
+	}
+	return s, nil
+}
+
+func (a Action) wire() (wireAction, error) {
+	w := wireAction{wireNames: wireNames{a.Name, a.Title, a.Description}, Idempotent: a.Idempotent}
+	if a.Run.call == nil {
+		return w, errors.New("it has no Run: make one with connector.Func")
+	}
+	var err error
+	if w.Input, err = schema.Of(a.Run.in, schema.Input); err != nil {
+		return w, fmt.Errorf("its input: %w", err)
+	}
+	if w.Output, err = schema.Of(a.Run.out, schema.Output); err != nil {
+		return w, fmt.Errorf("its output: %w", err)
+	}
+	return w, nil
+}
+
+// check finds what the host would refuse, so that a unit test finds it first.
+func (c Connector) check() []error {
+	var problems []error
+	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if !isPluginName(c.Name) {
+		report("the name %q must be 1 to 63 of a-z, 0-9 and -, and not begin with -", c.Name)
+	}
+	if !isSemver(c.Version) {
+		report("the version %q must be a semantic version, such as 1.2.3 (https://semver.org)", c.Version)
+	}
+	problems = append(problems, checkNames("action", c.Actions, Action.name)...)
+	problems = append(problems, checkNames("webhook", c.Webhooks, Webhook.name)...)
+	problems = append(problems, checkNames("poll", c.Polls, Poll.name)...)
+	problems = append(problems, checkNames("connection", c.Connections, func(c Connection) string { return c.Name })...)
+	for _, w := range c.Webhooks {
+		if w.Scheme != "github" && w.Scheme != "standard-webhooks" {
+			report("webhook %q: the scheme is %q, not github or standard-webhooks", w.Name, w.Scheme)
+		}
+		if w.Run == nil {
+			report("webhook %q: it has no Run", w.Name)
+		}
+	}
+	for _, p := range c.Polls {
+		if p.Run.call == nil {
+			report("poll %q: it has no Run: make one with connector.PollFunc", p.Name)
+		}
+	}
+	for _, conn := range c.Connections {
+		if err := conn.check(); err != nil {
+			report("connection %q: %w", conn.Name, err)
+		}
+	}
+	for _, e := range c.Egress {
+		if e.Host == "" || len(e.Methods) == 0 {
+			report("egress %q needs a host and at least one method", e.Host)
+		}
+	}
+	return problems
+}
+
+func (c Connection) check() error {
+	switch c.Type {
+	case Bearer, Basic:
+		if c.Header != "" || c.Query != "" {
+			return fmt.Errorf("header and query are for the type %s", APIKey)
+		}
+	case APIKey:
+		if (c.Header == "") == (c.Query == "") {
+			return errors.New("set either the header or the query parameter that the key goes to")
+		}
+	default:
+		return fmt.Errorf("the type is %q, not %s, %s or %s", c.Type, Bearer, Basic, APIKey)
+	}
+	if len(c.Hosts) == 0 {
+		return errors.New("it has no hosts, so its credential could go nowhere")
+	}
+	return nil
+}
+
+func checkNames[T any](kind string, all []T, nameOf func(T) string) []error {
+	var problems []error
+	for i, one := range all {
+		name := nameOf(one)
+		if !isPartName(name) {
+			problems = append(problems, fmt.Errorf("the %s name %q must be a letter, then letters, digits, _, . or -, at most 63", kind, name))
+		}
+		if find(all, name, nameOf) != i {
+			problems = append(problems, fmt.Errorf("there are two of %s %q", kind, name))
+		}
+	}
+	return problems
+}
+
+const (
+	lower  = "abcdefghijklmnopqrstuvwxyz"
+	digits = "0123456789"
+	letter = lower + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+// These are spelled out, because package regexp would make each connector larger.
+
+func isPluginName(s string) bool {
+	return len(s) > 0 && len(s) <= 63 && only(s, lower+digits+"-") && s[0] != '-'
+}
+
+func isPartName(s string) bool {
+	return len(s) > 0 && len(s) <= 63 && only(s, letter+digits+"_.-") && only(s[:1], letter)
+}
+
+func isSemver(s string) bool {
+	s, build, hasBuild := strings.Cut(s, "+")
+	s, pre, hasPre := strings.Cut(s, "-")
+	core := strings.Split(s, ".")
+	if len(core) != 3 || hasBuild && !areIdentifiers(build, false) || hasPre && !areIdentifiers(pre, true) {
+		return false
+	}
+	for _, n := range core {
+		if n == "" || !only(n, digits) || zeroPadded(n) {
+			return false
+		}
+	}
+	return true
+}
+
+func areIdentifiers(s string, strictNumbers bool) bool {
+	for id := range strings.SplitSeq(s, ".") {
+		if id == "" || !only(id, letter+digits+"-") || strictNumbers && zeroPadded(id) {
+			return false
+		}
+	}
+	return true
+}
+
+func zeroPadded(s string) bool { return len(s) > 1 && s[0] == '0' && only(s, digits) }
+
+func only(s, allowed string) bool { return strings.TrimLeft(s, allowed) == "" }
+
+// shortDuration is 5m where Duration.String says 5m0s.
+func shortDuration(d time.Duration) string {
+	switch {
+	case d == 0:
+		return ""
+	case d%time.Hour == 0:
+		return strconv.FormatInt(int64(d/time.Hour), 10) + "h"
+	case d%time.Minute == 0:
+		return strconv.FormatInt(int64(d/time.Minute), 10) + "m"
+	default:
+		return d.String()
+	}
+}
