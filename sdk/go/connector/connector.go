@@ -96,9 +96,8 @@ func (c Connector) Call(host Host, export string, input []byte) (output []byte, 
 
 // caught turns a panic into an error, and logs where it came from.
 func caught(host Host, panicked any) error {
-	message := fmt.Sprintf("panic: %v", panicked)
-	client{host}.logger().Error(message, slog.String("stack", string(debug.Stack())))
-	return &Error{Code: code.PluginBug, Message: message}
+	client{host}.logger().Error("the connector panicked", slog.Any("panic", panicked), slog.String("stack", string(debug.Stack())))
+	return Errorf(code.PluginBug, "panic: %v", panicked)
 }
 
 func (c Connector) run(host Host, export string, input []byte) ([]byte, error) {

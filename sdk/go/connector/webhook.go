@@ -72,7 +72,7 @@ func (d Delivery) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads the form of sdk/ABI.md.
-func (d *Delivery) UnmarshalJSON(data []byte) error { //nolint:recvcheck // Decoding needs a pointer, the rest are values.
+func (d *Delivery) UnmarshalJSON(data []byte) error {
 	var w wireDelivery
 	if err := json.Unmarshal(data, &w); err != nil {
 		return err

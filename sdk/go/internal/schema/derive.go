@@ -73,7 +73,7 @@ func (d *deriver) composite(t reflect.Type) (*node, error) {
 	case reflect.Slice, reflect.Array:
 		return d.array(t)
 	case reflect.Map:
-		if k := t.Key().Kind(); k != reflect.String && !isInteger(k) && !t.Key().Implements(textMarshaler) {
+		if k := t.Key().Kind(); k != reflect.String && !isInteger(k) && !t.Key().Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
 			return nil, fmt.Errorf("%s has no JSON form: the keys of a map must be strings", t)
 		}
 		values, err := d.node(t.Elem())
@@ -201,21 +201,14 @@ func (d *deriver) nameOf(t reflect.Type) string {
 	return name
 }
 
-var ( //nolint:gochecknoglobals // Types are constants that Go cannot spell as const.
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
-	timeType      = reflect.TypeFor[time.Time]()
-	numberType    = reflect.TypeFor[json.Number]()
-)
-
 // wellKnown is the schema of types that need no look inside, or nil.
 func wellKnown(t reflect.Type) *node {
 	switch {
-	case t == timeType:
+	case is[time.Time](t):
 		return &node{Type: "string", Format: "date-time"}
-	case t == numberType:
+	case is[json.Number](t):
 		return &node{Type: "number"}
-	case implements(t, jsonMarshaler), t.Kind() == reflect.Interface:
+	case implements[json.Marshaler](t), t.Kind() == reflect.Interface:
 		return &node{}
 	case isText(t):
 		return &node{Type: "string"}
@@ -244,17 +237,21 @@ func isInteger(k reflect.Kind) bool { return k >= reflect.Int && k <= reflect.Ui
 
 // isText says whether values of t are strings in JSON.
 func isText(t reflect.Type) bool {
-	if t == timeType || !implements(t, jsonMarshaler) && implements(t, textMarshaler) {
+	if is[time.Time](t) || !implements[json.Marshaler](t) && implements[encoding.TextMarshaler](t) {
 		return true
 	}
-	return t.Kind() == reflect.String && t != numberType && !implements(t, jsonMarshaler)
+	return t.Kind() == reflect.String && !is[json.Number](t) && !implements[json.Marshaler](t)
 }
 
 // speaksForItself says whether t's fields are hidden behind its own JSON form.
 func speaksForItself(t reflect.Type) bool {
-	return implements(t, jsonMarshaler) || implements(t, textMarshaler)
+	return implements[json.Marshaler](t) || implements[encoding.TextMarshaler](t)
 }
 
-func implements(t, what reflect.Type) bool {
+func is[T any](t reflect.Type) bool { return t == reflect.TypeFor[T]() }
+
+// implements says whether values of t, or pointers to them, are an I.
+func implements[I any](t reflect.Type) bool {
+	what := reflect.TypeFor[I]()
 	return t.Implements(what) || reflect.PointerTo(t).Implements(what)
 }

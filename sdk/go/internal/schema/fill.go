@@ -3,7 +3,10 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
+	"maps"
 	"reflect"
+	"slices"
 )
 
 // Unmarshal decodes a JSON document into the value that v points to, with the
@@ -53,25 +56,23 @@ func fill(t reflect.Type, tree any) error {
 	if speaksForItself(t) {
 		return nil
 	}
-	switch v := tree.(type) {
-	case map[string]any:
-		if t.Kind() == reflect.Struct {
-			return fillStruct(t, v)
-		}
-		if t.Kind() == reflect.Map {
-			for _, value := range v {
-				if err := fill(t.Elem(), value); err != nil {
-					return err
-				}
-			}
-		}
-	case []any:
-		if t.Kind() == reflect.Slice || t.Kind() == reflect.Array {
-			for _, value := range v {
-				if err := fill(t.Elem(), value); err != nil {
-					return err
-				}
-			}
+	switch object, isObject := tree.(map[string]any); {
+	case isObject && t.Kind() == reflect.Struct:
+		return fillStruct(t, object)
+	case isObject && t.Kind() == reflect.Map:
+		return fillEach(t.Elem(), maps.Values(object))
+	case t.Kind() == reflect.Slice || t.Kind() == reflect.Array:
+		list, _ := tree.([]any)
+		return fillEach(t.Elem(), slices.Values(list))
+	default:
+		return nil
+	}
+}
+
+func fillEach(t reflect.Type, values iter.Seq[any]) error {
+	for value := range values {
+		if err := fill(t, value); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,0 +1,122 @@
+package connectortest
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/sdk/go/connector/code"
+)
+
+// call is the connector.Host of one call: what it writes is dropped unless the
+// call succeeds.
+type call struct {
+	host    *Host
+	number  int
+	state   map[string]json.RawMessage
+	emitted []Emitted
+	random  *rand.ChaCha8
+}
+
+// failure is a host function's refusal, as sdk/ABI.md has it.
+type failure struct {
+	Code    code.Code `json:"code"`
+	Message string    `json:"message"`
+}
+
+func refuse(c code.Code, format string, args ...any) *failure {
+	return &failure{c, fmt.Sprintf(format, args...)}
+}
+
+// Call implements connector.Host.
+func (c *call) Call(function string, request []byte) []byte {
+	result, refused := c.answer(function, request)
+	answer := map[string]any{"result": result}
+	if refused != nil {
+		answer = map[string]any{"error": refused}
+	}
+	return c.host.encode("the answer of "+function, answer)
+}
+
+// Random implements connector.Host: each call of a Host has a stream of its own,
+// the same in each run of the test.
+func (c *call) Random(p []byte) {
+	if c.random == nil {
+		var seed [32]byte
+		binary.LittleEndian.PutUint64(seed[:], uint64(c.number))
+		c.random = rand.NewChaCha8(seed)
+	}
+	_, _ = c.random.Read(p) // It never fails, by its contract.
+}
+
+func (c *call) answer(function string, request []byte) (any, *failure) {
+	switch function {
+	case "http":
+		return with(request, c.http)
+	case "state_get":
+		return with(request, c.stateGet)
+	case "state_set":
+		return with(request, c.stateSet)
+	case "state_delete":
+		return with(request, c.stateDelete)
+	case "state_cas":
+		return with(request, c.stateCompareAndSet)
+	case "state_add":
+		return with(request, c.stateAdd)
+	case "state_list":
+		return with(request, c.stateList)
+	case "log":
+		return with(request, c.log)
+	case "emit":
+		return with(request, c.emit)
+	case "tag":
+		return with(request, c.tag)
+	case "sleep":
+		return with(request, c.sleep)
+	default:
+		return nil, refuse(code.Denied, "there is no host function %q", function)
+	}
+}
+
+// with decodes a request for the function that answers it.
+func with[R any](request []byte, f func(R) (any, *failure)) (any, *failure) {
+	var r R
+	if err := json.Unmarshal(request, &r); err != nil {
+		return nil, refuse(code.InvalidRequest, "decode the request: %v", err)
+	}
+	return f(r)
+}
+
+func (c *call) log(line Log) (any, *failure) {
+	c.host.logs = append(c.host.logs, line)
+	return struct{}{}, nil
+}
+
+func (c *call) emit(r Emitted) (any, *failure) {
+	if r.Name == "" {
+		return nil, refuse(code.InvalidRequest, "a record needs a name")
+	}
+	c.emitted = append(c.emitted, r)
+	return struct{}{}, nil
+}
+
+type tagRequest struct{ Name, Value string }
+
+func (c *call) tag(r tagRequest) (any, *failure) {
+	if r.Name == "" {
+		return nil, refuse(code.InvalidRequest, "a tag needs a name")
+	}
+	c.host.tags[r.Name] = r.Value
+	return struct{}{}, nil
+}
+
+type sleepRequest struct {
+	MS int64 `json:"ms"`
+}
+
+func (c *call) sleep(r sleepRequest) (any, *failure) {
+	c.host.slept += time.Duration(r.MS) * time.Millisecond
+	return struct{}{}, nil
+}
