@@ -72,8 +72,27 @@ func New(class Class, code, format string, args ...any) *Error {
 	return &Error{Class: class, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// CodeNotFound is the code of a thing that does not exist, or not for whoever asks.
-const CodeNotFound = "not_found"
+// Codes that more than one package gives, or that Status knows by name. A code
+// that only one package gives is written where it is given.
+const (
+	// CodeNotFound: the thing does not exist, or not for whoever asks.
+	CodeNotFound = "not_found"
+	// CodeMalformed: the request cannot be read, so that it was not even judged.
+	CodeMalformed = "malformed_request"
+	// CodeForbidden: whoever asks is known, and may not.
+	CodeForbidden = "forbidden"
+	// CodeBodyTooLarge: the request's body is over its cap.
+	CodeBodyTooLarge = "body_too_large"
+	// CodeEndpointDisabled: the webhook endpoint takes no deliveries for now.
+	CodeEndpointDisabled = "endpoint_disabled"
+	// CodeDatabaseUnreachable, CodeDatabaseReadOnly and CodeSchema: the store
+	// cannot be used; trying again later may help.
+	CodeDatabaseUnreachable = "database_unreachable"
+	CodeDatabaseReadOnly    = "database_read_only"
+	CodeSchema              = "database_schema"
+	// CodeInternal: an error that nobody gave words for users to.
+	CodeInternal = "internal"
+)
 
 // NotFound says that there is no such thing: kind is a word such as "tenant".
 func NotFound(kind, id string) *Error {
@@ -89,5 +108,11 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 // At returns e with a place.
 func (e *Error) At(where string) *Error {
 	e.Where = where
+	return e
+}
+
+// Because returns e with a cause, which operators see and users do not.
+func (e *Error) Because(cause error) *Error {
+	e.Err = cause
 	return e
 }
