@@ -91,7 +91,7 @@ func NewGate(c GateConfig) *Gate {
 		}
 		g.funcs[f.Name] = f
 	}
-	layers := slices.Concat([]Layer{g.trace, g.redaction, g.quota, g.capability}, c.Layers)
+	layers := slices.Concat([]Layer{g.trace, g.redaction, g.quota, g.capability, g.recovery}, c.Layers)
 	g.handle = g.dispatch
 	for _, layer := range slices.Backward(layers) {
 		g.handle = layer(g.handle)
@@ -136,8 +136,7 @@ func Ordinal(ctx context.Context) int {
 // envelope builds the answer that the guest reads, or returns the error that
 // ends its call.
 func envelope(result json.RawMessage, err error) ([]byte, error) {
-	var told *Error
-	if errors.As(err, &told) {
+	if told, ok := errors.AsType[*Error](err); ok {
 		doc, err := marshal(map[string]any{"error": map[string]any{"code": told.Code, "message": told.Message}})
 		return doc, err
 	}

@@ -103,8 +103,7 @@ func (g *Gate) redaction(next Handler) Handler {
 		if err == nil {
 			return secrets.JSON(result), nil
 		}
-		var told *Error
-		if errors.As(err, &told) {
+		if told, ok := errors.AsType[*Error](err); ok {
 			return nil, &Error{Code: told.Code, Message: clip(secrets.String(told.Message), 4<<10)}
 		}
 		if clean := secrets.String(err.Error()); clean != err.Error() {
@@ -120,8 +119,8 @@ type redactedError struct {
 	cause error
 }
 
-func (e redactedError) Error() string        { return e.text }
-func (e redactedError) Is(target error) bool { return errors.Is(e.cause, target) }
+func (e redactedError) Error() string { return e.text }
+func (e redactedError) Unwrap() error { return e.cause }
 
 // quota counts the run's crossings.
 func (g *Gate) quota(next Handler) Handler {
@@ -160,27 +159,30 @@ func (g *Gate) capability(next Handler) Handler {
 	}
 }
 
-// dispatch is the innermost handler: the function itself.
-func (g *Gate) dispatch(ctx context.Context, c runtime.Crossing) (result json.RawMessage, err error) {
-	f, known := g.funcs[c.Func]
-	if !known {
-		return nil, Errorf(CodeDenied, "this host has no function %q", clip(c.Func, 64))
+// recovery turns a panic into an error. Embedders write functions and layers; a
+// mistake in one ends this guest's call, not the process that serves all tenants.
+func (g *Gate) recovery(next Handler) Handler {
+	return func(ctx context.Context, c runtime.Crossing) (result json.RawMessage, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				result, err = nil, fmt.Errorf("panic at %s: %v", panicSite(), p)
+			}
+		}()
+		return next(ctx, c)
 	}
-	// Embedders write functions. A panic in one ends this guest's call, not the
-	// process that serves all tenants.
-	defer func() {
-		if p := recover(); p != nil {
-			result, err = nil, fmt.Errorf("panic at %s: %v", panicSite(), p)
-		}
-	}()
-	v, err := f.Answer(ctx, c.Request)
+}
+
+// dispatch is the innermost handler: the function itself. The capability layer
+// has seen to it that there is one.
+func (g *Gate) dispatch(ctx context.Context, c runtime.Crossing) (json.RawMessage, error) {
+	v, err := g.funcs[c.Func].Answer(ctx, c.Request)
 	if err != nil {
 		return nil, err
 	}
 	if v == nil {
 		return json.RawMessage(`{}`), nil
 	}
-	result, err = marshal(v)
+	result, err := marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode result: %w", err)
 	}

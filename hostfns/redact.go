@@ -152,7 +152,13 @@ func formsOf(secret string) [][]byte {
 	}
 	forms = append(forms, jsonForms(secret)...)
 	for offset := range 3 {
-		forms = append(forms, aligned(base64.StdEncoding, raw, offset), aligned(base64.URLEncoding, raw, offset))
+		for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+			// 8 characters are 48 bits: fewer would turn up in any longer body
+			// of base64 by chance.
+			if form := aligned(enc, raw, offset); len(form) >= 8 {
+				forms = append(forms, form)
+			}
+		}
 	}
 	forms = append(forms, []byte(base64.StdEncoding.EncodeToString(raw)), []byte(base64.URLEncoding.EncodeToString(raw)))
 	return slices.DeleteFunc(forms, func(f []byte) bool { return len(f) < minSecret })

@@ -1,26 +1,48 @@
 // Package egress gives a guest HTTP: to the hosts and methods that its manifest
 // asks for and its tenant grants, at addresses that are checked when they are
 // dialled, with credentials that the guest never sees.
+//
+//	out := egress.New(egress.Config{})
+//	defer out.Close()
+//	// for each run:
+//	session := out.Session(egress.Permissions{
+//		Rules:       []egress.Rule{{Host: "api.github.com", Methods: []string{"GET", "POST"}}},
+//		Credentials: credentials, Secrets: secrets, Pool: tenantID,
+//	})
+//	gate := hostfns.NewGate(hostfns.GateConfig{Funcs: session.Funcs(), Secrets: secrets, Now: now})
+//
+// What holds for every request, whatever was granted:
+//
+//   - https only; plain http reaches only addresses in Config.AllowAddrs.
+//   - A name is resolved once, every address of the answer must be public (see
+//     [Guard]), and one of those addresses is dialled.
+//   - No proxy of the environment, no cookies, no HTTP/2, no upgrade.
+//   - A redirect is a new request to the rules. Across origins it loses its
+//     credential and all headers but a few, carries no body, and never goes from
+//     https to http.
+//   - Each connection's secrets are taken out of what comes back.
+//   - No message names an address or a secret.
+//
+// Connections to a server are kept open for the next request of one Pool only,
+// so that tenants share none.
 package egress
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
+	"net/netip"
+	"slices"
+	"time"
 )
-
-// Rule allows methods at a host. Rules are what is left after the manifest's
-// wishes have been met with the tenant's grant.
-type Rule struct {
-	// Host is a host name or "*." and a host name, each with an optional port;
-	// without one it means 443.
-	Host string
-	// Methods are upper-case.
-	Methods []string
-}
 
 // ErrNoConnection says that a name has no connection behind it.
 var ErrNoConnection = errors.New("no such connection")
+
+// ErrHostNotAllowed says that a credential may not go to the request's host.
+var ErrHostNotAllowed = errors.New("the connection is not for this host")
 
 // Credentials adds a connection's credential to a request. The host binds it
 // to a tenant's installation.
@@ -29,9 +51,83 @@ type Credentials interface {
 	// r, if r goes to one of the connection's hosts, and returns the secrets
 	// that it put there, so that they can be redacted from what comes back.
 	// It returns ErrNoConnection, wrapped with what to do, if there is none, and
-	// ErrHostNotAllowed if r goes elsewhere.
+	// ErrHostNotAllowed if r goes elsewhere: the guest is told the error's text.
+	// An *hostfns.Error is told as it is; any other error ends the guest's call.
 	Apply(ctx context.Context, name string, r *http.Request) (secrets []string, err error)
 }
 
-// ErrHostNotAllowed says that a credential may not go to the request's host.
-var ErrHostNotAllowed = errors.New("the connection is not for this host")
+// Config configures an Egress.
+type Config struct {
+	// AllowAddrs are the operator's exceptions: addresses that guests may reach
+	// though they are not public, by plain http too. Defaults to none; for
+	// development, 127.0.0.0/8.
+	AllowAddrs []netip.Prefix
+	// DenyAddrs may not be reached though they are public: the operator's own
+	// networks. AllowAddrs goes before it. Defaults to none.
+	DenyAddrs []netip.Prefix
+	// Timeout of one call with its redirects; a guest can ask for less.
+	// Defaults to 30 s.
+	Timeout time.Duration
+	// RequestBytes of a request's body. Defaults to 8 MiB.
+	RequestBytes int
+	// ResponseBytes of an answer's body, both as it comes and decompressed.
+	// Defaults to 8 MiB.
+	ResponseBytes int
+	// HeaderBytes of all headers, in either direction. Defaults to 64 KiB.
+	HeaderBytes int
+	// Redirects that are followed; negative for none: the guest gets the
+	// redirect itself. Defaults to 3.
+	Redirects int
+	// CallsPerRun of one Session. Defaults to 100.
+	CallsPerRun int
+	// Pools that are kept open at a time. Defaults to 128, of at most 4 idle
+	// connections each.
+	Pools int
+	// Resolver of names. Defaults to Go's own, which knows no "127.1" and no
+	// "0x7f.1" as the one of libc does.
+	Resolver *net.Resolver
+	// RootCAs that are trusted. Defaults to the system's.
+	RootCAs *x509.CertPool
+}
+
+func (c Config) withDefaults() Config {
+	c.AllowAddrs, c.DenyAddrs = slices.Clone(c.AllowAddrs), slices.Clone(c.DenyAddrs)
+	if c.Timeout <= 0 {
+		c.Timeout = 30 * time.Second
+	}
+	c.RequestBytes = orDefault(c.RequestBytes, 8<<20)
+	c.ResponseBytes = orDefault(c.ResponseBytes, 8<<20)
+	c.HeaderBytes = orDefault(c.HeaderBytes, 64<<10)
+	c.CallsPerRun = orDefault(c.CallsPerRun, 100)
+	c.Pools = orDefault(c.Pools, 128)
+	if c.Redirects == 0 {
+		c.Redirects = 3
+	}
+	c.Redirects = max(c.Redirects, 0)
+	if c.Resolver == nil {
+		c.Resolver = &net.Resolver{PreferGo: true}
+	}
+	return c
+}
+
+// Egress is the process's way out for guests. It is safe for concurrent use.
+type Egress struct {
+	config Config
+	pools  *pools
+}
+
+// New returns an Egress; the caller closes it.
+func New(c Config) *Egress {
+	c = c.withDefaults()
+	return &Egress{config: c, pools: newPools(c)}
+}
+
+// Close closes the connections that are open and idle. Requests in flight go on.
+func (e *Egress) Close() { e.pools.close() }
+
+func orDefault(n, def int) int {
+	if n <= 0 {
+		return def
+	}
+	return n
+}

@@ -1,0 +1,66 @@
+package egress
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/cofferdam-run/cofferdam/hostfns"
+)
+
+// locationOf gives where a response redirects to, or "".
+func locationOf(r *http.Response) string {
+	switch r.StatusCode {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return r.Header.Get("Location")
+	default:
+		return ""
+	}
+}
+
+// redirected gives the request that a redirect asks for. It is checked against
+// the rules when it is sent, as the first one was.
+func (s *Session) redirected(out *outgoing, status int, location string) (*outgoing, error) {
+	u, err := out.url.Parse(location)
+	if err != nil {
+		return nil, hostfns.Errorf(hostfns.CodeNetwork, "%s redirects to something that is not a URL", out.origin)
+	}
+	next := *out
+	if next.url, next.origin, err = parseURL(u.String()); err != nil {
+		return nil, hostfns.Errorf(hostfns.CodeDenied, "%s redirects to a URL that is refused: %s", out.origin, err)
+	}
+	next.header = out.header.Clone()
+	next.via = " (where " + out.origin.String() + " redirects to)"
+	toGet := status == http.StatusSeeOther && out.method != http.MethodHead ||
+		out.method == http.MethodPost && (status == http.StatusMovedPermanently || status == http.StatusFound)
+	if toGet {
+		next.method, next.body = http.MethodGet, nil
+		maps.DeleteFunc(next.header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Content-") })
+	}
+	if next.origin == out.origin {
+		return &next, nil
+	}
+	return &next, s.leave(out, &next, location)
+}
+
+// leave checks and strips a request that goes on to another origin.
+func (s *Session) leave(out, next *outgoing, location string) error {
+	switch {
+	case next.origin.scheme == "http" && out.origin.scheme == "https":
+		return hostfns.Errorf(hostfns.CodeDenied, "%s redirects from https to plain http at %s, which is not followed", out.origin, next.origin)
+	case len(next.body) > 0, next.method != http.MethodGet && next.method != http.MethodHead:
+		return hostfns.Errorf(hostfns.CodeDenied,
+			"%s redirects the %s to %s: what changes something is not sent on to another origin; call that one, if it is right",
+			out.origin, next.method, next.origin)
+	case s.permissions.Secrets.String(location) != location:
+		return hostfns.Errorf(hostfns.CodeDenied, "%s redirects to %s with a credential in the URL, which is not followed", out.origin, next.origin)
+	}
+	// Once it has left, a request gets no credential again, even back at its
+	// first origin: the path would be the other's choice.
+	next.connection = ""
+	kept := []string{"Accept", "Accept-Encoding", "Accept-Language", "User-Agent"}
+	maps.DeleteFunc(next.header, func(name string, _ []string) bool { return !slices.Contains(kept, name) })
+	return nil
+}

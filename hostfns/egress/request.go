@@ -1,0 +1,190 @@
+package egress
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/hostfns"
+)
+
+const (
+	// maxURL is what common servers accept: nginx takes 8 KiB for a line.
+	maxURL = 8 << 10
+	// maxHeaders is what common servers accept.
+	maxHeaders = 100
+)
+
+// request is what a guest sends.
+type request struct {
+	Connection string              `json:"connection"`
+	Method     string              `json:"method"`
+	URL        string              `json:"url"`
+	Headers    map[string][]string `json:"headers"`
+	Body       *string             `json:"body"`
+	BodyBase64 *string             `json:"body_base64"`
+	TimeoutMS  int64               `json:"timeout_ms"`
+}
+
+// outgoing is a request that has been checked, and is not granted yet.
+type outgoing struct {
+	connection string
+	method     string
+	url        *url.URL
+	origin     origin
+	header     http.Header
+	body       []byte
+	timeout    time.Duration
+	// via tells, in messages, which origin redirected here.
+	via string
+}
+
+func (e *Egress) parse(raw json.RawMessage) (*outgoing, error) {
+	r, err := hostfns.Decode[request](raw)
+	if err != nil {
+		return nil, err
+	}
+	out := &outgoing{connection: r.Connection, method: strings.ToUpper(r.Method)}
+	switch {
+	case !isToken(out.method):
+		return nil, invalid("\"method\" is %.32q: it must be one of HTTP's, such as GET", r.Method)
+	case out.method == http.MethodConnect || out.method == http.MethodTrace:
+		return nil, invalid("\"method\" is %s, which guests cannot use", out.method)
+	case r.TimeoutMS < 0:
+		return nil, invalid("\"timeout_ms\" is %d: it must not be negative", r.TimeoutMS)
+	}
+	out.timeout = e.config.Timeout
+	if asked := r.TimeoutMS; asked > 0 && asked < out.timeout.Milliseconds() {
+		out.timeout = time.Duration(asked) * time.Millisecond
+	}
+	if out.url, out.origin, err = parseURL(r.URL); err != nil {
+		return nil, invalid("\"url\": %s", err)
+	}
+	if out.body, err = e.bodyOf(r); err != nil {
+		return nil, err
+	}
+	out.header, err = e.headerOf(r.Headers, out)
+	return out, err
+}
+
+// parseURL reads a URL and writes it anew, so that what was checked is what is
+// sent.
+func parseURL(raw string) (*url.URL, origin, error) {
+	if len(raw) > maxURL {
+		return nil, origin{}, fmt.Errorf("it is %d bytes long, and %d is the limit", len(raw), maxURL)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, origin{}, fmt.Errorf("%.128q is not a URL", raw)
+	}
+	o, err := originOf(u)
+	if err != nil {
+		return nil, origin{}, err
+	}
+	u.Scheme, u.Host = o.scheme, o.authority()
+	u.Fragment, u.RawFragment = "", ""
+	return u, o, nil
+}
+
+func (e *Egress) bodyOf(r request) ([]byte, error) {
+	var body []byte
+	switch {
+	case r.Body != nil && r.BodyBase64 != nil:
+		return nil, invalid("both \"body\" and \"body_base64\" are there: send one")
+	case r.Body != nil:
+		body = []byte(*r.Body)
+	case r.BodyBase64 != nil:
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(*r.BodyBase64); err != nil {
+			return nil, invalid("\"body_base64\" is not base64 with padding: %s", err)
+		}
+	}
+	if len(body) > e.config.RequestBytes {
+		return nil, hostfns.Errorf(hostfns.CodeLimitExceeded, "the body is %d bytes long, and %d is the limit", len(body), e.config.RequestBytes)
+	}
+	return body, nil
+}
+
+// headerOf checks a guest's headers. It refuses where it could drop: a header
+// that silently does nothing costs its author a day.
+func (e *Egress) headerOf(given map[string][]string, out *outgoing) (http.Header, error) {
+	header := http.Header{}
+	count, size := 0, 0
+	// Sorted: two spellings of one name must not change places between runs.
+	for _, spelt := range slices.Sorted(maps.Keys(given)) {
+		name := http.CanonicalHeaderKey(spelt)
+		if !isToken(spelt) {
+			return nil, invalid("a header is named %.64q, which HTTP does not allow", spelt)
+		}
+		for _, value := range given[spelt] {
+			count, size = count+1, size+len(name)+len(value)+len(": \r\n")
+			if !isFieldValue(value) {
+				return nil, invalid("the header %.64q has a character that is not printable ASCII: encode it", spelt)
+			}
+			keep, err := out.judgeHeader(name, value)
+			if err != nil {
+				return nil, err
+			}
+			if keep {
+				header.Add(name, value)
+			}
+		}
+	}
+	if count > maxHeaders || size > e.config.HeaderBytes {
+		return nil, hostfns.Errorf(hostfns.CodeLimitExceeded, "there are %d headers of %d bytes, and %d of %d bytes are the limit",
+			count, size, maxHeaders, e.config.HeaderBytes)
+	}
+	return header, nil
+}
+
+// judgeHeader refuses what is the host's to say: how the message is framed,
+// where it goes and where it came from.
+func (out *outgoing) judgeHeader(name, value string) (keep bool, err error) {
+	switch name {
+	case "Host":
+		if strings.EqualFold(value, out.url.Host) {
+			return false, nil
+		}
+	case "Content-Length":
+		if value == strconv.Itoa(len(out.body)) {
+			return false, nil
+		}
+	case "Authorization":
+		if out.connection == "" {
+			return true, nil
+		}
+		return false, invalid("the header \"authorization\" comes from the connection %.64q: leave one of them out", out.connection)
+	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
+		"Expect", "Forwarded", "Via", "X-Real-Ip":
+	default:
+		if !strings.HasPrefix(name, "Proxy-") && !strings.HasPrefix(name, "X-Forwarded-") {
+			return true, nil
+		}
+	}
+	return false, invalid("the header %q is set by the host: leave it out", strings.ToLower(name))
+}
+
+func invalid(format string, args ...any) error {
+	return hostfns.Errorf(hostfns.CodeInvalidRequest, format, args...)
+}
+
+// isToken tells a token of https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2.
+func isToken(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
+		alphanumeric := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		return !alphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+	})
+}
+
+// isFieldValue is stricter than the RFC, which leaves bytes above ASCII to the
+// reader: some take one for the end of a line.
+func isFieldValue(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c != '\t' && (c < ' ' || c > '~') })
+}
