@@ -1,6 +1,9 @@
 package runtime
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Limits bound a module and each of its calls. The zero value of a field means
 // its default.
@@ -41,6 +44,24 @@ func (l Limits) WithDefaults() Limits {
 		l.Deadline = 30 * time.Second
 	}
 	return l
+}
+
+// maxMemoryBytes is all that 32 bits can address.
+const maxMemoryBytes = 4 << 30
+
+// checked returns l with its defaults, or what is wrong with it.
+func (l Limits) checked() (Limits, error) {
+	l = l.WithDefaults()
+	l.MemoryBytes = min(l.MemoryBytes, maxMemoryBytes)
+	for name, value := range map[string]int64{
+		"ModuleBytes": int64(l.ModuleBytes), "MemoryBytes": l.MemoryBytes, "KernelBytes": l.KernelBytes,
+		"InputBytes": int64(l.InputBytes), "OutputBytes": int64(l.OutputBytes), "Deadline": int64(l.Deadline),
+	} {
+		if value < 0 {
+			return l, fmt.Errorf("check limits: %s is %d, and must not be negative", name, value)
+		}
+	}
+	return l, nil
 }
 
 // Usage is what a call cost.

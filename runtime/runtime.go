@@ -3,6 +3,14 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/cofferdam-run/cofferdam/runtime/abi"
 )
 
 // Config configures a Runtime.
@@ -13,55 +21,75 @@ type Config struct {
 	// CacheDir is a private folder for compiled code. Defaults to none: every
 	// start compiles anew.
 	CacheDir string
+	// Now is the clock that Usage.Wall is measured with. Defaults to time.Now.
+	Now func() time.Time
 }
 
 // Runtime prepares modules. It is safe for concurrent use.
-type Runtime struct{}
+type Runtime struct {
+	engine wazero.Runtime
+	cache  wazero.CompilationCache // nil when there is no CacheDir.
+	offers *abi.Offers
+	now    func() time.Time
+}
 
 // New returns a Runtime; the caller closes it.
-func New(ctx context.Context, c Config) (*Runtime, error) { return nil, errors.New("unbuilt") }
+func New(ctx context.Context, c Config) (*Runtime, error) {
+	offers, err := abi.New(slices.Clone(c.Functions))
+	if err != nil {
+		return nil, fmt.Errorf("configure host functions: %w", err)
+	}
+	r := &Runtime{offers: offers, now: c.Now}
+	if r.now == nil {
+		r.now = time.Now //nolint:forbidigo // The default clock.
+	}
+	if c.CacheDir != "" {
+		if r.cache, err = wazero.NewCompilationCacheWithDir(c.CacheDir); err != nil {
+			return nil, fmt.Errorf("open compilation cache: %w", err)
+		}
+	}
+	if r.engine, err = newEngine(ctx, r.cache); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	if err := offers.Instantiate(ctx, r.engine); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	return r, nil
+}
+
+// newEngine turns wazero's panic on a processor that it has no compiler for into
+// an error. Its interpreter is no way out: other limits, other stack depths.
+func newEngine(ctx context.Context, cache wazero.CompilationCache) (engine wazero.Runtime, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("start the compiler: %v", p)
+		}
+	}()
+	config := wazero.NewRuntimeConfigCompiler().
+		// Version 2 is MVP, bulk memory, sign extension, saturating conversions,
+		// multi-value, reference types and SIMD. Threads, exceptions and tail
+		// calls stay off.
+		WithCoreFeatures(api.CoreFeaturesV2).
+		// Stands in for fuel, which will end calls behind the same types: it
+		// costs several times the CPU and misses what does not loop.
+		WithCloseOnContextDone(true)
+	if cache != nil {
+		config = config.WithCompilationCache(cache)
+	}
+	return wazero.NewRuntimeWithConfig(ctx, config), nil
+}
 
 // Close releases all compiled code. No call may be in flight.
-func (r *Runtime) Close(ctx context.Context) error { return nil }
-
-// Prepare checks and compiles a module. A module that is refused gives an
-// *InvalidModule.
-func (r *Runtime) Prepare(ctx context.Context, wasm []byte, l Limits) (*Module, error) {
-	return nil, errors.New("unbuilt")
-}
-
-// Module is a compiled module. It is safe for concurrent use: every Call gets
-// an instance of its own.
-type Module struct{}
-
-// Exports names the functions of type () -> i32 or () -> (), sorted: those that
-// can be called.
-func (m *Module) Exports() []string { return nil }
-
-// Imports names what the module imports from extism:host/user, sorted.
-func (m *Module) Imports() []string { return nil }
-
-// Close releases the compiled code once the calls in flight have ended.
-func (m *Module) Close(ctx context.Context) error { return nil }
-
-// Call is one call of an export.
-type Call struct {
-	Export string
-	Input  []byte
-	World  World
-	// Host answers the guest's crossings. A nil Host answers none of them:
-	// each ends the call with CodeDenied.
-	Host Host
-}
-
-// Result is what a call gave.
-type Result struct {
-	// Output is the guest's, at most Limits.OutputBytes.
-	Output []byte
-	Usage  Usage
-}
-
-// Call runs an export in a fresh instance. See the package comment for errors.
-func (m *Module) Call(ctx context.Context, c Call) (Result, error) {
-	return Result{}, errors.New("unbuilt")
+func (r *Runtime) Close(ctx context.Context) error {
+	var err error
+	if r.engine != nil {
+		err = r.engine.Close(ctx)
+	}
+	if r.cache != nil {
+		err = errors.Join(err, r.cache.Close(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("close runtime: %w", err)
+	}
+	return nil
 }

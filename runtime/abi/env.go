@@ -39,7 +39,7 @@ func envFunctions() []function {
 		{"config_get", "I", "I", inside((*Guest).configGet)},
 		{"var_get", "I", "I", inside((*Guest).varGet)},
 		{"var_set", "II", "", inside((*Guest).varSet)},
-		{"http_request", "II", "I", outside((*Guest).httpRequest)},
+		{"http_request", "II", "I", httpRequest},
 		{"http_status_code", "", "i", inside(func(g *Guest, s []uint64) { s[0] = uint64(g.http.status) })},
 		{"http_headers", "", "I", inside((*Guest).httpHeaders)},
 		{"get_log_level", "", "i", inside(func(_ *Guest, s []uint64) { s[0] = logLevelDebug })},
@@ -55,11 +55,6 @@ func envFunctions() []function {
 // inside adapts a function that touches only its own guest.
 func inside(f func(g *Guest, s []uint64)) call {
 	return func(_ context.Context, g *Guest, _ api.Module, s []uint64) { f(g, s) }
-}
-
-// outside adapts a function that may ask.
-func outside(f func(g *Guest, ctx context.Context, s []uint64)) call {
-	return func(ctx context.Context, g *Guest, _ api.Module, s []uint64) { f(g, ctx, s) }
 }
 
 // alloc ends the call when the budget is spent: PDKs do not look at the offset,

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/tetratelabs/wazero/api"
 )
 
 // httpState is what http_status_code and http_headers answer: the last response.
@@ -44,7 +46,7 @@ type httpAnswer struct {
 // httpRequest translates Extism's function into the question "http". What is
 // refused gives status 0, which no server sends, and a body that says why: PDKs
 // that look at the status see a failure, and nothing traps.
-func (g *Guest) httpRequest(ctx context.Context, s []uint64) {
+func httpRequest(ctx context.Context, g *Guest, _ api.Module, s []uint64) {
 	g.http = httpState{}
 	question, err := translate(g.take(s[0], "http_request"), g.take(s[1], "http_request's body"))
 	if err != nil {

@@ -1,0 +1,182 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	goruntime "runtime"
+	"strings"
+	"time"
+
+	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/cofferdam-run/cofferdam/runtime/abi"
+)
+
+// engineError is a panic of the engine's own: a bug there, or here.
+type engineError struct {
+	reason any
+	stack  []byte
+}
+
+// Error implements error.
+func (e *engineError) Error() string { return fmt.Sprintf("run guest: %v\n%s", e.reason, e.stack) }
+
+// judge turns how the guest ended into the call's error: a *Failure when the
+// guest is to blame. ctx is the caller's, limited the one with the deadline.
+func (r *run) judge(ctx, limited context.Context, code uint32, trap error) error {
+	if ended := r.guest.Ended(); ended != nil {
+		return r.judgeEnd(ctx, limited, ended)
+	}
+	if trap != nil {
+		return r.judgeTrap(ctx, trap)
+	}
+	return r.guestError(code)
+}
+
+// judgeEnd is about calls that a host function ended.
+func (r *run) judgeEnd(ctx, limited context.Context, ended error) error {
+	var exit *abi.Exit
+	var misuse *abi.Misuse
+	switch {
+	case errors.As(ended, &exit):
+		return r.judgeExit(exit)
+	case errors.Is(ended, abi.ErrBudget):
+		return &Failure{Code: CodeMemoryExceeded, Message: fmt.Sprintf(
+			"input, output, variables, requests and answers need more than the %d bytes of Extism memory", r.module.limits.KernelBytes)}
+	case errors.As(ended, &misuse):
+		return &Failure{Code: CodePluginBug, Message: misuse.Message}
+	default:
+		return r.hostError(ctx, limited, ended)
+	}
+}
+
+// hostError is about a question that failed. One that was cut off by the call's
+// own deadline is the guest's time running out; by the caller's, the caller's.
+func (r *run) hostError(ctx, limited context.Context, err error) error {
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if limited.Err() != nil {
+		return r.late()
+	}
+	return err
+}
+
+func (r *run) late() error {
+	return &Failure{Code: CodeDeadlineExceeded, Message: fmt.Sprintf("the call took longer than %s", r.module.limits.Deadline)}
+}
+
+func (r *run) judgeExit(exit *abi.Exit) error {
+	switch {
+	case exit.Code == 0 && r.entered:
+		return r.guestError(0)
+	case r.memory.refused:
+		return r.outOfMemory(r.guest.Stderr())
+	case r.guest.Error() != nil:
+		return r.guestError(exit.Code)
+	case !r.entered:
+		return &Failure{
+			Code: CodePluginBug, Stack: r.guest.Stderr(),
+			Message: fmt.Sprintf("the guest exited with code %d while it was starting", exit.Code),
+		}
+	default:
+		return &Failure{Code: CodePluginBug, Message: exit.Error(), Stack: r.guest.Stderr()}
+	}
+}
+
+func (r *run) outOfMemory(stack string) error {
+	return &Failure{
+		Code:    CodeMemoryExceeded,
+		Message: fmt.Sprintf("the guest asked for more memory than its limit of %d bytes", r.module.limits.MemoryBytes),
+		Stack:   stack,
+	}
+}
+
+// judgeTrap is about calls that wazero ended.
+func (r *run) judgeTrap(ctx context.Context, trap error) error {
+	var exit *sys.ExitError
+	var fault *engineError
+	var goFault goruntime.Error
+	switch {
+	case errors.As(trap, &exit):
+		// No host function ended the call, so this is the context.
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return r.late()
+	case errors.As(trap, &fault), errors.As(trap, &goFault):
+		return trap
+	}
+	// wazero's traps have no type that is public, and their text is stable:
+	// "wasm error: <reason>\nwasm stack trace:\n\t<frames>".
+	message, stack, _ := strings.Cut(trap.Error(), "\nwasm stack trace:\n\t")
+	message = strings.TrimPrefix(message, "wasm error: ")
+	switch {
+	case strings.HasSuffix(message, "stack overflow"):
+		return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: stack}
+	case r.memory.refused:
+		return r.outOfMemory(stack)
+	default:
+		return &Failure{Code: CodeTrapped, Message: message, Stack: stack}
+	}
+}
+
+// reserved says whether a code is for the host alone to give.
+func (c Code) reserved() bool {
+	switch c {
+	case CodeFuelExhausted, CodeMemoryExceeded, CodeDeadlineExceeded, CodeStackExhausted, CodeTrapped,
+		CodeDenied, CodeKilled, CodeOutputTooLarge, CodeInputTooLarge, CodeNoExport:
+		return true
+	default: // CodePluginBug is the guest's to admit.
+		return false
+	}
+}
+
+// maxRetryAfter bounds a guest's wish: what is longer is a mistake in units.
+const maxRetryAfter = 366 * 24 * time.Hour
+
+// guestError is the guest's own word on how the call went.
+func (r *run) guestError(code uint32) error {
+	text := r.guest.Error()
+	if code == 0 && text == nil {
+		return nil
+	}
+	if limit := r.module.limits.OutputBytes; len(text) > limit {
+		return &Failure{Code: CodeOutputTooLarge, Message: fmt.Sprintf(
+			"the guest's error has %d bytes; the limit is %d", len(text), limit)}
+	}
+	if text == nil {
+		return &Failure{Code: CodePluginBug, Message: fmt.Sprintf("the export returned %d and set no error", int32(code))}
+	}
+	return parseFailure(text)
+}
+
+// parseFailure reads {"code","message","retry_after_ms","details"}.
+func parseFailure(text []byte) *Failure {
+	var e struct {
+		Code         Code            `json:"code"`
+		Message      string          `json:"message"`
+		RetryAfterMS float64         `json:"retry_after_ms"`
+		Details      json.RawMessage `json:"details"`
+	}
+	if err := json.Unmarshal(text, &e); err != nil || e.Code == "" {
+		return &Failure{Code: CodePluginBug, Message: strings.ToValidUTF8(string(text), "\uFFFD")}
+	}
+	f := &Failure{Code: e.Code, Message: e.Message, Details: e.Details}
+	if string(f.Details) == "null" {
+		f.Details = nil
+	}
+	if limit := float64(maxRetryAfter / time.Millisecond); e.RetryAfterMS > 0 {
+		f.RetryAfter = time.Duration(min(e.RetryAfterMS, limit)) * time.Millisecond
+	}
+	if e.Code.reserved() {
+		f.Code = CodePluginBug
+		f.Message = fmt.Sprintf("the guest raised %q, which only the host gives: %s", e.Code, e.Message)
+	}
+	return f
+}

@@ -1,0 +1,98 @@
+package runtimetest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"testing"
+)
+
+// Guest returns the guest in testdata/guest: Go, with an export for each thing
+// that a guest does. Its source says what they are.
+func Guest(t testing.TB) []byte {
+	t.Helper()
+	_, file, _, ok := goruntime.Caller(0)
+	if !ok {
+		t.Fatal("find the source of runtimetest")
+	}
+	return BuildGo(t, filepath.Join(filepath.Dir(file), "testdata", "guest"))
+}
+
+// BuildGo builds the Go guest in a folder, a module of its own, as a reactor. The
+// result is kept in the temporary folder under a hash of the sources and of the
+// compiler's version, so that of many test binaries one builds it. What the guest
+// imports must therefore be in its folder, or in the standard library; build
+// others with BuildGoFresh.
+func BuildGo(t testing.TB, dir string) []byte {
+	t.Helper()
+	key, err := digest(dir)
+	if err != nil {
+		t.Fatalf("hash guest %s: %v", dir, err)
+	}
+	cached := filepath.Join(os.TempDir(), "cofferdam-guest-"+key+".wasm")
+	if wasm, err := os.ReadFile(cached); err == nil {
+		return wasm
+	}
+	wasm := BuildGoFresh(t, dir)
+	keep(t, cached, wasm)
+	return wasm
+}
+
+// BuildGoFresh is BuildGo without the kept result.
+func BuildGoFresh(t testing.TB, dir string) []byte {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "guest.wasm")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-o", out, ".")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	if message, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build guest %s: %v\n%s", dir, err, message)
+	}
+	wasm, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatalf("read guest: %v", err)
+	}
+	return wasm
+}
+
+// keep writes the file whole or not at all: tests run side by side.
+func keep(t testing.TB, path string, content []byte) {
+	t.Helper()
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		t.Fatalf("keep guest: %v", err)
+	}
+	_, err = f.Write(content)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		t.Fatalf("keep guest: %v", err)
+	}
+}
+
+func digest(dir string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, goruntime.Version())
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s %d\n", d.Name(), len(content))
+		_, err = h.Write(content)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)), err
+}
