@@ -1,0 +1,361 @@
+package queue_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/queue"
+)
+
+// work is a store of queued executions: just enough of Claims to drive a Ring.
+type work struct {
+	mu      sync.Mutex
+	queued  map[string]int
+	running map[string]int
+	limits  map[string]execution.Backlog
+}
+
+func newWork(limits ...execution.Backlog) *work {
+	w := &work{queued: map[string]int{}, running: map[string]int{}, limits: map[string]execution.Backlog{}}
+	for _, l := range limits {
+		w.limits[l.Tenant] = l
+	}
+	return w
+}
+
+func (w *work) add(tenant string, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queued[tenant] += n
+}
+
+func (w *work) done(tenant string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running[tenant]--
+}
+
+func (w *work) backlogs() []execution.Backlog {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []execution.Backlog
+	for _, t := range slices.Sorted(maps.Keys(w.queued)) {
+		if w.queued[t] > 0 {
+			all = append(all, w.limits[t])
+		}
+	}
+	return all
+}
+
+func (w *work) claim(quotas []execution.Quota) []execution.Claimed {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var claimed []execution.Claimed
+	for _, q := range quotas {
+		for range min(q.N, w.queued[q.Tenant], q.Running-w.running[q.Tenant]) {
+			w.queued[q.Tenant]--
+			w.running[q.Tenant]++
+			claimed = append(claimed, execution.Claimed{Tenant: q.Tenant})
+		}
+	}
+	return claimed
+}
+
+func backlog(tenant string, running, weight int) execution.Backlog {
+	return execution.Backlog{Tenant: tenant, Running: running, Weight: weight}
+}
+
+func TestTakeSharesOneRoundByWeight(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Refresh([]execution.Backlog{backlog("a", 100, 1), backlog("b", 100, 3), backlog("c", 2, 3)})
+	want := []execution.Quota{
+		{Tenant: "a", N: 3, Running: 100},
+		{Tenant: "b", N: 7, Running: 100},
+		{Tenant: "c", N: 2, Running: 2},
+	}
+	if diff := cmp.Diff(want, ring.Take(12)); diff != "" {
+		t.Errorf("quotas of one Take (-want +got):\n%s", diff)
+	}
+}
+
+func TestTakeGoesOnWhereTheLastOneWasCut(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Refresh([]execution.Backlog{backlog("a", 100, 3), backlog("b", 100, 3)})
+	var got []string
+	for range 12 {
+		for _, q := range ring.Take(1) {
+			got = append(got, q.Tenant)
+		}
+	}
+	want := []string{"a", "a", "a", "b", "b", "b", "a", "a", "a", "b", "b", "b"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("turns (-want +got):\n%s", diff)
+	}
+}
+
+func TestHintOfATenantThatNoScanHasSeenAsksForOne(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Hint("new")
+	want := []execution.Quota{{Tenant: "new", N: 1, Running: 1}}
+	if diff := cmp.Diff(want, ring.Take(8)); diff != "" {
+		t.Errorf("quotas (-want +got):\n%s", diff)
+	}
+}
+
+func TestShortClaimLeavesTheRingUntilAHintOrAScan(t *testing.T) {
+	t.Parallel()
+	for name, wake := range map[string]func(*queue.Ring){
+		"hint": func(r *queue.Ring) { r.Hint("a") },
+		"scan": func(r *queue.Ring) { r.Refresh([]execution.Backlog{backlog("a", 4, 1)}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ring := queue.NewRing()
+			ring.Refresh([]execution.Backlog{backlog("a", 4, 1)})
+			ring.Result(ring.Take(4), []execution.Claimed{{Tenant: "a"}})
+			if got := ring.Take(4); len(got) != 0 {
+				t.Fatalf("after a short claim Take gave %v, want nothing", got)
+			}
+			wake(ring)
+			want := []execution.Quota{{Tenant: "a", N: 3, Running: 4}}
+			if diff := cmp.Diff(want, ring.Take(4)); diff != "" {
+				t.Errorf("quotas after it was woken (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHintDuringAClaimIsNotLost(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Refresh([]execution.Backlog{backlog("a", 4, 1)})
+	quotas := ring.Take(4)
+	ring.Hint("a") // queued after the claim has looked
+	ring.Result(quotas, nil)
+	if got := ring.Take(4); len(got) != 1 {
+		t.Errorf("Take gave %v, want the tenant that was hinted while its claim was under way", got)
+	}
+}
+
+func TestCapHoldsUntilDone(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Refresh([]execution.Backlog{backlog("a", 2, 1)})
+	ring.Result(ring.Take(8), []execution.Claimed{{Tenant: "a"}, {Tenant: "a"}})
+	if got := ring.Take(8); len(got) != 0 {
+		t.Fatalf("at its cap Take gave %v, want nothing", got)
+	}
+	ring.Done("a")
+	want := []execution.Quota{{Tenant: "a", N: 1, Running: 2}}
+	if diff := cmp.Diff(want, ring.Take(8)); diff != "" {
+		t.Errorf("quotas after one was done (-want +got):\n%s", diff)
+	}
+}
+
+func TestReturnedQuotasCanBeTakenAgain(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Refresh([]execution.Backlog{backlog("a", 2, 1)})
+	first := ring.Take(8)
+	if got := ring.Take(8); len(got) != 0 {
+		t.Fatalf("while the claim is under way Take gave %v, want nothing", got)
+	}
+	ring.Return(first)
+	if diff := cmp.Diff(first, ring.Take(8)); diff != "" {
+		t.Errorf("quotas after Return (-want +got):\n%s", diff)
+	}
+}
+
+func TestScansForgetTenantsThatAreGone(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Refresh([]execution.Backlog{backlog("a", 9, 9)})
+	ring.Result(ring.Take(9), nil)
+	for range 100 {
+		ring.Refresh(nil)
+	}
+	ring.Hint("a")
+	want := []execution.Quota{{Tenant: "a", N: 1, Running: 1}}
+	if diff := cmp.Diff(want, ring.Take(9)); diff != "" {
+		t.Errorf("quotas of a tenant whose limits were forgotten (-want +got):\n%s", diff)
+	}
+}
+
+// jain is Jain's index of fairness: 1 when all shares are equal, 1/n when one has all.
+func jain(shares []float64) float64 {
+	var sum, squares float64
+	for _, s := range shares {
+		sum += s
+		squares += s * s
+	}
+	return sum * sum / (float64(len(shares)) * squares)
+}
+
+func TestSharesFollowWeightsWhateverIsQueued(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 20).Draw(t, "tenants")
+		slots := rapid.IntRange(1, 64).Draw(t, "slots")
+		var limits []execution.Backlog
+		total := 0
+		for i := range n {
+			weight := rapid.IntRange(1, 8).Draw(t, "weight")
+			total += weight
+			limits = append(limits, backlog(fmt.Sprint("t", i), 1000, weight))
+		}
+		store, ring := newWork(limits...), queue.NewRing()
+		const rounds = 40
+		for i, l := range limits {
+			// The first floods; the others have just enough to stay backlogged.
+			extra := rounds * l.Weight * 2
+			if i == 0 {
+				extra = 1_000_000
+			}
+			store.add(l.Tenant, extra)
+		}
+		ring.Refresh(store.backlogs())
+		served := map[string]int{}
+		for done := 0; done < rounds*total; {
+			quotas := ring.Take(min(slots, rounds*total-done))
+			claimed := store.claim(quotas)
+			ring.Result(quotas, claimed)
+			for _, c := range claimed {
+				served[c.Tenant]++
+				done++
+				store.done(c.Tenant)
+				ring.Done(c.Tenant)
+			}
+			if len(claimed) == 0 {
+				t.Fatalf("nothing was claimed although all have work: served %v", served)
+			}
+		}
+		var shares []float64
+		for _, l := range limits {
+			shares = append(shares, float64(served[l.Tenant])/float64(l.Weight))
+		}
+		if got := jain(shares); got < 0.999 {
+			t.Errorf("Jain's index of served/weight is %.4f, want at least 0.999: %v", got, served)
+		}
+	})
+}
+
+func TestFlooderDelaysOthersByARoundAtMost(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		others := rapid.IntRange(1, 50).Draw(t, "others")
+		flood := backlog("flood", 1_000_000, rapid.IntRange(1, 8).Draw(t, "flooder's weight"))
+		limits := []execution.Backlog{flood, backlog("victim", 16, 1)}
+		round := flood.Weight + 1
+		for i := range others {
+			limits = append(limits, backlog(fmt.Sprint("other", i), 16, 1))
+			round++
+		}
+		store, ring := newWork(limits...), queue.NewRing()
+		store.add("flood", 1_000_000)
+		for i := range others {
+			store.add(fmt.Sprint("other", i), rapid.IntRange(0, 30).Draw(t, "backlog"))
+		}
+		ring.Refresh(store.backlogs())
+		step := func(n int) (tenants []string) {
+			quotas := ring.Take(n)
+			claimed := store.claim(quotas)
+			ring.Result(quotas, claimed)
+			for _, c := range claimed {
+				store.done(c.Tenant)
+				ring.Done(c.Tenant)
+				tenants = append(tenants, c.Tenant)
+			}
+			return tenants
+		}
+		for range rapid.IntRange(0, 40).Draw(t, "steps before") {
+			step(rapid.IntRange(1, 8).Draw(t, "slots"))
+		}
+		store.add("victim", 1)
+		ring.Hint("victim")
+		for before := 0; ; {
+			got := step(1)
+			if slices.Contains(got, "victim") {
+				return
+			}
+			if before += len(got); before > round {
+				t.Fatalf("%d executions started before the victim's, a round is %d", before, round)
+			}
+		}
+	})
+}
+
+// TestHammer queues, claims and finishes from many goroutines: nothing is lost,
+// nobody exceeds a cap, and no scan is needed for work that was hinted.
+func TestHammer(t *testing.T) {
+	t.Parallel()
+	const tenants, each, runners, slots = 20, 300, 8, 16
+	var limits []execution.Backlog
+	for i := range tenants {
+		limits = append(limits, backlog(fmt.Sprint("t", i), 1+i%4, 1+i%3))
+	}
+	store, ring := newWork(limits...), queue.NewRing()
+	ring.Refresh(limits)
+
+	wake := make(chan struct{}, 1)
+	nudge := func() {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+	started := make(chan string, slots)
+	var free, finished atomic.Int64
+	free.Store(slots)
+	var wg sync.WaitGroup
+	for _, l := range limits {
+		wg.Go(func() {
+			for range each {
+				store.add(l.Tenant, 1)
+				ring.Hint(l.Tenant)
+				nudge()
+			}
+		})
+	}
+	for range runners {
+		wg.Go(func() {
+			for tenant := range started {
+				store.done(tenant)
+				ring.Done(tenant)
+				free.Add(1)
+				finished.Add(1)
+				nudge()
+			}
+		})
+	}
+	for finished.Load() < tenants*each {
+		quotas := ring.Take(int(free.Load()))
+		if len(quotas) == 0 {
+			<-wake
+			continue
+		}
+		claimed := store.claim(quotas)
+		ring.Result(quotas, claimed)
+		free.Add(-int64(len(claimed)))
+		for _, c := range claimed {
+			started <- c.Tenant
+		}
+	}
+	close(started)
+	wg.Wait()
+	for _, l := range limits {
+		if store.queued[l.Tenant] != 0 || store.running[l.Tenant] != 0 {
+			t.Errorf("%s has %d queued and %d running left, want none", l.Tenant, store.queued[l.Tenant], store.running[l.Tenant])
+		}
+	}
+}
