@@ -110,7 +110,9 @@ func TestErrorUnwrapsToItsCause(t *testing.T) {
 
 func TestFingerprint(t *testing.T) {
 	t.Parallel()
-	print := func(message string) string { return fault.Fingerprint(fault.New(fault.Upstream, "retry", "%s", message)) }
+	printOf := func(message string) string {
+		return fault.Fingerprint(fault.New(fault.Upstream, "retry", "%s", message))
+	}
 	same := []struct{ name, a, b string }{
 		{"numbers", "got 502 after 3 tries", "got 503 after 12 tries"},
 		{"ids", "no order ord_01J9ZK3V", "no order ord_7777ABCD"},
@@ -125,7 +127,7 @@ func TestFingerprint(t *testing.T) {
 	for _, tt := range same {
 		t.Run("same but for "+tt.name, func(t *testing.T) {
 			t.Parallel()
-			if print(tt.a) != print(tt.b) {
+			if printOf(tt.a) != printOf(tt.b) {
 				t.Errorf("%q and %q have different fingerprints", tt.a, tt.b)
 			}
 		})
@@ -137,7 +139,7 @@ func TestFingerprint(t *testing.T) {
 	for _, tt := range different {
 		t.Run("different "+tt.name, func(t *testing.T) {
 			t.Parallel()
-			if print(tt.a) == print(tt.b) {
+			if printOf(tt.a) == printOf(tt.b) {
 				t.Errorf("%q and %q have one fingerprint", tt.a, tt.b)
 			}
 		})

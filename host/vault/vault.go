@@ -1,6 +1,13 @@
 // Package vault seals what is private: a key per tenant, wrapped by one key
 // encryption key (KEK) that a [Keeper] holds, and every ciphertext bound to its
 // tenant, table, record, field and record version, so that it opens nowhere else.
+//
+//	v := vault.New(store, keeper)
+//	sealed, err := v.Seal(ctx, vault.Field{Tenant: t, Table: "connections", Record: id, Name: "credential", Version: 1}, secret)
+//
+// A tenant's key is wrapped by the KEK and stored; unwrapped, it is held in
+// memory. Deleting the stored key makes all that the tenant sealed unreadable,
+// once no process and no backup holds it any more.
 package vault
 
 import "context"
@@ -16,6 +23,7 @@ type Keeper interface {
 	// KeyID names the KEK, so that a wrong one is told from a corrupt record.
 	KeyID() string
 	Wrap(ctx context.Context, tenant string, key []byte) ([]byte, error)
+	// Unwrap returns ErrSealed for what Wrap did not make for the same tenant.
 	Unwrap(ctx context.Context, tenant string, wrapped []byte) ([]byte, error)
 }
 
