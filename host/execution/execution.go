@@ -56,6 +56,9 @@ const (
 	ReasonPaused = "paused"
 	// ReasonConflict: the state that it read had changed.
 	ReasonConflict = "state_conflict"
+	// ReasonUnknownKind: the worker that claimed it does not know its kind; a
+	// newer one will.
+	ReasonUnknownKind = "unknown_kind"
 )
 
 // Execution is the work that one event causes.
@@ -89,6 +92,8 @@ type Execution struct {
 	CreatedAt   time.Time       `json:"created_at"`
 	StartedAt   time.Time       `json:"started_at,omitzero"`
 	FinishedAt  time.Time       `json:"finished_at,omitzero"`
+	// ChangedAt is when anything of it changed last.
+	ChangedAt time.Time `json:"changed_at,omitzero"`
 }
 
 // Attempt is one run of an execution, counted or not, as the trace shows it.
