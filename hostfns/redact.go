@@ -168,10 +168,10 @@ func formsOf(secret string) [][]byte {
 // that Go adds for HTML and without, with escaped slashes, and escaped twice:
 // for a document inside a document.
 func jsonForms(secret string) [][]byte {
-	plain := jsonInner(secret, false)
+	plain, html := jsonInner(secret, false), jsonInner(secret, true)
 	return [][]byte{
-		[]byte(plain), []byte(jsonInner(secret, true)),
-		[]byte(strings.ReplaceAll(plain, "/", `\/`)), []byte(jsonInner(plain, false)),
+		[]byte(plain), []byte(html), []byte(strings.ReplaceAll(plain, "/", `\/`)),
+		[]byte(jsonInner(plain, false)), []byte(jsonInner(html, false)),
 	}
 }
 
