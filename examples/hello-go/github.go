@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
@@ -55,7 +56,7 @@ func test(ctx *connector.Context) error {
 	if err := call(ctx, "GET", "/user", nil, &user); err != nil {
 		return err
 	}
-	ctx.Log.Info("the token works", "login", user.Login)
+	ctx.Log.Info("the token works", slog.String("login", user.Login))
 	return nil
 }
 

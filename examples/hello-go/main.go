@@ -3,6 +3,7 @@
 package main
 
 import (
+	"log/slog"
 	"strconv"
 
 	"github.com/cofferdam-run/cofferdam/sdk/go/connector"
@@ -71,7 +72,7 @@ func onIssues(ctx *connector.Context, d connector.Delivery) (any, error) {
 		return nil, err
 	}
 	if event.Action != "opened" {
-		ctx.Log.Debug("nothing to do", "action", event.Action)
+		ctx.Log.Debug("nothing to do", slog.String("action", event.Action))
 		return nil, nil
 	}
 	var config Config
@@ -90,7 +91,7 @@ func onIssues(ctx *connector.Context, d connector.Delivery) (any, error) {
 		return nil, err
 	}
 	done := Labelled{Repo: repo, Issue: number, Label: config.Label, Count: count}
-	ctx.Log.Info("labelled", "repo", repo, "issue", number, "label", config.Label, "count", count)
+	ctx.Log.Info("labelled", slog.String("repo", repo), slog.Int("issue", number), slog.Int64("count", count))
 	return done, ctx.Emit("issue.labelled", repo+"#"+strconv.Itoa(number), done)
 }
 

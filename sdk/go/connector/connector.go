@@ -163,7 +163,9 @@ func unknown[T any](kind, name string, all []T, nameOf func(T) string) error {
 // asError finds the code of whatever a function of the connector returned.
 func asError(err error) *Error {
 	var e *Error
-	if !errors.As(err, &e) {
+	if found := errors.As(err, &e); found && e == nil {
+		return Errorf(code.PluginBug, "Run returned a nil *connector.Error as its error: return a plain nil, or declare the variable as error")
+	} else if !found {
 		return &Error{Code: code.PluginBug, Message: err.Error(), cause: err}
 	}
 	if error(e) == err { //nolint:errorlint // Identity is meant: nobody wrapped it.

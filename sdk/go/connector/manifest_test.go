@@ -1,0 +1,148 @@
+package connector_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/sdk/go/connector"
+)
+
+func TestManifestSaysWhatTheConnectorIs(t *testing.T) {
+	t.Parallel()
+	c := greeter()
+	c.Title, c.Description = "Greeter", "Says hello."
+	c.Config = struct {
+		URL string `json:"url" format:"uri"`
+	}{}
+	c.Actions[0].Title, c.Actions[0].Idempotent = "Greet", true
+	c.Connections = []connector.Connection{{Name: "crm", Title: "CRM", Type: connector.APIKey, Header: "X-Api-Key", Hosts: []string{"{config.url}"}}}
+	c.Egress = []connector.Egress{{Host: "{config.url}", Methods: []string{"GET"}}}
+	c.Functions = []string{"clock_of_the_tower"}
+	c.Limits = connector.Limits{MemoryMiB: 64, Timeout: 30 * time.Second}
+	got, err := c.Call(&script{}, "describe", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const draft = `"$schema":"https://json-schema.org/draft/2020-12/schema"`
+	want := `{"name":"greeter","version":"1.2.3","title":"Greeter","description":"Says hello.",
+		"config":{` + draft + `,"type":"object","properties":{"url":{"type":"string","format":"uri"}},"required":["url"],"additionalProperties":false},
+		"actions":[{"name":"greet","title":"Greet",
+			"input":{` + draft + `,"type":"object","properties":{"name":{"type":"string"},"times":{"type":"integer","default":1}},"required":["name"],"additionalProperties":false},
+			"output":{` + draft + `,"type":"object","properties":{"greeting":{"type":"string"}},"required":["greeting"]},
+			"idempotent":true}],
+		"webhooks":[{"name":"ping","scheme":"github"}],
+		"polls":[{"name":"since","every":"1m"}],
+		"connections":[{"name":"crm","title":"CRM","type":"api_key","header":"X-Api-Key","hosts":["{config.url}"]}],
+		"egress":[{"host":"{config.url}","methods":["GET"]}],
+		"functions":["clock_of_the_tower"],
+		"limits":{"memory_mib":64,"timeout_ms":30000}}`
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(want)); err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != compact.String() {
+		t.Errorf("got  %s\nwant %s", got, compact.String())
+	}
+}
+
+func TestASmallConnectorHasASmallManifest(t *testing.T) {
+	t.Parallel()
+	got, err := connector.Connector{Name: "a", Version: "0.0.1-rc.1+build.05"}.Call(&script{}, "describe", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"name":"a","version":"0.0.1-rc.1+build.05","config":{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","additionalProperties":false}}`
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestDescribeSaysWhatTheHostWouldRefuse(t *testing.T) {
+	t.Parallel()
+	conn := func(c connector.Connection) func(*connector.Connector) {
+		return func(to *connector.Connector) { to.Connections = []connector.Connection{c} }
+	}
+	version := func(v string) func(*connector.Connector) {
+		return func(c *connector.Connector) { c.Version = v }
+	}
+	name := func(n string) func(*connector.Connector) {
+		return func(c *connector.Connector) { c.Name = n }
+	}
+	tests := map[string]struct {
+		edit func(*connector.Connector)
+		want string
+	}{
+		"no name":              {name(""), `the name ""`},
+		"capitals":             {name("Greeter"), `the name "Greeter"`},
+		"a hyphen first":       {name("-a"), `the name "-a"`},
+		"a long name":          {name(strings.Repeat("a", 64)), "1 to 63"},
+		"two numbers":          {version("1.2"), "semantic version"},
+		"a padded number":      {version("1.02.3"), "semantic version"},
+		"a v":                  {version("v1.2.3"), "semantic version"},
+		"an empty pre-release": {version("1.2.3-"), "semantic version"},
+		"a padded pre-release": {version("1.2.3-01"), "semantic version"},
+		"an empty build":       {version("1.2.3+a..b"), "semantic version"},
+		"a config that is no struct": {
+			func(c *connector.Connector) { c.Config = map[string]string{} }, "value of a struct type",
+		},
+		"a config with a secret": {func(c *connector.Connector) {
+			c.Config = struct {
+				Token string `json:"token" format:"password"`
+			}{}
+		}, "secrets belong in a connection"},
+		"an action without Run": {func(c *connector.Connector) { c.Actions[0].Run = connector.Handler{} }, "connector.Func"},
+		"an action twice":       {func(c *connector.Connector) { c.Actions = append(c.Actions, c.Actions[0]) }, `there are two of action "greet"`},
+		"an action's bad name":  {func(c *connector.Connector) { c.Actions[0].Name = "1st" }, `the action name "1st"`},
+		"an action's bad input": {func(c *connector.Connector) {
+			c.Actions[0].Run = connector.Func(func(*connector.Context, chan int) (int, error) { return 0, nil })
+		}, `action "greet": its input: chan int`},
+		"an action's bad output": {func(c *connector.Connector) {
+			c.Actions[0].Run = connector.Func(func(*connector.Context, int) (func(), error) { return nil, nil })
+		}, `action "greet": its output: func()`},
+		"an unknown scheme":          {func(c *connector.Connector) { c.Webhooks[0].Scheme = "stripe" }, `the scheme is "stripe"`},
+		"a webhook without Run":      {func(c *connector.Connector) { c.Webhooks[0].Run = nil }, `webhook "ping": it has no Run`},
+		"a poll without Run":         {func(c *connector.Connector) { c.Polls[0].Run = connector.Poller{} }, "connector.PollFunc"},
+		"an unknown connection type": {conn(connector.Connection{Name: "c", Type: "oauth"}), `the type is "oauth"`},
+		"a key that goes nowhere":    {conn(connector.Connection{Name: "c", Type: connector.APIKey, Hosts: []string{"h"}}), "either the header or the query"},
+		"a bearer with a header":     {conn(connector.Connection{Name: "c", Type: connector.Bearer, Header: "X", Hosts: []string{"h"}}), "are for the type api_key"},
+		"a connection without hosts": {conn(connector.Connection{Name: "c", Type: connector.Basic}), "it has no hosts"},
+		"egress without methods":     {func(c *connector.Connector) { c.Egress = []connector.Egress{{Host: "h"}} }, `egress "h" needs`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := greeter()
+			tt.edit(&c)
+			_, err := c.Call(&script{}, "describe", nil)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestDescribeSaysAllAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := connector.Connector{Name: "!", Version: "?"}.Call(&script{}, "describe", nil)
+	got := failureOf(t, err).Message
+	if !strings.Contains(got, `"!"`) || !strings.Contains(got, `"?"`) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestPollIntervalsAreShort(t *testing.T) {
+	t.Parallel()
+	for every, want := range map[time.Duration]string{
+		0: `[{"name":"since"}]`, 90 * time.Second: `"1m30s"`, 5 * time.Minute: `"5m"`, 24 * time.Hour: `"24h"`, 15 * time.Second: `"15s"`,
+	} {
+		c := greeter()
+		c.Polls[0].Every = every
+		got, err := c.Call(&script{}, "describe", nil)
+		if err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("%v: got %s, %v, want %s in it", every, got, err, want)
+		}
+	}
+}
