@@ -12,31 +12,33 @@ import (
 type Code string
 
 const (
-	// CodeFuelExhausted: the call used up its CPU budget.
+	// CodeFuelExhausted says: the call used up its CPU budget.
 	CodeFuelExhausted Code = "fuel_exhausted"
-	// CodeMemoryExceeded: the guest asked for more memory than its limit and did not survive the refusal.
+	// CodeMemoryExceeded says: the guest asked for more memory than its limit and did not survive the refusal.
 	CodeMemoryExceeded Code = "memory_exceeded"
-	// CodeDeadlineExceeded: the call took longer than Limits.Deadline.
+	// CodeDeadlineExceeded says: the call took longer than Limits.Deadline.
 	CodeDeadlineExceeded Code = "deadline_exceeded"
-	// CodeStackExhausted: the guest recursed too deep.
+	// CodeStackExhausted says: the guest recursed too deep.
 	CodeStackExhausted Code = "stack_exhausted"
-	// CodeTrapped: the guest executed an illegal operation, such as unreachable.
+	// CodeTrapped says: the guest executed an illegal operation, such as unreachable.
 	CodeTrapped Code = "trapped"
-	// CodeDenied: the guest did something that it has no right to.
+	// CodeDenied says: the guest did something that it has no right to.
 	CodeDenied Code = "denied"
-	// CodeKilled: the call was ended from outside.
+	// CodeKilled says: the call was ended from outside.
 	CodeKilled Code = "killed"
-	// CodeOutputTooLarge: the output, or an error, is over its cap.
+	// CodeOutputTooLarge says: the output, or an error, is over its cap.
 	CodeOutputTooLarge Code = "output_too_large"
-	// CodeInputTooLarge: the input is over its cap.
+	// CodeInputTooLarge says: the input is over its cap.
 	CodeInputTooLarge Code = "input_too_large"
-	// CodeNoExport: the module has no such export, or one of another type.
+	// CodeNoExport says: the module has no such export, or one of another type.
 	CodeNoExport Code = "no_export"
-	// CodePluginBug: the guest failed without a structured error.
+	// CodePluginBug says: the guest failed without a structured error.
 	CodePluginBug Code = "plugin_bug"
 )
 
 // Failure is a guest's call that failed by the guest's doing.
+//
+//nolint:errname // It is told apart from errors, which are the host's.
 type Failure struct {
 	Code    Code
 	Message string
@@ -44,7 +46,8 @@ type Failure struct {
 	RetryAfter time.Duration
 	// Details is a JSON document of the guest's, or nil.
 	Details json.RawMessage
-	// Stack is the guest's stack trace at a trap, or empty. For operators and authors.
+	// Stack is what the guest wrote to standard error last, and its stack trace at
+	// a trap, or empty. For operators and authors.
 	Stack string
 }
 
@@ -52,6 +55,8 @@ type Failure struct {
 func (f *Failure) Error() string { return fmt.Sprintf("%s: %s", f.Code, f.Message) }
 
 // InvalidModule is bytes that Prepare refuses.
+//
+//nolint:errname // It reads as what it is where it is matched.
 type InvalidModule struct {
 	// Code is one of not_wasm, module_too_large, import_not_offered,
 	// memory_too_large, invalid_module.

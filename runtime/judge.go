@@ -37,8 +37,8 @@ func (r *run) judge(ctx, limited context.Context, code uint32, trap error) error
 
 // judgeEnd is about calls that a host function ended.
 func (r *run) judgeEnd(ctx, limited context.Context, ended error) error {
-	var exit *abi.Exit
-	var misuse *abi.Misuse
+	var exit *abi.ExitError
+	var misuse *abi.MisuseError
 	switch {
 	case errors.As(ended, &exit):
 		return r.judgeExit(exit)
@@ -71,7 +71,7 @@ func (r *run) late() error {
 	return &Failure{Code: CodeDeadlineExceeded, Message: fmt.Sprintf("the call took longer than %s", r.module.limits.Deadline)}
 }
 
-func (r *run) judgeExit(exit *abi.Exit) error {
+func (r *run) judgeExit(exit *abi.ExitError) error {
 	switch {
 	case exit.Code == 0 && r.entered:
 		return r.guestError(0)
@@ -120,10 +120,24 @@ func (r *run) judgeTrap(ctx context.Context, trap error) error {
 	case strings.HasSuffix(message, "stack overflow"):
 		return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: stack}
 	case r.memory.refused:
-		return r.outOfMemory(stack)
+		return r.outOfMemory(r.guest.Stderr() + stack)
 	default:
-		return &Failure{Code: CodeTrapped, Message: message, Stack: stack}
+		said := r.guest.Stderr()
+		if words := lastWords(said); words != "" {
+			message += ": " + words
+		}
+		return &Failure{Code: CodeTrapped, Message: message, Stack: said + stack}
 	}
+}
+
+// lastWords finds the line in which Go or Rust say why they gave up.
+func lastWords(stderr string) string {
+	for line := range strings.Lines(stderr) {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.Contains(line, " panicked at ") {
+			return strings.ToValidUTF8(strings.TrimSpace(line), "\uFFFD")
+		}
+	}
+	return ""
 }
 
 // reserved says whether a code is for the host alone to give.

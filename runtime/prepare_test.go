@@ -54,39 +54,53 @@ func TestPrepareRefuses(t *testing.T) {
 		{
 			"an imported memory",
 			importing(func(b *runtimetest.Builder) { b.ImportRaw("m", "mem", 2, 0, 1) }),
-			runtime.Limits{}, "import_not_offered", []string{`"m"."mem" (a memory`},
+			runtime.Limits{},
+			"import_not_offered",
+			[]string{`"m"."mem" (a memory`},
 		},
 		{
 			"an imported table",
 			importing(func(b *runtimetest.Builder) { b.ImportRaw("m", "tab", 1, 0x70, 0, 1) }),
-			runtime.Limits{}, "import_not_offered", []string{`"m"."tab" (a table`},
+			runtime.Limits{},
+			"import_not_offered",
+			[]string{`"m"."tab" (a table`},
 		},
 		{
 			"an imported global",
 			importing(func(b *runtimetest.Builder) { b.ImportRaw("m", "glo", 3, 0x7f, 0) }),
-			runtime.Limits{}, "import_not_offered", []string{`"m"."glo" (a global`},
+			runtime.Limits{},
+			"import_not_offered",
+			[]string{`"m"."glo" (a global`},
 		},
 		{
 			"WASI without a memory",
 			importing(func(b *runtimetest.Builder) { b.Import("wasi_snapshot_preview1", "random_get", "ii", "i") }),
-			runtime.Limits{}, "invalid_module", []string{"random_get", "no memory"},
+			runtime.Limits{},
+			"invalid_module",
+			[]string{"random_get", "no memory"},
 		},
 		{
 			"a function with too many locals",
 			importing(func(b *runtimetest.Builder) { b.Func("many", "", "i", strings.Repeat("I", 5001), runtimetest.I32(0)) }),
-			runtime.Limits{}, "invalid_module", []string{"5001 local variables; the limit is 5000"},
+			runtime.Limits{},
+			"invalid_module",
+			[]string{"5001 local variables; the limit is 5000"},
 		},
 		{
 			"a function that is too long",
 			importing(func(b *runtimetest.Builder) {
 				b.Func("long", "", "", "", make([]byte, 0), []byte(strings.Repeat("\x01", 256<<10)))
 			}),
-			runtime.Limits{}, "invalid_module", []string{"the limit is 262144"},
+			runtime.Limits{},
+			"invalid_module",
+			[]string{"the limit is 262144"},
 		},
 		{
 			"a table that is too long",
 			importing(func(b *runtimetest.Builder) { b.Table(100_001) }),
-			runtime.Limits{}, "invalid_module", []string{"100001 entries"},
+			runtime.Limits{},
+			"invalid_module",
+			[]string{"100001 entries"},
 		},
 		{
 			"too many tables",
@@ -95,7 +109,9 @@ func TestPrepareRefuses(t *testing.T) {
 					b.Table(1)
 				}
 			}),
-			runtime.Limits{}, "invalid_module", []string{"5 tables; the limit is 4"},
+			runtime.Limits{},
+			"invalid_module",
+			[]string{"5 tables; the limit is 4"},
 		},
 		{
 			"atomics",
@@ -103,7 +119,8 @@ func TestPrepareRefuses(t *testing.T) {
 				b.Memory(1)
 				b.Func("a", "", "i", "", runtimetest.I32(0), runtimetest.Op(0xfe, 0x10, 0x02, 0x00))
 			}),
-			runtime.Limits{}, "invalid_module", nil,
+			runtime.Limits{},
+			"invalid_module", nil,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 var engine struct {
 	once  sync.Once
 	rt    *runtime.Runtime
-	guest func(t testing.TB) *runtime.Module
+	guest func(tb testing.TB) *runtime.Module
 	err   error
 }
 
@@ -28,14 +28,14 @@ func TestMain(m *testing.M) {
 	var once sync.Once
 	var module *runtime.Module
 	var err error
-	engine.guest = func(t testing.TB) *runtime.Module {
-		t.Helper()
-		rt := sharedRuntime(t)
+	engine.guest = func(tb testing.TB) *runtime.Module {
+		tb.Helper()
+		rt := sharedRuntime(tb)
 		once.Do(func() {
-			module, err = rt.Prepare(context.Background(), runtimetest.Guest(t), runtime.Limits{}) //nolint:usetesting // It outlives the test.
+			module, err = rt.Prepare(context.Background(), runtimetest.Guest(tb), runtime.Limits{}) //nolint:usetesting // It outlives the test.
 		})
 		if err != nil {
-			t.Fatalf("prepare guest: %v", err)
+			tb.Fatalf("prepare guest: %v", err)
 		}
 		return module
 	}
@@ -53,28 +53,29 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func sharedRuntime(t testing.TB) *runtime.Runtime {
-	t.Helper()
+func sharedRuntime(tb testing.TB) *runtime.Runtime {
+	tb.Helper()
 	engine.once.Do(func() {
 		engine.rt, engine.err = runtime.New(context.Background(), runtime.Config{ //nolint:usetesting // It outlives the test.
 			Functions: []string{"state_get", "http"},
+			CacheDir:  runtimetest.CacheDir(tb),
 		})
 	})
 	if engine.err != nil {
-		t.Fatalf("new runtime: %v", engine.err)
+		tb.Fatalf("new runtime: %v", engine.err)
 	}
 	return engine.rt
 }
 
-func prepare(t testing.TB, wasm []byte, l runtime.Limits) *runtime.Module {
-	t.Helper()
-	module, err := sharedRuntime(t).Prepare(t.Context(), wasm, l)
+func prepare(tb testing.TB, wasm []byte, l runtime.Limits) *runtime.Module {
+	tb.Helper()
+	module, err := sharedRuntime(tb).Prepare(tb.Context(), wasm, l)
 	if err != nil {
-		t.Fatalf("prepare: %v", err)
+		tb.Fatalf("prepare: %v", err)
 	}
-	t.Cleanup(func() {
-		if err := module.Close(context.Background()); err != nil { //nolint:usetesting // t's has ended.
-			t.Errorf("close module: %v", err)
+	tb.Cleanup(func() {
+		if err := module.Close(context.Background()); err != nil { //nolint:usetesting // Its own has ended.
+			tb.Errorf("close module: %v", err)
 		}
 	})
 	return module

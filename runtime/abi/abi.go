@@ -34,23 +34,23 @@ import (
 // into Options.KernelBytes.
 var ErrBudget = errors.New("extism memory is full")
 
-// Exit ends a call by the guest's own proc_exit.
-type Exit struct {
+// ExitError ends a call by the guest's own proc_exit.
+type ExitError struct {
 	// Code is the guest's; 0 is success.
 	Code uint32
 }
 
 // Error implements error.
-func (e *Exit) Error() string { return fmt.Sprintf("the guest exited with code %d", e.Code) }
+func (e *ExitError) Error() string { return fmt.Sprintf("the guest exited with code %d", e.Code) }
 
-// Misuse ends a call whose guest broke the ABI, such as by handing over an offset
+// MisuseError ends a call whose guest broke the ABI, such as by handing over an offset
 // that it never got.
-type Misuse struct {
+type MisuseError struct {
 	Message string
 }
 
 // Error implements error.
-func (e *Misuse) Error() string { return e.Message }
+func (e *MisuseError) Error() string { return e.Message }
 
 // Answer is what came back from outside.
 type Answer struct {
@@ -127,8 +127,8 @@ func (g *Guest) Bind(ctx context.Context) context.Context {
 	return context.WithValue(ctx, guestKey{}, g)
 }
 
-// Ended is why a host function ended the call, or nil when none did: an *Exit, a
-// *Misuse, ErrBudget, or what Ask returned.
+// Ended is why a host function ended the call, or nil when none did: an *ExitError, a
+// *MisuseError, ErrBudget, or what Ask returned.
 func (g *Guest) Ended() error { return g.ended }
 
 // Output is the range that the guest set last, as it is now. It shares the
@@ -170,7 +170,7 @@ func (g *Guest) end(reason error) {
 }
 
 func (g *Guest) misuse(format string, args ...any) {
-	g.end(&Misuse{Message: fmt.Sprintf(format, args...)})
+	g.end(&MisuseError{Message: fmt.Sprintf(format, args...)})
 }
 
 // question asks, moves the clock to the answer and returns the response. A

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -32,14 +33,11 @@ func (s Signature) Equal(o Signature) bool {
 func (s Signature) String() string { return list(s.Params) + " -> " + list(s.Results) }
 
 func list(types []api.ValueType) string {
-	out := "("
+	names := make([]string, len(types))
 	for i, t := range types {
-		if i > 0 {
-			out += ", "
-		}
-		out += api.ValueTypeName(t)
+		names[i] = api.ValueTypeName(t)
 	}
-	return out + ")"
+	return "(" + strings.Join(names, ", ") + ")"
 }
 
 // call is a host function. The stack holds the parameters, then the result.
@@ -91,13 +89,6 @@ func New(functions []string) (*Offers, error) {
 	return o, nil
 }
 
-func (o *Offers) add(module string, functions []function) {
-	o.modules[module] = make(map[string]function, len(functions))
-	for _, f := range functions {
-		o.modules[module][f.name] = f
-	}
-}
-
 // Lookup returns the type of an offered function.
 func (o *Offers) Lookup(module, name string) (Signature, bool) {
 	f, ok := o.modules[module][name]
@@ -122,6 +113,13 @@ func (o *Offers) Instantiate(ctx context.Context, rt wazero.Runtime) error {
 		}
 	}
 	return nil
+}
+
+func (o *Offers) add(module string, functions []function) {
+	o.modules[module] = make(map[string]function, len(functions))
+	for _, f := range functions {
+		o.modules[module][f.name] = f
+	}
 }
 
 // bound finds the call's Guest.

@@ -53,52 +53,49 @@ func wasiFunctions() []function {
 		{"fd_seek", "iIii", "i", wasi(standard(answer(errnoSPipe)))},
 		{"fd_tell", "ii", "i", wasi(standard(answer(errnoSPipe)))},
 		{"proc_exit", "i", "", func(_ context.Context, g *Guest, _ api.Module, s []uint64) {
-			g.end(&Exit{Code: uint32(s[0])})
+			g.end(&ExitError{Code: uint32(s[0])})
 		}},
 	}...)
 }
 
 // absent are the functions that nothing here stands behind.
 func absent() []function {
-	types := map[errno][][2]string{
-		errnoBadF: {
-			{"fd_advise", "iIIi"},
-			{"fd_allocate", "iII"},
-			{"fd_datasync", "i"},
-			{"fd_fdstat_set_rights", "iII"},
-			{"fd_filestat_set_size", "iI"},
-			{"fd_filestat_set_times", "iIIi"},
-			{"fd_pread", "iiiIi"},
-			{"fd_prestat_get", "ii"},
-			{"fd_prestat_dir_name", "iii"},
-			{"fd_pwrite", "iiiIi"},
-			{"fd_readdir", "iiiIi"},
-			{"fd_renumber", "ii"},
-			{"fd_sync", "i"},
-			{"path_create_directory", "iii"},
-			{"path_filestat_get", "iiiii"},
-			{"path_filestat_set_times", "iiiiIIi"},
-			{"path_link", "iiiiiii"},
-			{"path_open", "iiiiiIIii"},
-			{"path_readlink", "iiiiii"},
-			{"path_remove_directory", "iii"},
-			{"path_rename", "iiiiii"},
-			{"path_symlink", "iiiii"},
-			{"path_unlink_file", "iii"},
-		},
-		errnoNoSys: {
-			{"proc_raise", "i"},
-			{"sock_accept", "iii"},
-			{"sock_recv", "iiiiii"},
-			{"sock_send", "iiiii"},
-			{"sock_shutdown", "ii"},
-		},
-	}
 	var functions []function
-	for e, group := range types {
-		for _, f := range group {
-			functions = append(functions, function{f[0], f[1], "i", wasi(answer(e))})
-		}
+	for _, f := range [][2]string{
+		{"fd_advise", "iIIi"},
+		{"fd_allocate", "iII"},
+		{"fd_datasync", "i"},
+		{"fd_fdstat_set_rights", "iII"},
+		{"fd_filestat_set_size", "iI"},
+		{"fd_filestat_set_times", "iIIi"},
+		{"fd_pread", "iiiIi"},
+		{"fd_prestat_get", "ii"},
+		{"fd_prestat_dir_name", "iii"},
+		{"fd_pwrite", "iiiIi"},
+		{"fd_readdir", "iiiIi"},
+		{"fd_renumber", "ii"},
+		{"fd_sync", "i"},
+		{"path_create_directory", "iii"},
+		{"path_filestat_get", "iiiii"},
+		{"path_filestat_set_times", "iiiiIIi"},
+		{"path_link", "iiiiiii"},
+		{"path_open", "iiiiiIIii"},
+		{"path_readlink", "iiiiii"},
+		{"path_remove_directory", "iii"},
+		{"path_rename", "iiiiii"},
+		{"path_symlink", "iiiii"},
+		{"path_unlink_file", "iii"},
+	} {
+		functions = append(functions, function{f[0], f[1], "i", wasi(answer(errnoBadF))})
+	}
+	for _, f := range [][2]string{
+		{"proc_raise", "i"},
+		{"sock_accept", "iii"},
+		{"sock_recv", "iiiiii"},
+		{"sock_send", "iiiii"},
+		{"sock_shutdown", "ii"},
+	} {
+		functions = append(functions, function{f[0], f[1], "i", wasi(answer(errnoNoSys))})
 	}
 	return functions
 }

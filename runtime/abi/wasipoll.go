@@ -93,13 +93,19 @@ func (g *Guest) wait(s subscription) time.Duration {
 
 // sleep asks for time to pass. Whatever is answered, the guest's clock is past
 // the wait after it: the clock stands still by itself, and a guest whose sleep
-// is refused, or answered with an early time, would wait for ever.
+// is refused, or answered with an early time, would wait for ever. A wait of
+// less than a millisecond, the question's unit, is such a step of the clock only:
+// language runtimes make them while they spin, and no one is served by asking.
 func (g *Guest) sleep(ctx context.Context, d time.Duration) errno {
 	if d <= 0 {
 		return errnoSuccess
 	}
-	milliseconds := (int64(d)-1)/int64(time.Millisecond) + 1
 	until := g.clock.now.Add(d)
+	if d < time.Millisecond {
+		g.clock.advance(until)
+		return errnoSuccess
+	}
+	milliseconds := (int64(d)-1)/int64(time.Millisecond) + 1
 	response := g.question(ctx, "sleep", fmt.Appendf(nil, `{"ms":%d}`, milliseconds))
 	g.clock.advance(until)
 	var answer struct {

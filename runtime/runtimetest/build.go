@@ -14,58 +14,73 @@ import (
 
 // Guest returns the guest in testdata/guest: Go, with an export for each thing
 // that a guest does. Its source says what they are.
-func Guest(t testing.TB) []byte {
-	t.Helper()
+func Guest(tb testing.TB) []byte {
+	tb.Helper()
 	_, file, _, ok := goruntime.Caller(0)
 	if !ok {
-		t.Fatal("find the source of runtimetest")
+		tb.Fatal("find the source of runtimetest")
 	}
-	return BuildGo(t, filepath.Join(filepath.Dir(file), "testdata", "guest"))
+	return BuildGo(tb, filepath.Join(filepath.Dir(file), "testdata", "guest"))
 }
 
 // BuildGo builds the Go guest in a folder, a module of its own, as a reactor. The
-// result is kept in the temporary folder under a hash of the sources and of the
-// compiler's version, so that of many test binaries one builds it. What the guest
-// imports must therefore be in its folder, or in the standard library; build
-// others with BuildGoFresh.
-func BuildGo(t testing.TB, dir string) []byte {
-	t.Helper()
+// result is kept in CacheDir under a hash of the sources and of the compiler's
+// version, so that of many test binaries one builds it. What the guest imports
+// must therefore be in its folder, or in the standard library; build others with
+// BuildGoFresh.
+func BuildGo(tb testing.TB, dir string) []byte {
+	tb.Helper()
 	key, err := digest(dir)
 	if err != nil {
-		t.Fatalf("hash guest %s: %v", dir, err)
+		tb.Fatalf("hash guest %s: %v", dir, err)
 	}
-	cached := filepath.Join(os.TempDir(), "cofferdam-guest-"+key+".wasm")
-	if wasm, err := os.ReadFile(cached); err == nil {
+	kept := filepath.Join(CacheDir(tb), "guest-"+key+".wasm")
+	if wasm, err := os.ReadFile(kept); err == nil {
 		return wasm
 	}
-	wasm := BuildGoFresh(t, dir)
-	keep(t, cached, wasm)
+	wasm := BuildGoFresh(tb, dir)
+	keep(tb, kept, wasm)
 	return wasm
 }
 
+// CacheDir is a folder that outlives the test, for runtime.Config.CacheDir:
+// compiling a Go guest takes seconds, with the race detector ten times that.
+func CacheDir(tb testing.TB) string {
+	tb.Helper()
+	base, err := os.UserCacheDir()
+	if err != nil { // There is no home.
+		base = tb.TempDir()
+	}
+	dir := filepath.Join(base, "cofferdam-test")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		tb.Fatalf("make cache folder: %v", err)
+	}
+	return dir
+}
+
 // BuildGoFresh is BuildGo without the kept result.
-func BuildGoFresh(t testing.TB, dir string) []byte {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "guest.wasm")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-o", out, ".")
+func BuildGoFresh(tb testing.TB, dir string) []byte {
+	tb.Helper()
+	out := filepath.Join(tb.TempDir(), "guest.wasm")
+	cmd := exec.CommandContext(tb.Context(), "go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-trimpath", "-o", out, ".")
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
 	if message, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build guest %s: %v\n%s", dir, err, message)
+		tb.Fatalf("build guest %s: %v\n%s", dir, err, message)
 	}
 	wasm, err := os.ReadFile(out)
 	if err != nil {
-		t.Fatalf("read guest: %v", err)
+		tb.Fatalf("read guest: %v", err)
 	}
 	return wasm
 }
 
 // keep writes the file whole or not at all: tests run side by side.
-func keep(t testing.TB, path string, content []byte) {
-	t.Helper()
+func keep(tb testing.TB, path string, content []byte) {
+	tb.Helper()
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
-		t.Fatalf("keep guest: %v", err)
+		tb.Fatalf("keep guest: %v", err)
 	}
 	_, err = f.Write(content)
 	if closeErr := f.Close(); err == nil {
@@ -75,7 +90,7 @@ func keep(t testing.TB, path string, content []byte) {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
-		t.Fatalf("keep guest: %v", err)
+		tb.Fatalf("keep guest: %v", err)
 	}
 }
 
