@@ -39,7 +39,9 @@ type Connection struct {
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// Credential is the secret part. It is never stored or printed in the clear.
+// Credential is the secret part. It is never stored in the clear, and prints and
+// logs as [redacted]; only encoding/json writes it out, for it is also the form
+// in which a Spec is sent.
 type Credential struct {
 	// Token is a Bearer's.
 	Token string `json:"token,omitempty"`
