@@ -80,7 +80,7 @@ type envelope struct {
 func (c Connector) Call(host Host, export string, input []byte) (output []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			output, err = nil, caught(host, p)
+			output, err = nil, caught(host, export, p)
 		}
 	}()
 	if export == "describe" {
@@ -94,8 +94,12 @@ func (c Connector) Call(host Host, export string, input []byte) (output []byte, 
 	return output, nil
 }
 
-// caught turns a panic into an error, and logs where it came from.
-func caught(host Host, panicked any) error {
+// caught turns a panic into an error, and logs where it came from. During
+// describe there is nobody to log to: it may ask the host for nothing.
+func caught(host Host, export string, panicked any) error {
+	if export == "describe" {
+		return Errorf(code.PluginBug, "panic: %v\n%s", panicked, debug.Stack())
+	}
 	client{host}.logger().Error("the connector panicked", slog.Any("panic", panicked), slog.String("stack", string(debug.Stack())))
 	return Errorf(code.PluginBug, "panic: %v", panicked)
 }

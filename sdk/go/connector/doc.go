@@ -31,7 +31,7 @@
 //
 // Build it as a reactor, and unit-test it with plain go test and connectortest:
 //
-//	GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s -w' -o hello.wasm .
+//	GOOS=wasip1 GOARCH=wasm go build -trimpath -buildmode=c-shared -ldflags='-s -w' -o hello.wasm .
 //
 // # What a connector can rely on
 //

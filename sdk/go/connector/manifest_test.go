@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/sdk/go/connector"
+	"github.com/cofferdam-run/cofferdam/sdk/go/connector/code"
 )
 
 func TestManifestSaysWhatTheConnectorIs(t *testing.T) {
@@ -121,6 +122,26 @@ func TestDescribeSaysWhatTheHostWouldRefuse(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, tt.want)
 			}
 		})
+	}
+}
+
+// explosive is a type that panics when encoding/json asks it for its form.
+type explosive struct{}
+
+func (explosive) UnmarshalJSON([]byte) error { panic("boom") }
+
+func TestAPanicInDescribeAsksTheHostForNothing(t *testing.T) {
+	t.Parallel()
+	host := &script{}
+	c := connector.Connector{Name: "a", Version: "1.0.0", Config: struct {
+		X explosive `json:"x" default:"1"`
+	}{}}
+	_, err := c.Call(host, "describe", nil)
+	if got := failureOf(t, err); got.Code != code.PluginBug || !strings.Contains(got.Message, "panic: boom") || !strings.Contains(got.Message, "UnmarshalJSON") {
+		t.Errorf("got %v", got)
+	}
+	if len(host.asked) > 0 {
+		t.Errorf("the host was asked: %q", host.asked)
 	}
 }
 
