@@ -1,5 +1,13 @@
 // Package manifest is what a plugin says of itself: the types behind the JSON
-// document that describe returns. See sdk/ABI.md for its meaning.
+// document that describe returns, and the rules that it must keep to. See
+// sdk/ABI.md for its meaning.
+//
+//	m, err := manifest.Parse(output)
+//	var problems manifest.Errors
+//	if errors.As(err, &problems) { ... } // each with a JSON pointer
+//
+// What a manifest says of its JSON Schemas, and of things that only a host
+// knows, such as signature schemes, is checked by package registry.
 package manifest
 
 import "encoding/json"
