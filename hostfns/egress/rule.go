@@ -147,6 +147,9 @@ func defaultPort(scheme string) string {
 
 // splitPort takes an optional port off a rule's host.
 func splitPort(s string) (host, port string, err error) {
+	if strings.Contains(s, "/") {
+		return "", "", errors.New("write the host alone, without scheme and path")
+	}
 	if inner, bracketed := strings.CutPrefix(s, "["); bracketed {
 		host, rest, closed := strings.Cut(inner, "]")
 		if !closed || !isAddr(host) {

@@ -74,6 +74,11 @@ func (s *Session) answer(ctx context.Context, raw json.RawMessage) (any, error) 
 	bounded, cancel := context.WithTimeout(ctx, out.timeout)
 	defer cancel()
 	result, err := s.exchange(bounded, out)
+	if err == nil {
+		// A server that is hung up on may end its answer in good order, which
+		// would pass half of one for the whole.
+		err = bounded.Err()
+	}
 	switch {
 	case err == nil:
 		return result, nil
