@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/token"
+)
+
+func callRoutes() []route {
+	const one = "/v1/tenants/{tenant}/installations/{installation}"
+	const waits = " The answer is 200 once the execution is done, whether it succeeded or not: look at `state`. " +
+		"It is 202 when the wait is over before that, or with `mode=async` or `Prefer: respond-async` at once; the execution goes on."
+	line := func(path, id, summary, description string) route {
+		return route{
+			Method: http.MethodPost, Path: one + path, ID: id, Summary: summary, Description: description + waits,
+			Reach: owned, Scope: token.Admin, Tag: "calls", Refuses: []int{http.StatusTooManyRequests},
+			Also: map[int]string{http.StatusAccepted: "The execution is not done yet."},
+		}
+	}
+	action := line("/actions/{action}", "callAction", "Call an action", "The body is the action's input.")
+	action.Example, action.bind = `{"repository":"acme/site"}`, handle((*server).callAction)
+	poll := line("/polls/{poll}", "callPoll", "Poll now", "Fetches what is new since the last time.")
+	poll.bind = handle((*server).callPoll)
+	test := line("/test", "testInstallation", "Test an installation", "Asks the plugin whether its configuration and connections work.")
+	test.bind = handle((*server).testInstallation)
+	return []route{action, poll, test}
+}
+
+// waiting says how long a call waits.
+type waiting struct {
+	Timeout string `query:"timeout" doc:"How long to wait, such as 10s. Defaults to the longest that the server waits, 30s." example:"10s"`
+	Mode    string `query:"mode" enum:"sync,async" default:"sync" doc:"async answers at once."`
+	Prefer  string `header:"Prefer" doc:"RFC 7240: wait=10 waits 10 seconds, respond-async answers at once. The query parameters go first." example:"wait=10"`
+}
+
+// patience returns how long the caller waits, at most longest; 0 is not at all.
+func (in waiting) patience(longest time.Duration) (time.Duration, error) {
+	if in.Mode == "async" {
+		return 0, nil
+	}
+	if in.Timeout != "" {
+		d, err := time.ParseDuration(in.Timeout)
+		if err != nil || d <= 0 || d > longest {
+			return 0, fault.New(fault.InvalidInput, "timeout_invalid", "the timeout must be a duration over 0s and at most %s", longest).
+				At("timeout").WithHint("write it like 10s, or use mode=async")
+		}
+		return d, nil
+	}
+	// A preference that cannot be kept is not an error (RFC 7240, section 2).
+	for part := range strings.SplitSeq(in.Prefer, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		if strings.EqualFold(name, "respond-async") {
+			return 0, nil
+		}
+		if n, err := strconv.Atoi(value); strings.EqualFold(name, "wait") && err == nil && n > 0 && n < int(longest/time.Second) {
+			return time.Duration(n) * time.Second, nil
+		}
+	}
+	return longest, nil
+}
+
+// callView is what became of a call.
+type callView struct {
+	Execution string          `json:"execution" doc:"The execution's id."`
+	Event     string          `json:"event" doc:"The id of the event that it was stored as."`
+	State     execution.State `json:"state" enum:"queued,running,waiting,succeeded,dead,cancelled" doc:"succeeded, dead and cancelled are done."`
+	Output    json.RawMessage `json:"output,omitempty" doc:"What the plugin answered, if it succeeded."`
+	Error     *fault.Error    `json:"error,omitempty" doc:"What went wrong, if it did not."`
+}
+
+type callOutput struct {
+	Status int
+	Body   callView
+}
+
+// call starts an execution and waits for it.
+func (s *server) call(ctx context.Context, start execution.Start, w waiting) (*callOutput, error) {
+	patience, err := w.patience(s.o.CallTimeout)
+	if err != nil {
+		return nil, err
+	}
+	start.Lane = event.Interactive
+	if patience == 0 {
+		start.Lane = event.Live
+	}
+	started, err := s.h.Executions.Start(ctx, tenantOf(ctx), start)
+	if err != nil {
+		return nil, err
+	}
+	out := &callOutput{Status: http.StatusAccepted, Body: callView{
+		Execution: started.Execution, Event: started.Event, State: execution.Queued,
+	}}
+	if patience == 0 {
+		return out, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	x, err := s.h.Executions.Wait(limited, tenantOf(ctx), started.Execution)
+	if err != nil && limited.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
+		// It is stored and will run: an error here must not look as if it were not.
+		s.refuse(ctx, err)
+		return out, nil
+	}
+	if x.ID != "" {
+		out.Body.State, out.Body.Output, out.Body.Error = x.State, x.Output, x.Error
+	}
+	if x.State.Done() {
+		out.Status = http.StatusOK
+	}
+	return out, nil
+}
+
+type callActionInput struct {
+	oneInstallation
+	Action string `path:"action" doc:"The action's name."`
+	waiting
+	Body json.RawMessage `required:"false"`
+}
+
+func (s *server) callAction(ctx context.Context, in *callActionInput) (*callOutput, error) {
+	return s.call(ctx, execution.Start{
+		Installation: in.Installation, Kind: event.Action, Name: in.Action, Input: in.Body,
+	}, in.waiting)
+}
+
+type callPollInput struct {
+	oneInstallation
+	Poll string `path:"poll" doc:"The poll's name."`
+	waiting
+}
+
+func (s *server) callPoll(ctx context.Context, in *callPollInput) (*callOutput, error) {
+	return s.call(ctx, execution.Start{Installation: in.Installation, Kind: event.Poll, Name: in.Poll}, in.waiting)
+}
+
+type testInput struct {
+	oneInstallation
+	waiting
+}
+
+func (s *server) testInstallation(ctx context.Context, in *testInput) (*callOutput, error) {
+	return s.call(ctx, execution.Start{Installation: in.Installation, Kind: event.Test, Name: "test"}, in.waiting)
+}

@@ -1,0 +1,173 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/registry"
+)
+
+// caller is who makes a request and which tenant it is about.
+type caller struct {
+	token token.Token
+	// secret is what the token was shown by, for keyed digests. It is never stored.
+	secret string
+	// tenant is the id of the {tenant} in the path, or the token's own.
+	tenant string
+}
+
+type callerKey struct{}
+
+// callerOf returns the caller that the guard let in.
+func callerOf(ctx context.Context) caller {
+	c, _ := ctx.Value(callerKey{}).(caller)
+	return c
+}
+
+// tenantOf returns the id of the tenant that the request is about.
+func tenantOf(ctx context.Context) string { return callerOf(ctx).tenant }
+
+// viewer is the caller as the registry knows it.
+func (c caller) viewer() registry.Viewer {
+	return registry.Viewer{Operator: c.token.Tenant == "", Tenant: c.token.Tenant}
+}
+
+// guard stands before every route: first who asks, then what the body is, then
+// whether it was asked before.
+func (s *server) guard(rt route, next http.Handler) http.Handler {
+	if rt.idempotent() {
+		next = s.idempotent(rt, next)
+	}
+	if rt.takesBody() && rt.Reach != open {
+		next = s.buffered(rt, next)
+	}
+	if rt.Reach != open {
+		next = s.authorised(rt, next)
+	}
+	return next
+}
+
+// authorised lets in whoever the route table says, and says no to the rest.
+func (s *server) authorised(rt route, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := s.authenticate(r)
+		if err == nil {
+			c.tenant, err = s.reached(r, rt, c.token)
+		}
+		if err == nil && !allows(c.token, rt.Scope) {
+			err = fault.New(fault.Denied, "scope_missing", "the token does not have the scope %q", rt.Scope).
+				WithHint("use a token with scope %q or \"admin\"", rt.Scope)
+		}
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+	})
+}
+
+// authenticate returns the caller of a request's bearer token (RFC 6750).
+func (s *server) authenticate(r *http.Request) (caller, error) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return caller{}, fault.New(fault.Auth, "token_missing", "the request carries no token").
+			WithHint("send the header Authorization: Bearer <token>; an operator makes tokens with \"cofferdam token create\"")
+	}
+	t, err := s.h.Tokens.Authenticate(r.Context(), secret)
+	return caller{token: t, secret: secret}, err
+}
+
+// reached returns the tenant that a request is about, if the token reaches it.
+func (s *server) reached(r *http.Request, rt route, t token.Token) (string, error) {
+	if rt.Reach == operated && t.Tenant != "" {
+		return "", fault.New(fault.Denied, fault.CodeForbidden, "a tenant's token cannot do this").
+			WithHint("use an operator's token")
+	}
+	if rt.Reach != owned {
+		return t.Tenant, nil
+	}
+	name := chi.URLParam(r, "tenant")
+	if t.Tenant != "" && (name == t.Tenant || name == "me" || name == "self") {
+		return t.Tenant, nil
+	}
+	found, err := s.h.Tenants.Get(r.Context(), name)
+	if err != nil {
+		return "", err
+	}
+	if t.Tenant != "" && found.ID != t.Tenant {
+		return "", fault.NotFound("tenant", name)
+	}
+	return found.ID, nil
+}
+
+// allows says that a token has a scope. Admin has all; whoever may publish may look.
+func allows(t token.Token, want token.Scope) bool {
+	return slices.Contains(t.Scopes, token.Admin) || slices.Contains(t.Scopes, want) ||
+		want == token.Read && slices.Contains(t.Scopes, token.Publish)
+}
+
+// buffered reads the body before the handler does, so that too much of it, or too
+// little, is said in the same words everywhere, and so that it can be digested. A
+// streamed body is left alone unless it must be digested.
+func (s *server) buffered(rt route, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rt.Streams && r.Header.Get(idempotencyHeader) == "" {
+			r.Body = http.MaxBytesReader(w, r.Body, rt.maxBytes())
+			next.ServeHTTP(w, r)
+			return
+		}
+		body, err := readBody(r, rt.maxBytes())
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// readBody reads a body of at most limit bytes.
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit, r.ContentLength)
+	}
+	var buf bytes.Buffer
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	n, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if n > limit {
+		return nil, tooLarge(limit, 0)
+	}
+	return buf.Bytes(), nil
+}
+
+// tooLarge says that a body is over its cap; size is 0 if it was not announced.
+func tooLarge(limit, size int64) error {
+	f := fault.New(fault.LimitExceeded, fault.CodeBodyTooLarge, "the body has %d bytes; the limit is %d", size, limit)
+	if size == 0 {
+		f.Message = fault.New("", "", "the body has more than %d bytes, which is the limit", limit).Message
+	}
+	return f.WithHint("send less at once; nothing was stored")
+}
+
+// unreadable says that the client stopped sending its body.
+func unreadable(err error) error {
+	var over *http.MaxBytesError
+	if errors.As(err, &over) {
+		return tooLarge(over.Limit, 0)
+	}
+	return fault.New(fault.InvalidInput, fault.CodeMalformed, "the body ended before all of it had arrived").Because(err)
+}

@@ -1,0 +1,171 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/registry/manifest"
+)
+
+func installationRoutes() []route {
+	const all, one = "/v1/tenants/{tenant}/installations", "/v1/tenants/{tenant}/installations/{installation}"
+	line := func(method, path, id, summary, description string) route {
+		return route{
+			Method: method, Path: path, ID: id, Summary: summary, Description: description,
+			Reach: owned, Scope: token.Admin, Tag: "installations",
+		}
+	}
+	list := line(http.MethodGet, all, "listInstallations", "List installations", "Those that are not removed.")
+	list.Scope, list.bind = token.Read, handle((*server).listInstallations)
+
+	create := line(http.MethodPost, all, "createInstallation", "Enable a plugin",
+		"The configuration must fit the plugin's schema; every property that does not is named in `errors`. Grants are never more than the manifest asks for.")
+	create.Status, create.Example = http.StatusCreated, `{"plugin":"hello-go@0.1.0","config":{"label":"triage"},"grants":{"connections":{"github":"github"}}}`
+	create.bind = handle((*server).createInstallation)
+
+	get := line(http.MethodGet, one, "getInstallation", "Show an installation", "A removed one is found by its id.")
+	get.Scope, get.bind = token.Read, handle((*server).getInstallation)
+
+	remove := line(http.MethodDelete, one, "removeInstallation", "Disable a plugin",
+		"Nothing of it runs any more. Its executions stay to be looked at.")
+	remove.Status, remove.bind = http.StatusNoContent, handle((*server).removeInstallation)
+
+	configure := line(http.MethodPut, one+"/config", "configureInstallation", "Replace an installation's configuration",
+		"The body is the configuration: a document that fits the plugin's schema.")
+	configure.Example, configure.bind = `{"label":"triage"}`, handle((*server).configureInstallation)
+
+	grant := line(http.MethodPut, one+"/grants", "grantInstallation", "Replace an installation's grants",
+		"They are never more than the manifest asks for.")
+	grant.Example = `{"egress":[{"host":"api.github.com","methods":["GET","POST"]}],"connections":{"github":"github"}}`
+	grant.bind = handle((*server).grantInstallation)
+
+	upgrade := line(http.MethodPost, one+"/upgrade", "upgradeInstallation", "Move an installation to another version",
+		"The configuration must fit that version's schema. Grants stay as they are. Executions that have begun stay on the version that they began with.")
+	upgrade.Example, upgrade.bind = `{"version":"0.2.0"}`, handle((*server).upgradeInstallation)
+
+	rollback := line(http.MethodPost, one+"/rollback", "rollbackInstallation", "Move an installation back to the version before",
+		"The one that it ran before its last upgrade.")
+	rollback.bind = handle((*server).rollbackInstallation)
+
+	pause := line(http.MethodPost, one+"/pause", "pauseInstallation", "Pause an installation",
+		"Events are accepted and kept, and nothing runs until it is resumed.")
+	pause.bind = handle((*server).pauseInstallation)
+
+	resume := line(http.MethodPost, one+"/resume", "resumeInstallation", "Resume an installation", "What has gathered is run.")
+	resume.bind = handle((*server).resumeInstallation)
+
+	return []route{list, create, get, remove, configure, grant, upgrade, rollback, pause, resume}
+}
+
+type oneInstallation struct {
+	inTenant
+	Installation string `path:"installation" doc:"The installation's id or name." example:"hello-go"`
+}
+
+// grantsBody is installation.Grants with everything optional.
+type grantsBody struct {
+	Egress      []egressBody      `json:"egress,omitempty" nullable:"false" doc:"The hosts and methods that it may use."`
+	Connections map[string]string `json:"connections,omitempty" doc:"The connections that it may use: the name that the plugin uses, and the connection's id or name."`
+	Functions   []string          `json:"functions,omitempty" nullable:"false" doc:"Host functions beyond the built-in ones."`
+	Limits      *wishedLimits     `json:"limits,omitempty" doc:"Less than the manifest asks for."`
+}
+
+type egressBody struct {
+	Host    string   `json:"host" doc:"A host, as the manifest names it." example:"api.github.com"`
+	Methods []string `json:"methods" nullable:"false" doc:"HTTP methods."`
+}
+
+type wishedLimits struct {
+	MemoryMiB int `json:"memory_mib,omitempty" minimum:"0" doc:"The memory of a call in MiB. 0 is the default."`
+	TimeoutMS int `json:"timeout_ms,omitempty" minimum:"0" doc:"The time of a call in milliseconds. 0 is the default."`
+}
+
+func (b grantsBody) grants() installation.Grants {
+	g := installation.Grants{Connections: b.Connections, Functions: b.Functions}
+	for _, e := range b.Egress {
+		g.Egress = append(g.Egress, manifest.Egress(e))
+	}
+	if b.Limits != nil {
+		g.Limits = manifest.Limits(*b.Limits)
+	}
+	return g
+}
+
+func (s *server) listInstallations(ctx context.Context, _ *inTenant) (*answer[page[installation.Installation]], error) {
+	return listed(s.h.Installations.List(ctx, tenantOf(ctx)))
+}
+
+type createInstallationInput struct {
+	inTenant
+	Body struct {
+		Plugin string          `json:"plugin" doc:"A plugin: its version's id, or name, name@version, publisher/name or publisher/name@version." example:"hello-go@0.1.0"`
+		Name   string          `json:"name,omitempty" doc:"Unique among the tenant's installations. Defaults to the plugin's."`
+		Config json.RawMessage `json:"config,omitempty" doc:"What the plugin's schema asks for."`
+		Grants *grantsBody     `json:"grants,omitempty" doc:"What it may do. Defaults to all that the manifest asks for; connections of the names that it uses are granted."`
+	}
+}
+
+func (s *server) createInstallation(ctx context.Context, in *createInstallationInput) (*answer[installation.Installation], error) {
+	spec := installation.Spec{Plugin: in.Body.Plugin, Name: in.Body.Name, Config: in.Body.Config}
+	if in.Body.Grants != nil {
+		g := in.Body.Grants.grants()
+		spec.Grants = &g
+	}
+	return answered(s.h.Installations.Create(ctx, tenantOf(ctx), spec))
+}
+
+func (s *server) getInstallation(ctx context.Context, in *oneInstallation) (*answer[installation.Installation], error) {
+	return answered(s.h.Installations.Get(ctx, tenantOf(ctx), in.Installation))
+}
+
+func (s *server) removeInstallation(ctx context.Context, in *oneInstallation) (*nothing, error) {
+	return nil, s.h.Installations.Uninstall(ctx, tenantOf(ctx), in.Installation)
+}
+
+type configureInput struct {
+	oneInstallation
+	Body json.RawMessage
+}
+
+func (s *server) configureInstallation(ctx context.Context, in *configureInput) (*answer[installation.Installation], error) {
+	return answered(s.h.Installations.Configure(ctx, tenantOf(ctx), in.Installation, in.Body))
+}
+
+type grantInput struct {
+	oneInstallation
+	Body grantsBody
+}
+
+func (s *server) grantInstallation(ctx context.Context, in *grantInput) (*answer[installation.Installation], error) {
+	return answered(s.h.Installations.Grant(ctx, tenantOf(ctx), in.Installation, in.Body.grants()))
+}
+
+type upgradeInput struct {
+	oneInstallation
+	Body *struct {
+		Version string `json:"version,omitempty" doc:"A version of the same plugin. Defaults to the newest." example:"0.2.0"`
+	}
+}
+
+func (s *server) upgradeInstallation(ctx context.Context, in *upgradeInput) (*answer[installation.Installation], error) {
+	version := ""
+	if in.Body != nil {
+		version = in.Body.Version
+	}
+	return answered(s.h.Installations.Upgrade(ctx, tenantOf(ctx), in.Installation, version))
+}
+
+func (s *server) rollbackInstallation(ctx context.Context, in *oneInstallation) (*answer[installation.Installation], error) {
+	return answered(s.h.Installations.Rollback(ctx, tenantOf(ctx), in.Installation))
+}
+
+func (s *server) pauseInstallation(ctx context.Context, in *oneInstallation) (*answer[installation.Installation], error) {
+	return answered(s.h.Installations.Pause(ctx, tenantOf(ctx), in.Installation))
+}
+
+func (s *server) resumeInstallation(ctx context.Context, in *oneInstallation) (*answer[installation.Installation], error) {
+	return answered(s.h.Installations.Resume(ctx, tenantOf(ctx), in.Installation))
+}

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// secured sets what keeps an answer from being taken for something else. Nothing
+// here is to be kept by a cache, and nothing is a page.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recovered turns a panic into a 500, so that one request's fault stays its own.
+func (s *server) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v == http.ErrAbortHandler {
+				panic(v)
+			}
+			s.fail(w, r, fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// observe counts and logs requests by route, never by path: a path names things,
+// and a query may carry what should not be in a log.
+func (s *server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := s.o.Now()
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		next.ServeHTTP(ww, r)
+		took := s.o.Now().Sub(began)
+		pattern, status := chi.RouteContext(r.Context()).RoutePattern(), ww.Status()
+		if pattern == "" {
+			pattern = "none"
+		}
+		if status == 0 {
+			status = http.StatusOK
+		}
+		s.metrics.requests.WithLabelValues(r.Method, pattern, strconv.Itoa(status)).Inc()
+		s.metrics.seconds.WithLabelValues(pattern).Observe(took.Seconds())
+		level := slog.LevelInfo
+		if r.Method == http.MethodGet || pattern == hookPath {
+			// What only looks, and what comes thousands of times a second.
+			level = slog.LevelDebug
+		}
+		s.o.Logger.LogAttrs(r.Context(), level, "request",
+			slog.String("method", r.Method), slog.String("route", pattern),
+			slog.Int("status", status), slog.Duration("duration", took))
+	})
+}
+
+// metrics are the API's own.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cofferdam_http_requests_total", Help: "HTTP requests that were answered.",
+		}, []string{"method", "route", "status"}),
+		// A delivery takes about a millisecond and a synchronous call up to 30 s.
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "cofferdam_http_request_seconds", Help: "How long answers took.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"route"}),
+	}
+	m.registry.MustRegister(m.requests, m.seconds)
+	return m
+}

@@ -1,0 +1,232 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/registry"
+)
+
+func pluginRoutes() []route {
+	const one = "/v1/plugins/{plugin}"
+	return []route{
+		{
+			Method: http.MethodGet, Path: "/v1/plugins", Reach: viewed, Scope: token.Read, ID: "listPlugins", Tag: "plugins",
+			Summary: "List plugins", Description: "A tenant's token sees its own and those that are shared with it.",
+			bind: handle((*server).listPlugins),
+		},
+		{
+			Method: http.MethodPost, Path: "/v1/plugins", Reach: viewed, Scope: token.Publish, ID: "publishPlugin", Tag: "plugins",
+			Summary: "Publish a plugin version", Status: http.StatusCreated, Streams: true, MaxBytes: uploadBytes,
+			Description: "The body is a WebAssembly module. It is checked, described once in the sandbox, and kept by its SHA-256. Versions are immutable: the same bytes again give the version that exists, other bytes under the same version are a conflict. A tenant's token publishes as that tenant.",
+			shape:       shapeUpload, bind: handle((*server).publishPlugin),
+		},
+		{
+			Method: http.MethodGet, Path: one, Reach: viewed, Scope: token.Read, ID: "getPlugin", Tag: "plugins",
+			Summary: "Show a plugin", Description: "With its versions, the newest first.", bind: handle((*server).getPlugin),
+		},
+		{
+			Method: http.MethodPut, Path: one + "/share", Reach: viewed, Scope: token.Publish, ID: "sharePlugin", Tag: "plugins",
+			Summary: "Share a plugin", Description: "Sets the tenants that see it besides its publisher. Installations that exist go on.",
+			Example: `{"tenants":["acme"]}`, bind: handle((*server).sharePlugin),
+		},
+		{
+			Method: http.MethodGet, Path: one + "/versions/{version}", Reach: viewed, Scope: token.Read, ID: "getVersion", Tag: "plugins",
+			Summary: "Show a plugin version", Description: "With its manifest.", bind: handle((*server).getVersion),
+		},
+		{
+			Method: http.MethodPost, Path: one + "/versions/{version}/yank", Reach: viewed, Scope: token.Publish, ID: "yankVersion", Tag: "plugins",
+			Summary: "Yank a plugin version", Description: "Hides it from new installations. What runs it goes on.",
+			Example: `{"why":"loses the second page"}`, bind: handle((*server).yankVersion),
+		},
+	}
+}
+
+// publishInput is an upload. Its body is not a field, for huma would buffer that:
+// Resolve takes hold of it instead.
+type publishInput struct {
+	Publisher string   `query:"publisher" doc:"Whose it becomes, by id or name. Defaults to the token's own: the operator or the tenant."`
+	Name      string   `query:"name" doc:"The name of a level-0 plugin. A typed connector says its own."`
+	Version   string   `query:"version" doc:"The version of a level-0 plugin, as semver. A typed connector says its own."`
+	Share     []string `query:"share" doc:"Tenants that see a new plugin, by id or name, separated by commas; * is everyone. Defaults to everyone for the operator's, nobody for others'."`
+	Egress    string   `query:"egress" doc:"What a level-0 plugin may ask for, as a JSON array of {host, methods}." example:"[{\"host\":\"api.github.com\",\"methods\":[\"GET\"]}]"`
+
+	wasm io.Reader
+	kind string
+}
+
+// Resolve implements huma.Resolver.
+func (in *publishInput) Resolve(ctx huma.Context) []error {
+	in.wasm, in.kind = ctx.BodyReader(), ctx.Header("Content-Type")
+	return nil
+}
+
+func shapeUpload(op *huma.Operation) {
+	op.RequestBody = &huma.RequestBody{
+		Description: "The module's bytes, at most 20 MiB unless the operator says otherwise.", Required: true,
+		Content: map[string]*huma.MediaType{"application/wasm": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}},
+	}
+}
+
+func (s *server) publishPlugin(ctx context.Context, in *publishInput) (*answer[registry.Version], error) {
+	if kind, _, _ := strings.Cut(in.kind, ";"); kind != "" && kind != "application/wasm" && kind != "application/octet-stream" {
+		return nil, newProblem(http.StatusUnsupportedMediaType, fault.InvalidInput, "content_type_unsupported", "the body must be application/wasm")
+	}
+	u := registry.Upload{Wasm: in.wasm, Name: in.Name, Version: in.Version}
+	if in.Egress != "" {
+		if err := json.Unmarshal([]byte(in.Egress), &u.Egress); err != nil {
+			return nil, fault.New(fault.InvalidInput, "egress_invalid", "this is not a JSON array of objects with host and methods").At("egress")
+		}
+	}
+	var err error
+	if u.Share, err = s.tenantIDs(ctx, in.Share, "share"); err != nil {
+		return nil, err
+	}
+	publisher, err := s.publisherFor(ctx, in.Publisher)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.h.Plugins.Publish(ctx, publisher, u)
+	if over, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge(over.Limit, 0)
+	}
+	return answered(v, err)
+}
+
+// publisherFor returns whom the caller publishes as. A tenant publishes as itself only.
+func (s *server) publisherFor(ctx context.Context, named string) (string, error) {
+	c := callerOf(ctx)
+	if c.token.Tenant == "" && named != "" {
+		return named, nil
+	}
+	own, err := s.h.Plugins.PublisherOf(ctx, c.viewer())
+	if err != nil {
+		return "", err
+	}
+	if named != "" && named != own.ID && named != own.Name {
+		return "", fault.New(fault.Denied, fault.CodeForbidden, "a tenant publishes as itself only").
+			At("publisher").WithHint("leave publisher out")
+	}
+	return own.ID, nil
+}
+
+// tenantIDs returns the ids of tenants that are named by id or name. A tenant's
+// own token may name tenants that it cannot see: whether they exist is not said,
+// so only ids are taken from it.
+func (s *server) tenantIDs(ctx context.Context, named []string, where string) ([]string, error) {
+	operator := callerOf(ctx).token.Tenant == ""
+	var ids []string
+	for _, name := range named {
+		if name == "*" || !operator {
+			ids = append(ids, name)
+			continue
+		}
+		t, err := s.h.Tenants.Get(ctx, name)
+		if err != nil {
+			f := fault.From(err)
+			if f.Code == fault.CodeNotFound {
+				return nil, fault.New(fault.InvalidInput, "tenant_unknown", "there is no tenant %q", name).At(where)
+			}
+			return nil, f
+		}
+		ids = append(ids, t.ID)
+	}
+	return ids, nil
+}
+
+type onePlugin struct {
+	Plugin    string `path:"plugin" doc:"The plugin's id or name, or publisher/name with the slash encoded as %2F." example:"hello-go"`
+	Publisher string `query:"publisher" doc:"The publisher's name, if several publishers use the plugin's."`
+}
+
+func (p onePlugin) ref() string {
+	if p.Publisher == "" {
+		return p.Plugin
+	}
+	return p.Publisher + "/" + p.Plugin
+}
+
+// pluginView is a plugin with its versions.
+type pluginView struct {
+	registry.Plugin
+	Versions []registry.Version `json:"versions" nullable:"false" doc:"Its versions, the newest first."`
+}
+
+func (s *server) listPlugins(ctx context.Context, _ *struct{}) (*answer[page[registry.Plugin]], error) {
+	return listed(s.h.Plugins.Plugins(ctx, callerOf(ctx).viewer()))
+}
+
+func (s *server) getPlugin(ctx context.Context, in *onePlugin) (*answer[pluginView], error) {
+	p, versions, err := s.h.Plugins.Plugin(ctx, callerOf(ctx).viewer(), in.ref())
+	if versions == nil {
+		versions = []registry.Version{}
+	}
+	return answered(pluginView{Plugin: p, Versions: versions}, err)
+}
+
+type shareInput struct {
+	onePlugin
+	Body struct {
+		Tenants []string `json:"tenants" nullable:"false" doc:"The tenants, by id or name; * is everyone."`
+	}
+}
+
+func (s *server) sharePlugin(ctx context.Context, in *shareInput) (*answer[registry.Plugin], error) {
+	viewer := callerOf(ctx).viewer()
+	p, _, err := s.h.Plugins.Plugin(ctx, viewer, in.ref())
+	if err != nil {
+		return nil, err
+	}
+	ids, err := s.tenantIDs(ctx, in.Body.Tenants, "/tenants")
+	if err != nil {
+		return nil, err
+	}
+	return answered(s.h.Plugins.Share(ctx, viewer, p.ID, ids))
+}
+
+type oneVersion struct {
+	onePlugin
+	Version string `path:"version" doc:"The version, or its id." example:"0.1.0"`
+}
+
+// version finds a version of a plugin, by its semver or id. A yanked one is found too.
+func (s *server) version(ctx context.Context, in oneVersion) (registry.Version, error) {
+	_, versions, err := s.h.Plugins.Plugin(ctx, callerOf(ctx).viewer(), in.ref())
+	if err != nil {
+		return registry.Version{}, err
+	}
+	for _, v := range versions {
+		if v.Version == in.Version || v.ID == in.Version {
+			return v, nil
+		}
+	}
+	return registry.Version{}, fault.NotFound("version", in.Version)
+}
+
+func (s *server) getVersion(ctx context.Context, in *oneVersion) (*answer[registry.Version], error) {
+	return answered(s.version(ctx, *in))
+}
+
+type yankInput struct {
+	oneVersion
+	Body struct {
+		Why string `json:"why" minLength:"1" maxLength:"500" doc:"What people who use it should know."`
+	}
+}
+
+func (s *server) yankVersion(ctx context.Context, in *yankInput) (*answer[registry.Version], error) {
+	v, err := s.version(ctx, in.oneVersion)
+	if err != nil {
+		return nil, err
+	}
+	return answered(s.h.Plugins.Yank(ctx, callerOf(ctx).viewer(), v.ID, in.Body.Why))
+}
+

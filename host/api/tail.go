@@ -1,0 +1,158 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
+)
+
+// logEvent is a line that an execution logged.
+type logEvent struct {
+	Execution string `json:"execution" doc:"The execution's id."`
+	Claim     int64  `json:"claim" doc:"The run that logged it."`
+	guestlog.Line
+}
+
+type tailInput struct {
+	inTenant
+	Installation string `query:"installation" doc:"Only those of an installation, by id or name."`
+	Logs         bool   `query:"logs" default:"true" doc:"Whether log lines follow an execution that is done."`
+}
+
+func (s *server) tailExecutions(ctx context.Context, in *tailInput) (*huma.StreamResponse, error) {
+	installation, err := s.installationID(ctx, in.Installation)
+	if err != nil {
+		return nil, err
+	}
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		r, w := humachi.Unwrap(hc)
+		t := tail{s: s, tenant: tenantOf(ctx), installation: installation, logs: in.Logs, w: w, c: http.NewResponseController(w)}
+		if err := t.run(r.Context()); err != nil && r.Context().Err() == nil {
+			// The stream has begun: its end is all that the client can be told.
+			s.refuse(r.Context(), err)
+		}
+	}}, nil
+}
+
+func shapeTail(op *huma.Operation) {
+	op.Responses["200"] = &huma.Response{Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{
+		Type: huma.TypeString, Description: "The data of an `execution` event is an Execution, that of a `log` event a LogEvent.",
+	}}}}
+}
+
+// tail is a live tail to one client. All writes are made by run's goroutine.
+type tail struct {
+	s            *server
+	tenant       string
+	installation string
+	logs         bool
+	w            http.ResponseWriter
+	c            *http.ResponseController
+}
+
+// run writes what changes until ctx ends. It returns after the goroutine that
+// looks has ended.
+func (t *tail) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	changes, ended := make(chan execution.Execution), make(chan error, 1)
+	go func() {
+		ended <- t.s.h.Executions.Tail(ctx, t.tenant, func(x execution.Execution) error {
+			select {
+			case changes <- x:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	err := t.write(ctx, changes, ended)
+	cancel()
+	if err != nil {
+		return errors.Join(err, <-ended)
+	}
+	return nil
+}
+
+// write writes until ctx ends, the client goes, or nothing looks any more, which
+// it says by a nil error: ended was received.
+func (t *tail) write(ctx context.Context, changes <-chan execution.Execution, ended <-chan error) error {
+	// A server's write timeout is for answers that end.
+	_ = t.c.SetWriteDeadline(time.Time{})
+	t.w.Header().Set("Content-Type", "text/event-stream")
+	// Proxies that buffer (nginx) are told not to.
+	t.w.Header().Set("X-Accel-Buffering", "no")
+	t.w.WriteHeader(http.StatusOK)
+	alive := time.NewTicker(t.s.o.KeepAlive)
+	defer alive.Stop()
+	err := t.comment("tail")
+	for err == nil {
+		select {
+		case x := <-changes:
+			err = t.execution(ctx, x)
+		case <-alive.C:
+			err = t.comment("alive")
+		case <-ctx.Done():
+			err = ctx.Err()
+		case err := <-ended:
+			if err != nil && ctx.Err() == nil {
+				t.s.refuse(ctx, err)
+			}
+			return nil
+		}
+	}
+	return err
+}
+
+// execution writes a change, and the logs if it was the last.
+func (t *tail) execution(ctx context.Context, x execution.Execution) error {
+	if t.installation != "" && x.Installation != t.installation {
+		return nil
+	}
+	if err := t.event("execution", x); err != nil {
+		return err
+	}
+	if !t.logs || !x.State.Done() {
+		return nil
+	}
+	trace, err := t.s.h.Executions.Trace(ctx, t.tenant, x.ID)
+	if err != nil {
+		return err
+	}
+	for _, a := range trace.Attempts {
+		for _, line := range a.Logs {
+			if err := t.event("log", logEvent{Execution: x.ID, Claim: a.Claim, Line: line}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// event writes a server-sent event. JSON has no line ends in it.
+func (t *tail) event(name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode a %s event: %w", name, err)
+	}
+	if _, err := fmt.Fprintf(t.w, "event: %s\ndata: %s\n\n", name, b); err != nil {
+		return err
+	}
+	return t.c.Flush()
+}
+
+// comment writes what clients skip.
+func (t *tail) comment(text string) error {
+	if _, err := fmt.Fprintf(t.w, ": %s\n\n", text); err != nil {
+		return err
+	}
+	return t.c.Flush()
+}
