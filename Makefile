@@ -1,0 +1,108 @@
+# `make` shows what there is. Everything builds from source with Go alone;
+# linting, the race detector and Postgres are found or fetched when asked for.
+
+SHELL       := /bin/bash
+GO          ?= go
+GOLANGCI    := .bin/golangci-lint
+GOLANGCI_V  := v2.13.1
+MODULES     := sdk/go examples/hello-go
+GUEST       := GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -ldflags='-s -w'
+SUITE       ?= host
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "} /^[a-zA-Z_.\/-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+.DEFAULT_GOAL := help
+
+## The newcomer's path
+
+.PHONY: run
+run: bin/cofferdam build/hello-go.wasm ## Build, serve on 127.0.0.1:8080 with SQLite under ./data, play the demo, go on serving.
+	bin/cofferdam demo --keep
+
+.PHONY: demo
+demo: bin/cofferdam build/hello-go.wasm ## The same, ending after the demo: exit code 0, or 1 with the reason.
+	bin/cofferdam demo
+
+.PHONY: test
+test: ## All tests, on SQLite and, where initdb or COFFERDAM_TEST_POSTGRES is found, on Postgres.
+	$(GO) test ./...
+	@for m in $(MODULES); do (cd $$m && echo "$$m" && $(GO) test ./...) || exit 1; done
+
+## Building
+
+.PHONY: bin/cofferdam
+bin/cofferdam: ## Build the binary.
+	CGO_ENABLED=0 $(GO) build -o $@ ./cmd/cofferdam
+
+.PHONY: build/hello-go.wasm
+build/hello-go.wasm: ## Build the example connector.
+	@mkdir -p build
+	cd examples/hello-go && $(GUEST) -o ../../$@ .
+
+## Checking
+
+.PHONY: check
+check: arch vet lint test ## All that has to hold, quickest first.
+	$(GO) mod tidy -diff
+	git diff --exit-code
+
+.PHONY: arch
+arch: ## Import directions, package names and comments.
+	$(GO) test -count=1 .
+
+.PHONY: vet
+vet: ## go vet, everywhere.
+	$(GO) vet ./...
+	@for m in $(MODULES); do (cd $$m && $(GO) vet ./...) || exit 1; done
+
+.PHONY: lint
+lint: $(GOLANGCI) ## golangci-lint, everywhere.
+	$(GOLANGCI) run ./...
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/$(GOLANGCI) run --config $(CURDIR)/.golangci.yml ./...) || exit 1; done
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/.bin GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_V)
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## Format.
+	$(GOLANGCI) fmt ./...
+
+.PHONY: race
+race: ## All tests with the race detector (needs a C compiler).
+	CGO_ENABLED=1 $(GO) test -race ./...
+	@for m in $(MODULES); do (cd $$m && CGO_ENABLED=1 $(GO) test -race ./...) || exit 1; done
+
+.PHONY: cover
+cover: ## Coverage, as a page.
+	@mkdir -p build
+	$(GO) test -coverpkg=./... -coverprofile=build/cover.out ./...
+	$(GO) tool cover -html=build/cover.out -o build/cover.html
+
+.PHONY: conformance
+conformance: ## The store's conformance suite on both databases.
+	$(GO) test -count=1 ./host/store/...
+
+.PHONY: bench
+bench: build/hello-go.wasm ## Benchmarks: make bench SUITE=host prints a line per figure.
+	$(GO) run ./bench/$(SUITE)
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for a while (FUZZTIME=10s).
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
+		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p || exit 1; done; done
+
+## Housekeeping
+
+.PHONY: generate
+generate: ## Write what is written by programs: the OpenAPI document.
+	$(GO) test ./host/api -run TestOpenAPI -update
+
+.PHONY: tidy
+tidy: ## go mod tidy, everywhere.
+	$(GO) mod tidy
+	@for m in $(MODULES); do (cd $$m && $(GO) mod tidy) || exit 1; done
+
+.PHONY: clean
+clean: ## Remove what was built; ./data stays.
+	rm -rf bin build

@@ -1,0 +1,255 @@
+package cofferdam_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/cofferdam-run/cofferdam"
+
+// nouns are the domain packages of host.
+var nouns = []string{
+	"host/tenant", "host/token", "host/vault", "host/connection", "host/endpoint", "host/webhook",
+	"host/installation", "host/event", "host/execution", "host/queue", "host/fault", "host/ident",
+}
+
+// mayImport is the map of the house: a folder to the folders of ours that it
+// may import. "x/..." is x and all below it; the most specific row counts, and a
+// folder without a row may import nothing of ours.
+var mayImport = map[string][]string{
+	"runtime/abi":         {},
+	"runtime":             {"runtime/abi"},
+	"runtime/runtimetest": {"runtime/..."},
+
+	"hostfns":     {"runtime"},
+	"hostfns/...": {"hostfns", "runtime"},
+
+	"registry/manifest": {},
+	"registry/schema":   {"registry/manifest"},
+	"registry":          {"registry/...", "runtime"},
+
+	"host/ident":         {},
+	"host/fault":         {"registry", "runtime"},
+	"host/tenant":        {"host/fault", "host/ident"},
+	"host/token":         {"host/fault", "host/ident"},
+	"host/vault":         {"host/fault"},
+	"host/vault/keyfile": {"host/vault"},
+	"host/connection":    {"host/fault", "host/ident", "host/vault", "hostfns/egress"},
+	"host/endpoint":      {"host/fault", "host/ident", "host/vault"},
+	"host/event":         {"host/fault", "host/ident"},
+	"host/installation":  {"host/event", "host/fault", "host/ident", "hostfns/egress", "registry/...", "runtime"},
+	"host/execution":     {"host/event", "host/fault", "host/ident", "hostfns/...", "runtime"},
+	"host/webhook":       {"host/endpoint", "host/event", "host/fault", "host/ident"},
+	"host/queue":         {"host/execution"},
+	"host/worker":        append([]string{"hostfns/...", "registry/...", "runtime"}, nouns...),
+
+	"host/store":                       append([]string{"hostfns/...", "registry/...", "runtime"}, nouns...),
+	"host/store/storetest":             append([]string{"host/store", "hostfns/...", "registry/...", "runtime"}, nouns...),
+	"host/store/sqlite":                append([]string{"host/store"}, nouns...),
+	"host/store/postgres":              append([]string{"host/store"}, nouns...),
+	"host/store/postgres/postgrestest": {"host/store/postgres"},
+
+	"host":             append([]string{"host/store", "host/worker", "hostfns/...", "registry/...", "runtime"}, nouns...),
+	"host/api":         append([]string{"host", "host/store", "hostfns/...", "registry/...", "runtime"}, nouns...),
+	"host/api/apitest": {},
+
+	"cmd/...":      {"..."},
+	"examples/...": {"..."},
+	"bench/...":    {"..."},
+	"sdk/go/...":   {"sdk/go/..."},
+}
+
+// ownedBy names who alone may import a third party's package, or a delicate
+// one of the standard library, with all below it.
+var ownedBy = map[string][]string{
+	"github.com/tetratelabs/wazero":         {"runtime/..."},
+	"github.com/jackc/pgx/v5":               {"host/store/postgres/...", "bench/..."},
+	"modernc.org/sqlite":                    {"host/store/sqlite", "bench/..."},
+	"database/sql":                          {"host/store/...", "bench/..."},
+	"github.com/pressly/goose/v3":           {"host/store/..."},
+	"github.com/go-chi/chi/v5":              {"host/api/..."},
+	"github.com/danielgtaylor/huma/v2":      {"host/api/..."},
+	"github.com/tink-crypto/tink-go/v2":     {"host/vault/..."},
+	"crypto/cipher":                         {"host/vault/..."},
+	"code.dny.dev/ssrf":                     {"hostfns/egress"},
+	"github.com/santhosh-tekuri/jsonschema": {"registry/...", "host/api/apitest"},
+	"github.com/spf13/cobra":                {"cmd/..."},
+	"github.com/caarlos0/env":               {"cmd/..."},
+	"github.com/prometheus/client_golang":   {"host", "host/worker", "host/api"},
+	"github.com/extism/go-sdk":              {"bench/..."},
+	"golang.org/x/oauth2":                   {"host/oauth"},
+	"github.com/golangci/golangci-lint":     {},
+}
+
+// file is one Go source file of the module.
+type file struct {
+	path    string
+	folder  string
+	pkg     string
+	comment string
+	imports []string
+	test    bool
+}
+
+func TestImportDirections(t *testing.T) {
+	t.Parallel()
+	for _, f := range sources(t) {
+		row, allowed := rowOf(f.folder)
+		for _, imp := range f.imports {
+			target, ours := strings.CutPrefix(imp, module+"/")
+			switch {
+			case !ours, target == f.folder, f.test && isTestHelper(target):
+			case f.test && strings.HasPrefix(f.pkg, "host_"), f.test && !strings.HasPrefix(f.folder, "runtime") && !strings.HasPrefix(f.folder, "sdk"):
+				// Tests above the sandbox may use real peers: a store, a runtime, the facade.
+			case !matchesAny(allowed, target):
+				t.Errorf("%s imports %s: %q may not import %q", f.path, target, row, target)
+			}
+		}
+	}
+}
+
+func TestThirdPartiesHaveOneOwner(t *testing.T) {
+	t.Parallel()
+	for _, f := range sources(t) {
+		if f.test {
+			continue
+		}
+		for _, imp := range f.imports {
+			for owned, owners := range ownedBy {
+				if (imp == owned || strings.HasPrefix(imp, owned+"/")) && !matchesAny(owners, f.folder) {
+					t.Errorf("%s imports %s, which only %v may", f.path, imp, owners)
+				}
+			}
+		}
+	}
+}
+
+func TestPackagesAreNamedAndDocumented(t *testing.T) {
+	t.Parallel()
+	vague := []string{"util", "utils", "common", "base", "models", "types", "helpers", "misc", "internal"}
+	comments := map[string][]string{}
+	for _, f := range sources(t) {
+		if f.test {
+			continue
+		}
+		if name := path.Base(f.folder); f.pkg != name && f.pkg != "main" && f.folder != "." {
+			t.Errorf("%s: package %s stands in folder %s: they have one name", f.path, f.pkg, f.folder)
+		}
+		if slices.Contains(vague, f.pkg) {
+			t.Errorf("%s: package %s: a package is one noun or one capability", f.path, f.pkg)
+		}
+		comments[f.folder] = append(comments[f.folder], f.comment)
+	}
+	for folder, all := range comments {
+		written := slices.DeleteFunc(slices.Clone(all), func(c string) bool { return c == "" })
+		if len(written) != 1 {
+			t.Errorf("%s has %d package comments: write one", folder, len(written))
+		}
+	}
+}
+
+// notOfTheProject is what would name the place where the code was written.
+var notOfTheProject = regexp.MustCompile(`(^|[^a-z./])/(work|root|home)/[a-z]`)
+
+func TestTheProjectNamesNoMachine(t *testing.T) {
+	t.Parallel()
+	for _, f := range sources(t) {
+		if f.folder == "." {
+			continue
+		}
+		text, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := notOfTheProject.Find(text); at != nil {
+			t.Errorf("%s holds an absolute path: %q", f.path, at)
+		}
+	}
+}
+
+// sources reads every Go file with go/parser rather than go list: a test that
+// shells out would be served from the test cache after the code has changed.
+func sources(t *testing.T) []file {
+	t.Helper()
+	var all []file
+	err := filepath.WalkDir(".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && p != "." && (strings.HasPrefix(name, ".") || slices.Contains([]string{"testdata", "node_modules", "build", "data", "bin"}, name)) {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		f, err := parse(p)
+		all = append(all, f)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 50 {
+		t.Fatalf("found %d Go files: the walk is broken", len(all))
+	}
+	return all
+}
+
+func parse(p string) (file, error) {
+	parsed, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ImportsOnly|parser.ParseComments)
+	if err != nil {
+		return file{}, fmt.Errorf("parse %s: %w", p, err)
+	}
+	f := file{
+		path:   filepath.ToSlash(p),
+		folder: filepath.ToSlash(filepath.Dir(p)),
+		pkg:    parsed.Name.Name,
+		test:   strings.HasSuffix(p, "_test.go"),
+	}
+	if parsed.Doc != nil && !isDirective(parsed.Doc) {
+		f.comment = parsed.Doc.Text()
+	}
+	for _, imp := range parsed.Imports {
+		f.imports = append(f.imports, strings.Trim(imp.Path.Value, `"`))
+	}
+	return f, nil
+}
+
+func isDirective(c *ast.CommentGroup) bool { return c.Text() == "" }
+
+// rowOf finds the most specific row for a folder.
+func rowOf(folder string) (row string, allowed []string) {
+	if allowed, ok := mayImport[folder]; ok {
+		return folder, allowed
+	}
+	for at := folder; at != "." && at != "/"; at = path.Dir(at) {
+		if allowed, ok := mayImport[at+"/..."]; ok {
+			return at + "/...", allowed
+		}
+	}
+	return folder, nil
+}
+
+func matchesAny(patterns []string, folder string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		if p == "..." {
+			return true
+		}
+		prefix, wild := strings.CutSuffix(p, "/...")
+		return folder == prefix || wild && strings.HasPrefix(folder, prefix+"/")
+	})
+}
+
+// isTestHelper says whether a folder holds helpers for tests, which any test may use.
+func isTestHelper(folder string) bool { return strings.HasSuffix(path.Base(folder), "test") }

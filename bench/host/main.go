@@ -1,0 +1,90 @@
+// Command host measures the main job end to end, on both databases, and prints
+// a line per figure:
+//
+//	bench host/<name> <value> <unit> [<peer>=<ratio>]
+//
+// Everything runs in this process but Postgres. Figures of one run compare with
+// each other; those of two machines do not.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+)
+
+// suite is what a run measures with.
+type suite struct {
+	out      io.Writer
+	guest    []byte
+	seconds  time.Duration
+	flood    int
+	postgres string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("bench/host", flag.ContinueOnError)
+	guest := flags.String("guest", "build/hello-go.wasm", "the connector, built from examples/hello-go")
+	seconds := flags.Duration("time", 5*time.Second, "how long each rate is measured")
+	flood := flags.Int("flood", 100_000, "how many executions the noisy tenant has queued")
+	only := flags.String("db", "", "sqlite or postgres; both by default")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	wasm, err := os.ReadFile(*guest)
+	if err != nil {
+		return fmt.Errorf("read the guest (make build/hello-go.wasm builds it): %w", err)
+	}
+	s := &suite{out: out, guest: wasm, seconds: *seconds, flood: *flood}
+	for _, db := range []string{"sqlite", "postgres"} {
+		if *only != "" && *only != db {
+			continue
+		}
+		if err := s.measure(ctx, db); err != nil {
+			return fmt.Errorf("%s: %w", db, err)
+		}
+	}
+	return nil
+}
+
+// measure prints all figures of one database.
+func (s *suite) measure(ctx context.Context, db string) error {
+	open, stop, err := s.database(ctx, db)
+	if err != nil {
+		return err
+	}
+	if open == nil {
+		fmt.Fprintf(s.out, "bench host/%s skipped: no initdb and no COFFERDAM_TEST_POSTGRES\n", db)
+		return nil
+	}
+	defer stop()
+	for _, figure := range []func(context.Context, string, opener) error{
+		s.accepts, s.executions, s.latencies, s.victims,
+	} {
+		if err := figure(ctx, db, open); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *suite) print(name, db string, value float64, unit string, peers ...string) {
+	fmt.Fprintf(s.out, "bench host/%s_%s %.4g %s", name, db, value, unit)
+	for _, p := range peers {
+		fmt.Fprintf(s.out, " %s", p)
+	}
+	fmt.Fprintln(s.out)
+}

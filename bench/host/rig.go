@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/cmd/cofferdam/demo"
+	"github.com/cofferdam-run/cofferdam/host"
+	"github.com/cofferdam-run/cofferdam/host/api"
+	"github.com/cofferdam-run/cofferdam/host/connection"
+	"github.com/cofferdam-run/cofferdam/host/endpoint"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
+	"github.com/cofferdam-run/cofferdam/host/webhook"
+	"github.com/cofferdam-run/cofferdam/hostfns/egress"
+	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
+)
+
+// opener opens a store with an empty database.
+type opener func(ctx context.Context) (store.Store, error)
+
+// rig is a host under measurement.
+type rig struct {
+	store   store.Store
+	host    *host.Host
+	handler http.Handler
+	github  *httptest.Server
+	ids     atomic.Int64
+	stop    context.CancelFunc
+	ran     chan error
+}
+
+// customer is a tenant with an endpoint.
+type customer struct {
+	tenant   string
+	endpoint string
+	secret   string
+	body     []byte
+}
+
+const tinyManifest = `{"name":"tiny","version":"1.0.0","webhooks":[{"name":"issues","scheme":"github"}]}`
+
+// tokenOf is the token that the stand-in of the GitHub API knows a tenant by.
+func tokenOf(tenant string) string { return "token-of-" + tenant }
+
+// newRig wires a host with both guests published. Its workers run if work is true.
+func (s *suite) newRig(ctx context.Context, open opener, work bool) (*rig, error) {
+	db, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	owners := map[string]string{}
+	for _, name := range []string{"acme", "flood", "victim"} {
+		owners[tokenOf(name)] = name
+	}
+	r := &rig{store: db, github: httptest.NewServer(demo.NewGitHub(owners)), ran: make(chan error, 1)}
+	if _, _, err := db.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	keeper, err := keyfile.FromKey([32]byte{1})
+	if err != nil {
+		return nil, err
+	}
+	r.host, err = host.New(ctx, host.Config{
+		Store: db, Keeper: keeper,
+		Egress: egress.Config{AllowAddrs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.handler = api.Handler(r.host, api.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err := r.publish(ctx, s.guest); err != nil {
+		return nil, err
+	}
+	running, stop := context.WithCancel(ctx)
+	r.stop = stop
+	if !work {
+		r.ran <- nil
+		return r, nil
+	}
+	go func() { r.ran <- r.host.Run(running) }()
+	return r, nil
+}
+
+func (r *rig) publish(ctx context.Context, guest []byte) error {
+	operator, err := r.host.Plugins.PublisherOf(ctx, registry.Viewer{Operator: true})
+	if err != nil {
+		return err
+	}
+	tiny := runtimetest.Outputs(map[string]string{"describe": tinyManifest, "webhook": `{}`})
+	for _, wasm := range [][]byte{guest, tiny} {
+		if _, err := r.host.Plugins.Publish(ctx, operator.ID, registry.Upload{Wasm: bytes.NewReader(wasm)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *rig) close(ctx context.Context) error {
+	r.stop()
+	err := <-r.ran
+	r.github.Close()
+	return errors.Join(err, r.host.Close(ctx), r.store.Close())
+}
+
+// enroll makes a tenant that has one of the guests installed.
+func (r *rig) enroll(ctx context.Context, name, plugin string) (customer, error) {
+	t, err := r.host.Tenants.Create(ctx, name, "", tenant.Limits{})
+	if err != nil {
+		return customer{}, err
+	}
+	spec := installation.Spec{Plugin: plugin}
+	if plugin == "hello-go" {
+		spec.Config = fmt.Appendf(nil, `{"api_url":%q}`, r.github.URL)
+		_, err := r.host.Connections.Create(ctx, t.ID, connection.Spec{
+			Name: "github", Type: connection.Bearer,
+			Hosts:      []string{strings.TrimPrefix(r.github.URL, "http://")},
+			Credential: connection.Credential{Token: tokenOf(name)},
+		})
+		if err != nil {
+			return customer{}, err
+		}
+	}
+	in, err := r.host.Installations.Create(ctx, t.ID, spec)
+	if err != nil {
+		return customer{}, err
+	}
+	e, secret, err := r.host.Endpoints.Create(ctx, t.ID, endpoint.Spec{Installation: in.ID, Webhook: "issues"})
+	if err != nil {
+		return customer{}, err
+	}
+	body, err := demo.Opened(name, "widgets", 7)
+	return customer{tenant: t.ID, endpoint: e.ID, secret: secret, body: body}, err
+}
+
+// deliver makes one new delivery through the HTTP handler, without a socket:
+// what is measured is the server's side.
+func (r *rig) deliver(ctx context.Context, c customer) error {
+	header, err := webhook.Sign("github", c.secret, fmt.Sprintf("delivery-%d", r.ids.Add(1)), time.Now(), c.body)
+	if err != nil {
+		return err
+	}
+	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/hooks/"+c.endpoint, bytes.NewReader(c.body))
+	req.Header = header
+	req.Header.Set("X-GitHub-Event", "issues")
+	req.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	r.handler.ServeHTTP(w, req)
+	if w.Code >= http.StatusMultipleChoices {
+		text, _ := io.ReadAll(w.Body)
+		return fmt.Errorf("deliver: %d: %s", w.Code, text)
+	}
+	return nil
+}
+
+// settled waits until a tenant has n executions that are done, and returns the
+// newest of them.
+func (r *rig) settled(ctx context.Context, c customer, n int) ([]execution.Execution, error) {
+	for {
+		var done []execution.Execution
+		before := ""
+		for {
+			all, err := r.host.Executions.List(ctx, c.tenant, execution.Filter{Before: before, Limit: 200})
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range all {
+				if x.State == execution.Succeeded {
+					done = append(done, x)
+				} else if x.State.Done() {
+					return nil, fmt.Errorf("execution %s is %s: %v", x.ID, x.State, x.Error)
+				}
+			}
+			if len(all) < 200 || len(done) >= n {
+				break
+			}
+			before = all[len(all)-1].ID
+		}
+		if len(done) >= n {
+			return done[:n], nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}

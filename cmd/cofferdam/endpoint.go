@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cofferdam-run/cofferdam/host/endpoint"
+)
+
+func (a *app) endpointCommand() *cobra.Command {
+	return group("endpoint", "Make the addresses that vendors deliver webhooks to",
+		a.endpointCreate(), a.endpointList(), a.endpointRotate(), a.endpointDelete())
+}
+
+// endpointSecret is an endpoint as it is shown once, with its secret.
+type endpointSecret struct {
+	endpoint.Endpoint
+	URL    string `json:"url"`
+	Secret string `json:"secret,omitempty"`
+}
+
+func (a *app) endpointCreate() *cobra.Command {
+	var spec endpoint.Spec
+	c := a.tenantFlag(&cobra.Command{
+		Use:     "create INSTALLATION WEBHOOK",
+		Short:   "Make an endpoint; its address and its signing secret go to the vendor",
+		Example: "  cofferdam endpoint create hello-go issues --tenant acme",
+		Args:    exactly("INSTALLATION", "WEBHOOK"),
+		RunE: func(c *cobra.Command, args []string) error {
+			spec.Installation, spec.Webhook = args[0], args[1]
+			return a.changeEndpoint(c, a.inTenant("/endpoints"), spec)
+		},
+	})
+	c.Flags().StringVar(&spec.Secret, "secret", "", "the vendor's signing secret; one is made if it is not given")
+	return c
+}
+
+func (a *app) endpointRotate() *cobra.Command {
+	var secret string
+	c := a.tenantFlag(&cobra.Command{
+		Use:     "rotate ENDPOINT",
+		Short:   "Replace an endpoint's signing secret",
+		Example: "  cofferdam endpoint rotate end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme",
+		Args:    exactly("ENDPOINT"),
+		RunE: func(c *cobra.Command, args []string) error {
+			body := map[string]string{}
+			if secret != "" {
+				body["secret"] = secret
+			}
+			return a.changeEndpoint(c, a.inTenant("/endpoints/%s/rotate", escape(args[0])), body)
+		},
+	})
+	c.Flags().StringVar(&secret, "secret", "", "the vendor's new signing secret; one is made if it is not given")
+	return c
+}
+
+func (a *app) changeEndpoint(c *cobra.Command, path string, body any) error {
+	var e endpointSecret
+	if err := a.client().call(c.Context(), http.MethodPost, path, body, &e); err != nil {
+		return err
+	}
+	e.URL = strings.TrimSuffix(a.URL, "/") + "/hooks/" + e.ID
+	return a.show(e, func(w io.Writer) {
+		fmt.Fprintf(w, "endpoint  %s\nurl       %s\nscheme    %s\nsecret    %s   (shown this once)\n", e.ID, e.URL, e.Scheme, e.Secret)
+	})
+}
+
+func (a *app) endpointList() *cobra.Command {
+	return a.tenantFlag(&cobra.Command{
+		Use:     "list",
+		Short:   "List a tenant's endpoints",
+		Example: "  cofferdam endpoint list --tenant acme",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var p page[endpoint.Endpoint]
+			if err := a.client().call(c.Context(), http.MethodGet, a.inTenant("/endpoints"), nil, &p); err != nil {
+				return err
+			}
+			return a.show(p, func(w io.Writer) {
+				var rows [][]string
+				for _, e := range p.Items {
+					state := "open"
+					if e.Disabled {
+						state = "disabled"
+					}
+					rows = append(rows, []string{e.ID, e.Installation, e.Webhook, e.Scheme, state})
+				}
+				table(w, []string{"ID", "INSTALLATION", "WEBHOOK", "SCHEME", "STATE"}, rows)
+			})
+		},
+	})
+}
+
+func (a *app) endpointDelete() *cobra.Command {
+	return a.tenantFlag(&cobra.Command{
+		Use:     "delete ENDPOINT",
+		Short:   "Forget an endpoint; deliveries to it are refused from then on",
+		Example: "  cofferdam endpoint delete end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme",
+		Args:    exactly("ENDPOINT"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.client().call(c.Context(), http.MethodDelete, a.inTenant("/endpoints/%s", escape(args[0])), nil, nil); err != nil {
+				return err
+			}
+			return a.show(map[string]string{"deleted": args[0]}, func(w io.Writer) { fmt.Fprintln(w, "deleted", args[0]) })
+		},
+	})
+}

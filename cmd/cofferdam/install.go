@@ -1,0 +1,222 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cofferdam-run/cofferdam/host/installation"
+)
+
+func (a *app) installCommand() *cobra.Command {
+	var spec installation.Spec
+	var config, grants string
+	c := &cobra.Command{
+		Use:   "install PLUGIN[@VERSION]",
+		Short: "Enable a plugin for a tenant",
+		Long: "Enable a plugin for a tenant. Without --grants the tenant allows what the plugin asks for today,\n" +
+			"and connections by the plugin's own names where the tenant has one of that name.",
+		Example: "  cofferdam install hello-go --tenant acme --config '{\"label\":\"triage\"}'\n" +
+			"  cofferdam install hello-go@0.1.0 -t acme --config @config.json --grants @grants.json",
+		Args: exactly("PLUGIN"),
+		RunE: func(c *cobra.Command, args []string) error {
+			spec.Plugin = args[0]
+			var err error
+			if spec.Config, err = a.document("--config", config); err != nil {
+				return err
+			}
+			if spec.Grants, err = a.grants(grants); err != nil {
+				return err
+			}
+			var i installation.Installation
+			if err := a.client().call(c.Context(), http.MethodPost, a.inTenant("/installations"), spec, &i); err != nil {
+				return err
+			}
+			return a.show(i, func(w io.Writer) { printInstallations(w, i) })
+		},
+	}
+	c.Flags().StringVar(&spec.Name, "name", "", "the installation's name; the plugin's own by default")
+	c.Flags().StringVar(&config, "config", "", "the configuration: JSON, @file, or - for standard input")
+	c.Flags().StringVar(&grants, "grants", "", "what the tenant allows: JSON, @file, or -")
+	return a.tenantFlag(c)
+}
+
+func (a *app) installationCommand() *cobra.Command {
+	return group("installation", "Look at what a tenant has installed, and change it",
+		a.installationList(),
+		a.installationVerb("show", "Show an installation", http.MethodGet, ""),
+		a.installationConfigure(),
+		a.installationUpgrade(),
+		a.installationVerb("rollback", "Go back to the version before the last upgrade", http.MethodPost, "/rollback"),
+		a.installationVerb("pause", "Keep events without running them", http.MethodPost, "/pause"),
+		a.installationVerb("resume", "Run what has gathered", http.MethodPost, "/resume"),
+		a.installationRemove(),
+		a.installationCall())
+}
+
+func (a *app) installationList() *cobra.Command {
+	return a.tenantFlag(&cobra.Command{
+		Use:     "list",
+		Short:   "List a tenant's installations",
+		Example: "  cofferdam installation list --tenant acme",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var p page[installation.Installation]
+			if err := a.client().call(c.Context(), http.MethodGet, a.inTenant("/installations"), nil, &p); err != nil {
+				return err
+			}
+			return a.show(p, func(w io.Writer) { printInstallations(w, p.Items...) })
+		},
+	})
+}
+
+// installationVerb is a verb that takes an installation and nothing else.
+func (a *app) installationVerb(verb, short, method, suffix string) *cobra.Command {
+	return a.tenantFlag(&cobra.Command{
+		Use:     verb + " INSTALLATION",
+		Short:   short,
+		Example: "  cofferdam installation " + verb + " hello-go --tenant acme",
+		Args:    exactly("INSTALLATION"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.changeInstallation(c, method, args[0], suffix, nil)
+		},
+	})
+}
+
+func (a *app) changeInstallation(c *cobra.Command, method, name, suffix string, body any) error {
+	var i installation.Installation
+	if err := a.client().call(c.Context(), method, a.inTenant("/installations/%s%s", escape(name), suffix), body, &i); err != nil {
+		return err
+	}
+	return a.show(i, func(w io.Writer) { printInstallations(w, i) })
+}
+
+func (a *app) installationConfigure() *cobra.Command {
+	return a.tenantFlag(&cobra.Command{
+		Use:     "configure INSTALLATION CONFIG",
+		Short:   "Replace an installation's configuration",
+		Example: "  cofferdam installation configure hello-go '{\"label\":\"bug\"}' --tenant acme",
+		Args:    exactly("INSTALLATION", "CONFIG"),
+		RunE: func(c *cobra.Command, args []string) error {
+			config, err := a.document("CONFIG", args[1])
+			if err != nil {
+				return err
+			}
+			return a.changeInstallation(c, http.MethodPut, args[0], "/config", config)
+		},
+	})
+}
+
+func (a *app) installationUpgrade() *cobra.Command {
+	var version string
+	c := a.tenantFlag(&cobra.Command{
+		Use:     "upgrade INSTALLATION",
+		Short:   "Pin another version of the same plugin, the newest by default",
+		Example: "  cofferdam installation upgrade hello-go --to 0.2.0 --tenant acme",
+		Args:    exactly("INSTALLATION"),
+		RunE: func(c *cobra.Command, args []string) error {
+			body := map[string]string{}
+			if version != "" {
+				body["version"] = version
+			}
+			return a.changeInstallation(c, http.MethodPost, args[0], "/upgrade", body)
+		},
+	})
+	c.Flags().StringVar(&version, "to", "", "the version")
+	return c
+}
+
+func (a *app) installationRemove() *cobra.Command {
+	return a.tenantFlag(&cobra.Command{
+		Use:     "remove INSTALLATION",
+		Short:   "Uninstall; what it has run stays visible",
+		Example: "  cofferdam installation remove hello-go --tenant acme",
+		Args:    exactly("INSTALLATION"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.client().call(c.Context(), http.MethodDelete, a.inTenant("/installations/%s", escape(args[0])), nil, nil); err != nil {
+				return err
+			}
+			return a.show(map[string]string{"removed": args[0]}, func(w io.Writer) { fmt.Fprintln(w, "removed", args[0]) })
+		},
+	})
+}
+
+func (a *app) installationCall() *cobra.Command {
+	var input string
+	c := a.tenantFlag(&cobra.Command{
+		Use:     "call INSTALLATION ACTION",
+		Short:   "Call an action and print what it returns",
+		Example: "  cofferdam installation call hello-go label --input '{\"repo\":\"acme/site\",\"number\":7,\"label\":\"bug\"}' -t acme",
+		Args:    exactly("INSTALLATION", "ACTION"),
+		RunE: func(c *cobra.Command, args []string) error {
+			body, err := a.document("--input", input)
+			if err != nil {
+				return err
+			}
+			var out json.RawMessage
+			path := a.inTenant("/installations/%s/actions/%s", escape(args[0]), escape(args[1]))
+			if err := a.client().call(c.Context(), http.MethodPost, path, map[string]any{"input": body}, &out); err != nil {
+				return err
+			}
+			return a.show(out, func(w io.Writer) { fmt.Fprintln(w, string(out)) })
+		},
+	})
+	c.Flags().StringVar(&input, "input", "{}", "the input: JSON, @file, or - for standard input")
+	return c
+}
+
+// document reads a JSON document from a flag: literal, @file or - .
+func (a *app) document(flag, value string) (json.RawMessage, error) {
+	var data []byte
+	var err error
+	switch file, isFile := strings.CutPrefix(value, "@"); {
+	case value == "":
+		return nil, nil
+	case value == "-":
+		data, err = io.ReadAll(a.in)
+	case isFile:
+		data, err = os.ReadFile(file)
+	default:
+		data = []byte(value)
+	}
+	if err != nil {
+		return nil, usagef("read %s: %v", flag, err)
+	}
+	var any json.RawMessage
+	if err := json.Unmarshal(data, &any); err != nil {
+		return nil, usagef("%s is not JSON: %v", flag, err)
+	}
+	return any, nil
+}
+
+func (a *app) grants(value string) (*installation.Grants, error) {
+	data, err := a.document("--grants", value)
+	if err != nil || data == nil {
+		return nil, err
+	}
+	g := &installation.Grants{}
+	if err := json.Unmarshal(data, g); err != nil {
+		return nil, usagef("--grants: %v; it looks like {\"egress\":[{\"host\":\"api.example.com\",\"methods\":[\"GET\"]}],\"connections\":{\"github\":\"con_...\"}}", err)
+	}
+	return g, nil
+}
+
+func printInstallations(w io.Writer, all ...installation.Installation) {
+	var rows [][]string
+	for _, i := range all {
+		state := string(i.State)
+		if i.Reason != "" {
+			state += ": " + i.Reason
+		}
+		rows = append(rows, []string{i.Name, i.ID, i.PluginName + "@" + i.Version, state, string(i.Config)})
+	}
+	table(w, []string{"NAME", "ID", "PLUGIN", "STATE", "CONFIG"}, rows)
+	if len(rows) == 0 {
+		fmt.Fprintln(w, "nothing installed yet: cofferdam install PLUGIN --tenant NAME")
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
+)
+
+// TestMain lets the scripts, and tests that need processes of their own, run
+// this test binary as cofferdam.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"cofferdam": main})
+}
+
+// TestScripts plays the files of testdata/script: the command line as its user
+// meets it. Each gets $ADDR and $GITHUB, addresses of its own, and $GUEST, the
+// example connector.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	guest := filepath.Join(t.TempDir(), "hello-go.wasm")
+	if err := os.WriteFile(guest, runtimetest.BuildGo(t, "../../examples/hello-go"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("GUEST", guest)
+			e.Setenv("FIXTURE", must(filepath.Abs("../../examples/hello-go/fixtures/issues.opened.json")))
+			for _, name := range []string{"ADDR", "GITHUB"} {
+				addr, err := freeAddr()
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, addr)
+			}
+			e.Setenv("COFFERDAM_ADDR", e.Getenv("ADDR"))
+			e.Setenv("COFFERDAM_URL", "http://"+e.Getenv("ADDR"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"await":   await,
+			"capture": capture,
+		},
+	})
+}
+
+func must(path string, err error) string {
+	if err != nil {
+		panic(err)
+	}
+	return path
+}
+
+// freeAddr finds an address that nothing listens on.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}

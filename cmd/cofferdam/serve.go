@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the API and webhooks, and run executions, on one port",
+		Long: "Serve the API and webhooks, and run executions, until SIGTERM or Ctrl-C; then what is in flight comes\n" +
+			"to its end. The first start makes the database and the key file, and prints the operator's token once.\n" +
+			"Any number of servers can share one Postgres database and nothing else.",
+		Example: "  cofferdam serve\n" +
+			"  COFFERDAM_DB=postgres://cofferdam@db/cofferdam COFFERDAM_KEY_FILE=/etc/cofferdam/key.json cofferdam serve --addr :8080",
+		Args: exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.serve(c.Context(), nil)
+		},
+	}
+	a.serverFlags(c)
+	return c
+}
+
+// serve opens a server and serves until ctx ends, or until the function that
+// may go along with it fails.
+func (a *app) serve(ctx context.Context, along func(ctx context.Context, s *server) error) (err error) {
+	s, err := a.openServer(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close(context.WithoutCancel(ctx))) }()
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", a.Addr)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w\n  hint: another server may be running there; --addr or COFFERDAM_ADDR moves this one", a.Addr, err)
+	}
+	s.greet(a.out, l.Addr().String(), a.DB)
+	if along == nil {
+		return s.serve(ctx, l)
+	}
+	serving, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- s.serve(serving, l) }()
+	failed := along(ctx, s)
+	stop()
+	return errors.Join(failed, <-done)
+}
+
+// greet says what a first start has made and where the server is.
+func (s *server) greet(w io.Writer, addr, db string) {
+	if s.madeKey != "" {
+		fmt.Fprintf(w, "made the key file %s: back it up, nothing opens the stored credentials without it\n", s.madeKey)
+	}
+	if s.firstToken != "" {
+		fmt.Fprintf(w, "operator token, shown this once: %s\n", s.firstToken)
+	}
+	if isPostgres(db) {
+		db = "Postgres"
+	}
+	fmt.Fprintf(w, "cofferdam serves http://%s, with %s\n", addr, db)
+}
+
+// serverFlags are those of every verb that opens the database.
+func (a *app) serverFlags(c *cobra.Command) {
+	a.databaseFlags(c)
+	flags := c.Flags()
+	flags.StringVar(&a.Addr, "addr", a.Addr, "where to listen (COFFERDAM_ADDR)")
+	flags.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "a private folder for compiled plugins (COFFERDAM_CACHE_DIR)")
+	flags.IntVar(&a.Slots, "slots", a.Slots, "how many executions run at once (COFFERDAM_SLOTS)")
+	flags.DurationVar(&a.Lease, "lease", a.Lease, "how long a dead server keeps its executions (COFFERDAM_LEASE)")
+	flags.StringSliceVar(&a.EgressAllow, "egress-allow", a.EgressAllow, "addresses or networks that plugins may reach although they are private, over plain http too; for development (COFFERDAM_EGRESS_ALLOW)")
+	flags.BoolVar(&a.Migrate, "migrate", a.Migrate, "migrate a Postgres database first (COFFERDAM_MIGRATE); an embedded one always is")
+	flags.StringVar(&a.LogFormat, "log", a.LogFormat, "text or json (COFFERDAM_LOG)")
+}
+
+// databaseFlags say which database and key are meant.
+func (a *app) databaseFlags(c *cobra.Command) {
+	c.Flags().StringVar(&a.DB, "db", a.DB, "a SQLite file, or a postgres:// URL (COFFERDAM_DB)")
+	c.Flags().StringVar(&a.KeyFile, "key-file", a.KeyFile, "the file with the key that seals credentials; beside a SQLite file by default (COFFERDAM_KEY_FILE)")
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// settings are what flags and the environment say. Flags win.
+type settings struct {
+	// Of the client.
+	URL    string `env:"COFFERDAM_URL" envDefault:"http://127.0.0.1:8080"`
+	Token  string `env:"COFFERDAM_TOKEN"`
+	Tenant string `env:"COFFERDAM_TENANT"`
+	Output string `env:"COFFERDAM_OUTPUT" envDefault:"text"`
+
+	// Of the server.
+	Addr        string        `env:"COFFERDAM_ADDR" envDefault:"127.0.0.1:8080"`
+	DB          string        `env:"COFFERDAM_DB" envDefault:"data/cofferdam.db"`
+	KeyFile     string        `env:"COFFERDAM_KEY_FILE"`
+	CacheDir    string        `env:"COFFERDAM_CACHE_DIR"`
+	Slots       int           `env:"COFFERDAM_SLOTS" envDefault:"32"`
+	Lease       time.Duration `env:"COFFERDAM_LEASE" envDefault:"8s"`
+	EgressAllow []string      `env:"COFFERDAM_EGRESS_ALLOW" envSeparator:","`
+	Migrate     bool          `env:"COFFERDAM_MIGRATE"`
+	LogFormat   string        `env:"COFFERDAM_LOG" envDefault:"text"`
+}
+
+func loadSettings() (settings, error) {
+	s, err := env.ParseAs[settings]()
+	if err != nil {
+		return settings{}, fmt.Errorf("read the environment: %w", err)
+	}
+	return s, nil
+}
