@@ -80,7 +80,7 @@ func (a answer) text() string {
 func get(url string) map[string]any { return map[string]any{"method": "GET", "url": url} }
 
 // do makes a request, and gives the answer or the error that is told.
-func do(t testing.TB, s *egress.Session, request map[string]any) (answer, *hostfns.Error) {
+func do(t *testing.T, s *egress.Session, request map[string]any) (answer, *hostfns.Error) {
 	t.Helper()
 	raw, err := json.Marshal(request)
 	if err != nil {

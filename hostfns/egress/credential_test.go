@@ -215,6 +215,6 @@ func TestHTTPKeepsACredentialAtItsOrigin(t *testing.T) {
 	if a := must(t, session(), using("c", back)); applied(a) || a.Headers["x-host"][0] != b.host {
 		t.Error("another origin chose a path for it")
 	}
-	leak := b.with(func(_ string, r *http.Request) ([]string, error) { return []string{"0123456789"}, nil }, rule(other.host))
+	leak := b.with(func(string, *http.Request) ([]string, error) { return []string{"0123456789"}, nil }, rule(other.host))
 	wantError(t, leak, using("c", redirecting(b.host, 302, away+"/?key=0123456789")), hostfns.CodeDenied, "with a credential in the URL")
 }

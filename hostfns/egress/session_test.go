@@ -141,7 +141,7 @@ func TestHTTPRefusesBadRequests(t *testing.T) {
 		"an octal address":        {with("url", "https://0177.0.0.01/"), hostfns.CodeInvalidRequest, "ends in a number"},
 		"a zone":                  {with("url", "https://[fe80::1%25lo]/"), hostfns.CodeInvalidRequest, "zone"},
 		"a long URL":              {with("url", url+"/"+strings.Repeat("x", 9000)), hostfns.CodeInvalidRequest, "8192 is the limit"},
-		"a misspelt field":        {with("conection", "github"), hostfns.CodeInvalidRequest, `unknown field "conection"`},
+		"an unknown field":        {with("auth", "github"), hostfns.CodeInvalidRequest, `unknown field "auth"`},
 		"a negative timeout":      {with("timeout_ms", -1), hostfns.CodeInvalidRequest, `"timeout_ms" is -1`},
 		"a text as header":        {with("headers", map[string]string{"a": "b"}), hostfns.CodeInvalidRequest, "cannot be a JSON string"},
 		"two bodies":              {map[string]any{"method": "POST", "url": url, "body": "", "body_base64": ""}, hostfns.CodeInvalidRequest, "send one"},

@@ -33,11 +33,6 @@ func newStore(values map[string]string) *store {
 	return s
 }
 
-func (s *store) put(key string, value json.RawMessage) {
-	s.clock++
-	s.entries[key] = state.Entry{Key: key, Value: value, Version: s.clock}
-}
-
 func (s *store) Get(_ context.Context, key string) (state.Entry, error) {
 	return s.entries[key], s.err
 }
@@ -50,6 +45,11 @@ func (s *store) List(_ context.Context, prefix, after string, limit int) ([]stat
 		}
 	}
 	return out, s.err
+}
+
+func (s *store) put(key string, value json.RawMessage) {
+	s.clock++
+	s.entries[key] = state.Entry{Key: key, Value: value, Version: s.clock}
 }
 
 // commit applies changes, or none of them if a read is stale.
@@ -84,9 +84,9 @@ type caller struct {
 	funcs map[string]hostfns.Func
 }
 
-func callerOf(t testing.TB, s *state.Session) caller {
-	t.Helper()
-	c := caller{t: t, funcs: map[string]hostfns.Func{}}
+func callerOf(tb testing.TB, s *state.Session) caller {
+	tb.Helper()
+	c := caller{t: tb, funcs: map[string]hostfns.Func{}}
 	for _, f := range s.Funcs() {
 		c.funcs[f.Name] = f
 	}
