@@ -18,6 +18,10 @@
 // is to blame, and any other error when the host is (its context ended, or the
 // Host itself failed). A Result always carries the Usage, also next to an error.
 //
+// A call that runs into Limits.Deadline is ended at its next loop or question:
+// code that neither loops nor asks, only calls itself without end in breadth, is
+// not ended yet.
+//
 // The package is called runtime because that is what users look for; import the
 // standard library's as goruntime.
 package runtime

@@ -47,6 +47,9 @@ func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if r.closed.Load() {
+		return nil, errors.New("prepare module: the runtime is closed")
+	}
 	if err := checkBytes(binary, l); err != nil {
 		return nil, err
 	}

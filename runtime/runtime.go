@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -31,6 +32,7 @@ type Runtime struct {
 	cache  wazero.CompilationCache // nil when there is no CacheDir.
 	offers *abi.Offers
 	now    func() time.Time
+	closed atomic.Bool
 }
 
 // New returns a Runtime; the caller closes it.
@@ -79,8 +81,12 @@ func newEngine(ctx context.Context, cache wazero.CompilationCache) (engine wazer
 	return wazero.NewRuntimeWithConfig(ctx, config), nil
 }
 
-// Close releases all compiled code. No call may be in flight.
+// Close releases all compiled code, that of modules that are not closed
+// included. No call may be in flight.
 func (r *Runtime) Close(ctx context.Context) error {
+	if r.closed.Swap(true) {
+		return nil
+	}
 	var err error
 	if r.engine != nil {
 		err = r.engine.Close(ctx)

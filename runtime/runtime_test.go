@@ -165,6 +165,22 @@ func TestNew(t *testing.T) {
 			t.Errorf("got %d entries in the cache, %v", len(entries), err)
 		}
 	})
+	t.Run("refuses modules once it is closed", func(t *testing.T) {
+		t.Parallel()
+		rt, err := runtime.New(t.Context(), runtime.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := rt.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		_, err = rt.Prepare(t.Context(), runtimetest.Echo("echo"), runtime.Limits{})
+		if invalid := (*runtime.InvalidModule)(nil); err == nil || errors.As(err, &invalid) {
+			t.Errorf("got %v, want an error that does not blame the module", err)
+		}
+	})
 	t.Run("measures with the clock it is given", func(t *testing.T) {
 		t.Parallel()
 		ticks := 0
