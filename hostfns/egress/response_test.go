@@ -67,7 +67,7 @@ func TestHTTPBoundsAnswers(t *testing.T) {
 		code    hostfns.Code
 		want    string
 	}{
-		"a bomb of 4 MiB in 4 KiB":   {packed(bomb), hostfns.CodeResponseTooLarge, "over the limit of 65536 bytes"},
+		"a bomb of 4 MiB in 4 KiB":     {packed(bomb), hostfns.CodeResponseTooLarge, "over the limit of 65536 bytes"},
 		"a body without an end":        {endless(make([]byte, 1<<10), ""), hostfns.CodeResponseTooLarge, "over the limit of 65536 bytes"},
 		"gzip of nothing, without end": {endless(gzipped(t, nil), "gzip"), hostfns.CodeResponseTooLarge, "over the limit of 65536 bytes"},
 		"a length over the limit":      {raw(t, "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), hostfns.CodeResponseTooLarge, "over the limit"},
