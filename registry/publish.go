@@ -2,8 +2,15 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
 	"github.com/cofferdam-run/cofferdam/runtime"
@@ -32,7 +39,18 @@ type Config struct {
 type Registry struct{ c Config }
 
 // New returns a Registry.
-func New(c Config) *Registry { return &Registry{c: c} }
+func New(c Config) *Registry {
+	c.Limits = c.Limits.WithDefaults()
+	c.Functions, c.Schemes = slices.Clone(c.Functions), slices.Clone(c.Schemes)
+	return &Registry{c: c}
+}
+
+// The prefixes of the registry's ids.
+const (
+	pluginPrefix    = "plg_"
+	versionPrefix   = "plv_"
+	publisherPrefix = "pub_"
+)
 
 // Upload is a version to be published.
 type Upload struct {
@@ -52,41 +70,183 @@ type Upload struct {
 // version of the publisher (an id or name). The same bytes again give the
 // version that exists.
 func (r *Registry) Publish(ctx context.Context, publisher string, u Upload) (Version, error) {
-	panic("unbuilt")
+	p, err := r.c.Publishers.Publisher(ctx, publisher)
+	if err != nil {
+		return Version{}, fmt.Errorf("find publisher: %w", err)
+	}
+	share, err := shareOf(p, u.Share)
+	if err != nil {
+		return Version{}, err
+	}
+	wasm, err := r.read(u.Wasm)
+	if err != nil {
+		return Version{}, err
+	}
+	sum := sha256.Sum256(wasm)
+	m, err := r.examine(ctx, wasm, sum, u)
+	if err != nil {
+		return Version{}, err
+	}
+	now := r.c.Now()
+	pl := Plugin{ID: r.c.NewID(pluginPrefix), Publisher: p.ID, Name: m.Name, Title: m.Title, Shared: share, CreatedAt: now}
+	v := Version{
+		ID: r.c.NewID(versionPrefix), Plugin: pl.ID, Name: m.Name, Version: m.Version,
+		Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(wasm)), Manifest: m, CreatedAt: now,
+	}
+	stored, err := r.c.Store.InsertVersion(ctx, p, pl, v, wasm)
+	if err != nil {
+		return Version{}, r.explainInsert(err, v)
+	}
+	return stored, nil
 }
 
-// Resolve finds a version by id, or by name, name@version, publisher/name or
-// publisher/name@version. Without a version it is the newest that is not
-// yanked; a yanked version is found by its exact name only.
-func (r *Registry) Resolve(ctx context.Context, v Viewer, ref string) (Version, error) {
-	panic("unbuilt")
+// read reads an upload no further than its limit.
+func (r *Registry) read(upload io.Reader) ([]byte, error) {
+	limit := r.c.Limits.ModuleBytes
+	if upload == nil {
+		upload = strings.NewReader("")
+	}
+	wasm, err := io.ReadAll(io.LimitReader(upload, int64(limit)+1))
+	if err != nil {
+		return nil, fmt.Errorf("read module: %w", err)
+	}
+	if len(wasm) > limit {
+		return nil, &Error{
+			Code:    CodeModuleTooLarge,
+			Message: fmt.Sprintf("the module is larger than the %d bytes that are allowed", limit),
+			Hint:    "Leave out debug information (for Go: -ldflags='-s -w') and what the plugin does not use.",
+		}
+	}
+	return wasm, nil
 }
 
-// Plugins lists what the viewer may see.
-func (r *Registry) Plugins(ctx context.Context, v Viewer) ([]Plugin, error) { panic("unbuilt") }
-
-// Plugin finds a plugin by id, name or publisher/name, with its versions, newest first.
-func (r *Registry) Plugin(ctx context.Context, v Viewer, ref string) (Plugin, []Version, error) {
-	panic("unbuilt")
+// examine finds out what a module is.
+func (r *Registry) examine(ctx context.Context, wasm []byte, sum [sha256.Size]byte, u Upload) (manifest.Manifest, error) {
+	module, err := r.c.Runtime.Prepare(ctx, wasm, r.describeLimits())
+	if err != nil {
+		return manifest.Manifest{}, fmt.Errorf("prepare module: %w", refusal(err))
+	}
+	m, err := r.manifestOf(ctx, module, sum, u)
+	return m, errors.Join(err, module.Close(ctx))
 }
 
-// Yank hides a version from new installations; what runs it goes on.
-func (r *Registry) Yank(ctx context.Context, v Viewer, ref, why string) (Version, error) {
-	panic("unbuilt")
+func (r *Registry) manifestOf(ctx context.Context, module *runtime.Module, sum [sha256.Size]byte, u Upload) (manifest.Manifest, error) {
+	var m manifest.Manifest
+	var err error
+	if slices.Contains(module.Exports(), "describe") {
+		m, err = r.describe(ctx, module, sum)
+	} else {
+		m, err = r.plain(module, u)
+	}
+	if err != nil {
+		return m, err
+	}
+	if err := r.check(m, module.Exports()); err != nil {
+		return m, err
+	}
+	return m, matches(m, u)
 }
 
-// Share sets the tenants that see a plugin.
-func (r *Registry) Share(ctx context.Context, v Viewer, plugin string, tenants []string) (Plugin, error) {
-	panic("unbuilt")
+// refusal gives the runtime's refusal of a module in the registry's words.
+func refusal(err error) error {
+	if invalid, ok := errors.AsType[*runtime.InvalidModule](err); ok {
+		return &Error{Code: invalid.Code, Message: invalid.Message, Hint: invalid.Hint}
+	}
+	return err
 }
 
-// Wasm returns the bytes of a version.
-func (r *Registry) Wasm(ctx context.Context, v Version) ([]byte, error) { panic("unbuilt") }
-
-// AddPublisher adds a publisher. A tenant's publisher is made by its first upload.
-func (r *Registry) AddPublisher(ctx context.Context, name string, kind PublisherKind, tenant string) (Publisher, error) {
-	panic("unbuilt")
+// matches compares a manifest with what the upload said of it.
+func matches(m manifest.Manifest, u Upload) error {
+	for _, f := range []struct{ where, given, own string }{{"name", u.Name, m.Name}, {"version", u.Version, m.Version}} {
+		if f.given != "" && f.given != f.own {
+			return &Error{
+				Code: CodeInvalidManifest, Where: f.where,
+				Message: fmt.Sprintf("the upload gives the %s %q, but the plugin describes itself as %q", f.where, clip(f.given), f.own),
+				Hint:    "Leave it out: a typed connector says it itself.",
+			}
+		}
+	}
+	if m.Level > 0 && len(u.Egress) > 0 {
+		return &Error{
+			Code: CodeInvalidManifest, Where: "egress",
+			Message: "the upload asks for egress, but the plugin describes itself",
+			Hint:    "Put the hosts into the plugin's manifest.",
+		}
+	}
+	return nil
 }
 
-// PublisherOf returns the publisher of the operator, or of a tenant, making it if need be.
-func (r *Registry) PublisherOf(ctx context.Context, v Viewer) (Publisher, error) { panic("unbuilt") }
+// explainInsert adds what to do about a version that is taken.
+func (r *Registry) explainInsert(err error, v Version) error {
+	var refused *Error
+	if errors.As(err, &refused) && refused.Code == CodeVersionExists {
+		return &Error{
+			Code: CodeVersionExists, Where: "version",
+			Message: fmt.Sprintf("%s %s was published before with other bytes, and a version never changes", v.Name, v.Version),
+			Hint:    "Raise the version and publish again.",
+		}
+	}
+	return fmt.Errorf("store version: %w", err)
+}
+
+// shareOf is who sees a new plugin.
+func shareOf(p Publisher, wish []string) ([]string, error) {
+	if wish == nil && p.Kind == Operator {
+		return []string{everyone}, nil
+	}
+	shared, err := cleanShare(wish)
+	if err != nil {
+		return nil, err
+	}
+	if p.Kind == TenantOwned && slices.Contains(shared, everyone) {
+		return nil, errShareWithEveryone()
+	}
+	return shared, nil
+}
+
+const (
+	// everyone in place of a tenant.
+	everyone = "*"
+	// maxShared tenants can be named one by one.
+	maxShared = 1000
+)
+
+func errShareWithEveryone() *Error {
+	return &Error{
+		Code: CodeDenied, Where: "share",
+		Message: "a tenant's plugin cannot be shared with everyone by the tenant",
+		Hint:    "Name the tenants, or ask the operator to share it.",
+	}
+}
+
+func cleanShare(tenants []string) ([]string, error) {
+	shared := slices.Clone(tenants)
+	slices.Sort(shared)
+	shared = slices.Compact(shared)
+	if slices.Contains(shared, everyone) {
+		return []string{everyone}, nil
+	}
+	if len(shared) > maxShared {
+		return nil, &Error{
+			Code: CodeInvalidRequest, Where: "share",
+			Message: fmt.Sprintf("%d tenants are named: at most %d can be", len(shared), maxShared), Hint: `Share with "*", which is everyone.`,
+		}
+	}
+	for _, t := range shared {
+		if t == "" || len(t) > 64 || strings.ContainsFunc(t, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return nil, &Error{Code: CodeInvalidRequest, Where: "share", Message: fmt.Sprintf("%q is not a tenant", clip(t))}
+		}
+	}
+	if shared == nil {
+		shared = []string{}
+	}
+	return shared, nil
+}
+
+// clip shortens what a message quotes.
+func clip(s string) string {
+	if r := []rune(s); len(r) > 64 {
+		return string(r[:64]) + "…"
+	}
+	return s
+}

@@ -106,6 +106,8 @@ type Error struct {
 	Hint    string
 	// Where points into the upload, such as "manifest/config/properties/token", or is empty.
 	Where string
+	// Problems are all that is wrong with a manifest; the Message lists them too.
+	Problems []manifest.Problem
 }
 
 // Codes of Error.
@@ -119,6 +121,8 @@ const (
 	CodeDescribeFailed  = "describe_failed"
 	CodeSecretInConfig  = "secret_in_config"
 	CodeDenied          = "denied"
+	CodeModuleTooLarge  = "module_too_large"
+	CodeInvalidRequest  = "invalid_request"
 )
 
 // Error implements error.

@@ -57,38 +57,6 @@ func ParseHost(s string) (Host, error) {
 	return h, h.check(s)
 }
 
-func (h Host) check(s string) error {
-	switch {
-	case s != strings.ToLower(s):
-		return fmt.Errorf("%q must be in lower case", s)
-	case len(h.Name) > maxHostName:
-		return fmt.Errorf("a host name of %d bytes is too long: at most %d are allowed", len(h.Name), maxHostName)
-	case h.Name == "*" && !h.Wildcard:
-		return errors.New(`"*" would allow every host: name one, or *. and a domain`)
-	case strings.Contains(h.Name, "*"):
-		return fmt.Errorf("%q may have a * only as its first label, as in *.example.com", s)
-	case !hostName.MatchString(h.Name):
-		return fmt.Errorf("%q is not a host name: it must be like api.example.com, with xn-- labels for other scripts", s)
-	case h.Wildcard && (!strings.Contains(h.Name, ".") || isAddress(h.Name)):
-		return fmt.Errorf("%q is too wide: a wildcard needs a domain of two labels at least, as in *.example.com", s)
-	default:
-		return nil
-	}
-}
-
-func checkPort(port string) error {
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 || port != strconv.FormatUint(n, 10) {
-		return fmt.Errorf("the port %q must be a number from 1 to 65535", port)
-	}
-	return nil
-}
-
-func isAddress(name string) bool {
-	_, err := netip.ParseAddr(name)
-	return err == nil
-}
-
 // String is h as a manifest has it.
 func (h Host) String() string {
 	if h.Property != "" {
@@ -123,4 +91,36 @@ func (h Host) Meet(o Host) (both Host, ok bool) {
 	default:
 		return Host{}, false
 	}
+}
+
+func (h Host) check(s string) error {
+	switch {
+	case s != strings.ToLower(s):
+		return fmt.Errorf("%q must be in lower case", s)
+	case len(h.Name) > maxHostName:
+		return fmt.Errorf("a host name of %d bytes is too long: at most %d are allowed", len(h.Name), maxHostName)
+	case h.Name == "*" && !h.Wildcard:
+		return errors.New(`"*" would allow every host: name one, or *. and a domain`)
+	case strings.Contains(h.Name, "*"):
+		return fmt.Errorf("%q may have a * only as its first label, as in *.example.com", s)
+	case !hostName.MatchString(h.Name):
+		return fmt.Errorf("%q is not a host name: it must be like api.example.com, with xn-- labels for other scripts", s)
+	case h.Wildcard && (!strings.Contains(h.Name, ".") || isAddress(h.Name)):
+		return fmt.Errorf("%q is too wide: a wildcard needs a domain of two labels at least, as in *.example.com", s)
+	default:
+		return nil
+	}
+}
+
+func checkPort(port string) error {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 || port != strconv.FormatUint(n, 10) {
+		return fmt.Errorf("the port %q must be a number from 1 to 65535", port)
+	}
+	return nil
+}
+
+func isAddress(name string) bool {
+	_, err := netip.ParseAddr(name)
+	return err == nil
 }

@@ -273,8 +273,7 @@ func ExampleParse() {
 		"name": "orders", "version": "1.0",
 		"egress": [{"host": "https://api.example.com", "methods": ["GET"]}]
 	}`))
-	var problems manifest.Errors
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[manifest.Errors](err); ok {
 		for _, p := range problems {
 			fmt.Println(p.Where, p.Message)
 		}

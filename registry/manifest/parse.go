@@ -18,18 +18,18 @@ const MaxBytes = 1 << 20
 // a manifest's, values of another type, and everything that Validate finds.
 func Parse(data []byte) (Manifest, error) {
 	var m Manifest
-	var problems Errors
+	var problems list
 	if len(data) > MaxBytes {
 		problems.add("", "the manifest has %d bytes: at most %d are allowed", len(data), MaxBytes)
-		return m, problems
+		return m, problems.err()
 	}
 	if !utf8.Valid(data) {
 		problems.add("", "the manifest is not UTF-8")
-		return m, problems
+		return m, problems.err()
 	}
 	if err := syntax(data); err != nil {
 		problems.add("", "the manifest is not JSON: %v", err)
-		return m, problems
+		return m, problems.err()
 	}
 	checkShape("", data, reflect.TypeFor[Manifest](), &problems)
 	if err := problems.err(); err != nil {
@@ -37,9 +37,9 @@ func Parse(data []byte) (Manifest, error) {
 	}
 	if err := json.Unmarshal(data, &m); err != nil {
 		problems.add("", "the manifest cannot be read: %v", err)
-		return Manifest{}, problems
+		return Manifest{}, problems.err()
 	}
-	m.normalize()
+	dropNulls(&m)
 	// Only a typed connector has a describe, so its level is not its own to say.
 	m.Level = 1
 	if err := m.Validate(); err != nil {
@@ -49,12 +49,12 @@ func Parse(data []byte) (Manifest, error) {
 }
 
 func syntax(data []byte) error {
-	var any json.RawMessage
-	return json.Unmarshal(data, &any)
+	var anything json.RawMessage
+	return json.Unmarshal(data, &anything)
 }
 
-// normalize makes a null schema an absent one.
-func (m *Manifest) normalize() {
+// dropNulls makes a null schema an absent one.
+func dropNulls(m *Manifest) {
 	absent := func(s *json.RawMessage) {
 		if isNull(*s) {
 			*s = nil
@@ -71,7 +71,7 @@ func isNull(raw json.RawMessage) bool { return string(bytes.TrimSpace(raw)) == "
 
 // checkShape compares a document with a Go type. encoding/json would stop at the
 // first unknown field, and takes "Name" for "name".
-func checkShape(where string, raw json.RawMessage, t reflect.Type, problems *Errors) {
+func checkShape(where string, raw json.RawMessage, t reflect.Type, problems *list) {
 	switch {
 	case isNull(raw), t == reflect.TypeFor[json.RawMessage]():
 		return
@@ -93,7 +93,7 @@ func checkShape(where string, raw json.RawMessage, t reflect.Type, problems *Err
 	}
 }
 
-func checkObject(where string, raw json.RawMessage, t reflect.Type, problems *Errors) {
+func checkObject(where string, raw json.RawMessage, t reflect.Type, problems *list) {
 	var doc map[string]json.RawMessage
 	if json.Unmarshal(raw, &doc) != nil {
 		problems.add(where, "must be an object, not %s", jsonType(raw))

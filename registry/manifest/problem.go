@@ -32,19 +32,21 @@ func (e Errors) Error() string {
 // hand, and little enough to show in a terminal.
 const maxProblems = 50
 
-// add appends a problem, up to the cap.
-func (e *Errors) add(where, format string, args ...any) {
-	if len(*e) < maxProblems {
-		*e = append(*e, Problem{Where: where, Message: fmt.Sprintf(format, args...)})
+// list gathers problems, up to the cap.
+type list struct{ all Errors }
+
+func (l *list) add(where, format string, args ...any) {
+	if len(l.all) < maxProblems {
+		l.all = append(l.all, Problem{Where: where, Message: fmt.Sprintf(format, args...)})
 	}
 }
 
-// err is e, or nil where there is no problem.
-func (e Errors) err() error {
-	if len(e) == 0 {
+// err is Errors, or nil where there is no problem.
+func (l *list) err() error {
+	if len(l.all) == 0 {
 		return nil
 	}
-	return e
+	return l.all
 }
 
 // pointer appends a token to a JSON pointer.

@@ -35,7 +35,7 @@ const (
 
 // Validate checks what can be checked without a host. The error is Errors.
 func (m Manifest) Validate() error {
-	var problems Errors
+	var problems list
 	m.checkIdentity(&problems)
 	checkSchema("/config", m.Config, &problems)
 	checkParts("/actions", m.Actions, func(a Action) part { return part{a.Name, a.Title, a.Description} }, &problems)
@@ -52,7 +52,7 @@ func (m Manifest) Validate() error {
 	return problems.err()
 }
 
-func (m Manifest) checkIdentity(problems *Errors) {
+func (m Manifest) checkIdentity(problems *list) {
 	if !pluginName.MatchString(m.Name) {
 		problems.add("/name", "%q must be 1 to 63 of a-z, 0-9 and -, and not begin with -", clip(m.Name))
 	}
@@ -65,7 +65,7 @@ func (m Manifest) checkIdentity(problems *Errors) {
 // part is what actions, webhooks, polls and connections have in common.
 type part struct{ name, title, description string }
 
-func checkParts[T any](where string, all []T, partOf func(T) part, problems *Errors) {
+func checkParts[T any](where string, all []T, partOf func(T) part, problems *list) {
 	checkCount(where, len(all), problems)
 	seen := make(map[string]bool, len(all))
 	for i, one := range all {
@@ -81,13 +81,13 @@ func checkParts[T any](where string, all []T, partOf func(T) part, problems *Err
 	}
 }
 
-func checkCount(where string, n int, problems *Errors) {
+func checkCount(where string, n int, problems *list) {
 	if n > maxParts {
 		problems.add(where, "there are %d: at most %d are allowed", n, maxParts)
 	}
 }
 
-func checkText(where string, p part, problems *Errors) {
+func checkText(where string, p part, problems *list) {
 	if len(p.title) > maxTitle {
 		problems.add(where+"/title", "has %d bytes: at most %d are allowed", len(p.title), maxTitle)
 	}
@@ -103,13 +103,13 @@ func checkText(where string, p part, problems *Errors) {
 }
 
 // checkSchema leaves what is in a schema to those who compile it.
-func checkSchema(where string, schema json.RawMessage, problems *Errors) {
+func checkSchema(where string, schema json.RawMessage, problems *list) {
 	if schema != nil && !bytes.HasPrefix(bytes.TrimSpace(schema), []byte("{")) {
 		problems.add(where, "must be a JSON Schema, which is an object")
 	}
 }
 
-func (m Manifest) checkPolls(problems *Errors) {
+func (m Manifest) checkPolls(problems *list) {
 	checkParts("/polls", m.Polls, func(p Poll) part { return part{p.Name, p.Title, p.Description} }, problems)
 	for i, p := range m.Polls {
 		if p.Every == "" {
@@ -122,14 +122,14 @@ func (m Manifest) checkPolls(problems *Errors) {
 	}
 }
 
-func (m Manifest) checkConnections(problems *Errors) {
+func (m Manifest) checkConnections(problems *list) {
 	checkParts("/connections", m.Connections, func(c Connection) part { return part{name: c.Name, title: c.Title} }, problems)
 	for i, c := range m.Connections {
 		c.check(pointer("/connections", i), problems)
 	}
 }
 
-func (c Connection) check(where string, problems *Errors) {
+func (c Connection) check(where string, problems *list) {
 	switch c.Type {
 	case "bearer", "basic":
 		if c.Header != "" || c.Query != "" {
@@ -152,7 +152,7 @@ func (c Connection) check(where string, problems *Errors) {
 }
 
 // checkPlace checks where an api_key goes.
-func (c Connection) checkPlace(where string, problems *Errors) {
+func (c Connection) checkPlace(where string, problems *list) {
 	switch {
 	case (c.Header == "") == (c.Query == ""):
 		problems.add(where, "an api_key needs either a header or a query, and not both")
@@ -163,7 +163,7 @@ func (c Connection) checkPlace(where string, problems *Errors) {
 	}
 }
 
-func (m Manifest) checkEgress(problems *Errors) {
+func (m Manifest) checkEgress(problems *list) {
 	checkCount("/egress", len(m.Egress), problems)
 	for i, e := range m.Egress {
 		at := pointer("/egress", i)
@@ -178,7 +178,7 @@ func (m Manifest) checkEgress(problems *Errors) {
 	}
 }
 
-func (e Egress) checkMethods(where string, problems *Errors) {
+func (e Egress) checkMethods(where string, problems *list) {
 	if len(e.Methods) == 0 {
 		problems.add(where, "names no method, so no request would be allowed: name some of %s", strings.Join(Methods(), ", "))
 	}
@@ -213,7 +213,7 @@ func (m Manifest) mayHave(name string) bool {
 	return json.Unmarshal(schema["properties"], &properties) == nil && properties[name] != nil
 }
 
-func (m Manifest) checkFunctions(problems *Errors) {
+func (m Manifest) checkFunctions(problems *list) {
 	checkCount("/functions", len(m.Functions), problems)
 	for i, name := range m.Functions {
 		if !funcName.MatchString(name) {
@@ -222,7 +222,7 @@ func (m Manifest) checkFunctions(problems *Errors) {
 	}
 }
 
-func (l Limits) check(where string, problems *Errors) {
+func (l Limits) check(where string, problems *list) {
 	if l.MemoryMiB < 0 || l.MemoryMiB > maxMemoryMiB {
 		problems.add(where+"/memory_mib", "%d must be from 1 to %d, or left out", l.MemoryMiB, maxMemoryMiB)
 	}

@@ -144,8 +144,7 @@ func (c *compiled) validate(v any, units int) (problems []Problem) {
 	if c.left < 0 {
 		return []Problem{{Message: fmt.Sprintf("takes more than the %d steps that checking it against its schema may take", units)}}
 	}
-	var invalid *jsonschema.ValidationError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		return documentProblems(invalid)
 	}
 	return nil

@@ -48,8 +48,7 @@ func readDocument(raw json.RawMessage) (any, *Problem) {
 // syntaxMessage keeps the document's text out of the message, but for the one
 // character that the decoder names.
 func syntaxMessage(err error) string {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Sprintf("at byte %d: %s", syntax.Offset, syntax.Error())
 	}
 	return "it is empty or ends too early"

@@ -32,11 +32,11 @@ type Problem struct {
 	Message string
 }
 
-// Invalid is a schema that Compile refuses.
-type Invalid []Problem
+// Errors is all that is wrong with a schema that Compile refuses. It is never empty.
+type Errors []Problem
 
 // Error implements error.
-func (e Invalid) Error() string {
+func (e Errors) Error() string {
 	lines := make([]string, len(e))
 	for i, p := range e {
 		lines[i] = strings.TrimPrefix(p.Where+": "+p.Message, ": ")
@@ -53,18 +53,18 @@ type Schema struct {
 }
 
 // Compile reads a schema; nothing, or null, allows every document. The error is
-// Invalid.
+// Errors.
 func Compile(raw json.RawMessage) (*Schema, error) {
 	if len(bytes.TrimSpace(raw)) == 0 || string(bytes.TrimSpace(raw)) == "null" {
 		raw = json.RawMessage("{}")
 	}
 	doc, problems := readSchema(raw)
 	if len(problems) > 0 {
-		return nil, Invalid(problems)
+		return nil, Errors(problems)
 	}
 	first, problems := compile(doc)
 	if len(problems) > 0 {
-		return nil, Invalid(problems)
+		return nil, Errors(problems)
 	}
 	s := &Schema{properties: map[string]bool{}, defaults: map[string]json.RawMessage{}}
 	s.readProperties(raw)

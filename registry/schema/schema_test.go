@@ -133,9 +133,9 @@ func TestCompileRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, err := schema.Compile(json.RawMessage(tt.schema))
-			var invalid schema.Invalid
+			var invalid schema.Errors
 			if !errors.As(err, &invalid) {
-				t.Fatalf("got error %v, want Invalid", err)
+				t.Fatalf("got error %v, want Errors", err)
 			}
 			if got := invalid[0]; got.Where != tt.where || !strings.Contains(got.Message, tt.message) {
 				t.Errorf("got %+v, want %q at %q", got, tt.message, tt.where)
@@ -266,9 +266,9 @@ func FuzzCompile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw, doc []byte) {
 		s, err := schema.Compile(raw)
 		if err != nil {
-			var invalid schema.Invalid
+			var invalid schema.Errors
 			if !errors.As(err, &invalid) || len(invalid) == 0 {
-				t.Errorf("got error %v, want Invalid with problems", err)
+				t.Errorf("got error %v, want Errors with problems", err)
 			}
 			return
 		}
