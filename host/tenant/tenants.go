@@ -2,7 +2,15 @@ package tenant
 
 import (
 	"context"
+	"fmt"
+	"regexp"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/ident"
 )
 
 // Config configures Tenants.
@@ -19,26 +27,129 @@ type Tenants struct{ c Config }
 // New returns Tenants.
 func New(c Config) *Tenants { return &Tenants{c: c} }
 
+const (
+	defaultRunning = 16
+	defaultWeight  = 1
+	// maxRunning is more than one process runs at once many times over.
+	maxRunning = 10_000
+	// maxWeight against the default of 1 leaves the others a hundredth.
+	maxWeight = 100
+	maxTitle  = 200
+	// maxPage is how many tenants a List returns.
+	maxPage = 200
+)
+
+var tenantName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
 // Create adds a tenant; zero limits become the defaults.
 func (t *Tenants) Create(ctx context.Context, name, title string, l Limits) (Tenant, error) {
-	panic("unbuilt")
+	if !tenantName.MatchString(name) {
+		return Tenant{}, fault.New(fault.InvalidInput, "name_invalid", "the name must be 1 to 63 of a-z, 0-9 and -, and not begin with -").At("/name")
+	}
+	if len(title) > maxTitle || !utf8.ValidString(title) || strings.ContainsFunc(title, unicode.IsControl) {
+		return Tenant{}, fault.New(fault.InvalidInput, "title_invalid", "the title must be one line of text of at most %d bytes", maxTitle).At("/title")
+	}
+	l, err := l.or(Limits{Running: defaultRunning, Weight: defaultWeight})
+	if err != nil {
+		return Tenant{}, err
+	}
+	now := t.c.Now()
+	created := Tenant{ID: ident.New(ident.Tenant, now), Name: name, Title: title, Limits: l, State: Active, CreatedAt: now}
+	if err := t.c.Store.InsertTenant(ctx, created); err != nil {
+		return Tenant{}, fmt.Errorf("insert tenant: %w", err)
+	}
+	return created, nil
 }
 
 // Get finds a tenant by id or name.
-func (t *Tenants) Get(ctx context.Context, idOrName string) (Tenant, error) { panic("unbuilt") }
-
-// List lists up to limit tenants after an id.
-func (t *Tenants) List(ctx context.Context, after string, limit int) ([]Tenant, error) {
-	panic("unbuilt")
+func (t *Tenants) Get(ctx context.Context, idOrName string) (Tenant, error) {
+	found, err := t.c.Store.Tenant(ctx, idOrName)
+	if err != nil {
+		return Tenant{}, fmt.Errorf("find tenant: %w", err)
+	}
+	return found, nil
 }
 
-// Limit changes a tenant's limits.
+// List lists up to limit tenants after an id; a limit of 0, or above 200, is 200.
+func (t *Tenants) List(ctx context.Context, after string, limit int) ([]Tenant, error) {
+	if limit <= 0 || limit > maxPage {
+		limit = maxPage
+	}
+	found, err := t.c.Store.Tenants(ctx, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	return found, nil
+}
+
+// Limit changes a tenant's limits; a zero leaves one as it is.
 func (t *Tenants) Limit(ctx context.Context, idOrName string, l Limits) (Tenant, error) {
-	panic("unbuilt")
+	return t.update(ctx, idOrName, func(found *Tenant) error {
+		changed, err := l.or(found.Limits)
+		found.Limits = changed
+		return err
+	})
 }
 
 // Pause keeps a tenant's events without running them, until Resume.
-func (t *Tenants) Pause(ctx context.Context, idOrName string) (Tenant, error) { panic("unbuilt") }
+func (t *Tenants) Pause(ctx context.Context, idOrName string) (Tenant, error) {
+	return t.update(ctx, idOrName, func(found *Tenant) error {
+		found.State = Paused
+		return nil
+	})
+}
 
-// Resume runs what has gathered.
-func (t *Tenants) Resume(ctx context.Context, idOrName string) (Tenant, error) { panic("unbuilt") }
+// Resume runs what has gathered. If that fails, it can be called again.
+func (t *Tenants) Resume(ctx context.Context, idOrName string) (Tenant, error) {
+	resumed, err := t.update(ctx, idOrName, func(found *Tenant) error {
+		found.State = Active
+		return nil
+	})
+	if err != nil {
+		return Tenant{}, err
+	}
+	// After the state, so that nothing is queued only to be found paused.
+	if err := t.c.Release(ctx, resumed.ID); err != nil {
+		return Tenant{}, fmt.Errorf("release executions: %w", err)
+	}
+	return resumed, nil
+}
+
+func (t *Tenants) update(ctx context.Context, idOrName string, change func(*Tenant) error) (Tenant, error) {
+	found, err := t.Get(ctx, idOrName)
+	if err != nil {
+		return Tenant{}, err
+	}
+	before := found
+	if err := change(&found); err != nil {
+		return Tenant{}, err
+	}
+	if found == before {
+		return found, nil
+	}
+	if err := t.c.Store.UpdateTenant(ctx, found); err != nil {
+		return Tenant{}, fmt.Errorf("update tenant: %w", err)
+	}
+	return found, nil
+}
+
+// or takes what is zero from other, and checks the bounds.
+func (l Limits) or(other Limits) (Limits, error) {
+	if l.Running == 0 {
+		l.Running = other.Running
+	}
+	if l.Weight == 0 {
+		l.Weight = other.Weight
+	}
+	e := fault.New(fault.InvalidInput, "limits_invalid", "a limit is out of bounds").At("/limits")
+	if l.Running < 1 || l.Running > maxRunning {
+		e.Problems = append(e.Problems, fault.Problem{Where: "/limits/running", Message: fmt.Sprintf("%d must be from 1 to %d", l.Running, maxRunning)})
+	}
+	if l.Weight < 1 || l.Weight > maxWeight {
+		e.Problems = append(e.Problems, fault.Problem{Where: "/limits/weight", Message: fmt.Sprintf("%d must be from 1 to %d", l.Weight, maxWeight)})
+	}
+	if len(e.Problems) > 0 {
+		return l, e
+	}
+	return l, nil
+}

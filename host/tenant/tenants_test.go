@@ -1,0 +1,240 @@
+package tenant_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
+)
+
+// memory is a Store in a slice.
+type memory struct {
+	tenants []tenant.Tenant
+	writes  int
+	fail    error
+}
+
+func (m *memory) InsertTenant(_ context.Context, t tenant.Tenant) error {
+	if slices.ContainsFunc(m.tenants, func(o tenant.Tenant) bool { return o.Name == t.Name }) {
+		return fault.New(fault.Conflict, "name_taken", "there is a tenant %q", t.Name)
+	}
+	m.tenants = append(m.tenants, t)
+	return m.fail
+}
+
+func (m *memory) Tenant(_ context.Context, idOrName string) (tenant.Tenant, error) {
+	for _, t := range m.tenants {
+		if t.ID == idOrName || t.Name == idOrName {
+			return t, m.fail
+		}
+	}
+	return tenant.Tenant{}, fault.NotFound("tenant", idOrName)
+}
+
+func (m *memory) Tenants(_ context.Context, after string, limit int) ([]tenant.Tenant, error) {
+	all := slices.DeleteFunc(slices.Clone(m.tenants), func(t tenant.Tenant) bool { return t.ID <= after })
+	slices.SortFunc(all, func(a, b tenant.Tenant) int { return cmp.Compare(a.ID, b.ID) })
+	return all[:min(limit, len(all))], m.fail
+}
+
+func (m *memory) UpdateTenant(_ context.Context, t tenant.Tenant) error {
+	m.writes++
+	for i := range m.tenants {
+		if m.tenants[i].ID == t.ID {
+			m.tenants[i] = t
+		}
+	}
+	return m.fail
+}
+
+type testBundle struct {
+	*tenant.Tenants
+	store    *memory
+	released []string
+}
+
+func setup(t *testing.T) *testBundle {
+	t.Helper()
+	b := &testBundle{store: &memory{}}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	b.Tenants = tenant.New(tenant.Config{
+		Store: b.store,
+		Now: func() time.Time {
+			now = now.Add(time.Millisecond)
+			return now
+		},
+		Release: func(ctx context.Context, id string) error {
+			got, err := b.store.Tenant(ctx, id)
+			if err != nil || got.State != tenant.Active {
+				return fmt.Errorf("released while %s: %w", got.State, err)
+			}
+			b.released = append(b.released, id)
+			return nil
+		},
+	})
+	return b
+}
+
+func TestCreate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	got, err := b.Create(t.Context(), "acme", "Acme Inc", tenant.Limits{Running: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tenant.Tenant{
+		ID: got.ID, Name: "acme", Title: "Acme Inc", Limits: tenant.Limits{Running: 4, Weight: 1},
+		State: tenant.Active, CreatedAt: got.CreatedAt,
+	}
+	if diff := gocmp.Diff(want, got); diff != "" || !strings.HasPrefix(got.ID, "ten_") || len(got.ID) != 30 {
+		t.Errorf("tenant %s (-want +got):\n%s", got.ID, diff)
+	}
+	for _, ref := range []string{got.ID, "acme"} {
+		if found, err := b.Get(t.Context(), ref); err != nil || found != got {
+			t.Errorf("%s: got %+v, %v", ref, found, err)
+		}
+	}
+	if other, err := b.Create(t.Context(), "other", "", tenant.Limits{}); err != nil || other.Limits != (tenant.Limits{Running: 16, Weight: 1}) {
+		t.Errorf("got limits %+v, %v, want the defaults", other.Limits, err)
+	}
+}
+
+func TestCreateRefuses(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, tenant, title string
+		limits              tenant.Limits
+		code, where         string
+	}{
+		{"no name", "", "", tenant.Limits{}, "name_invalid", "/name"},
+		{"capitals", "Acme", "", tenant.Limits{}, "name_invalid", "/name"},
+		{"an id for a name", "ten_01", "", tenant.Limits{}, "name_invalid", "/name"},
+		{"a long name", strings.Repeat("a", 64), "", tenant.Limits{}, "name_invalid", "/name"},
+		{"a long title", "acme2", strings.Repeat("a", 201), tenant.Limits{}, "title_invalid", "/title"},
+		{"a title of two lines", "acme2", "a\nb", tenant.Limits{}, "title_invalid", "/title"},
+		{"a title that is no text", "acme2", "\xff", tenant.Limits{}, "title_invalid", "/title"},
+		{"negative running", "acme2", "", tenant.Limits{Running: -1}, "limits_invalid", "/limits/running"},
+		{"too much running", "acme2", "", tenant.Limits{Running: 10_001}, "limits_invalid", "/limits/running"},
+		{"too much weight", "acme2", "", tenant.Limits{Weight: 101}, "limits_invalid", "/limits/weight"},
+		{"a name that is taken", "acme", "", tenant.Limits{}, "name_taken", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			if _, err := b.Create(t.Context(), "acme", "", tenant.Limits{}); err != nil {
+				t.Fatal(err)
+			}
+			_, err := b.Create(t.Context(), tt.tenant, tt.title, tt.limits)
+			checkFault(t, err, tt.code, tt.where)
+		})
+	}
+}
+
+// checkFault wants a code, and a place in the fault or in its first problem.
+func checkFault(t *testing.T, err error, code, where string) {
+	t.Helper()
+	var got *fault.Error
+	if !errors.As(err, &got) {
+		t.Fatalf("got %v, want a fault", err)
+	}
+	at := got.Where
+	if len(got.Problems) > 0 {
+		at = got.Problems[0].Where
+	}
+	if got.Code != code || at != where {
+		t.Errorf("got %s at %q, want %s at %q", got.Code, at, code, where)
+	}
+}
+
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.Create(t.Context(), "acme", "", tenant.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.Limit(t.Context(), "acme", tenant.Limits{Weight: 5})
+	if want := (tenant.Limits{Running: 16, Weight: 5}); err != nil || got.Limits != want {
+		t.Errorf("got %+v, %v, want %+v", got.Limits, err, want)
+	}
+	_, err = b.Limit(t.Context(), "acme", tenant.Limits{Running: -3, Weight: 1000})
+	var refused *fault.Error
+	if !errors.As(err, &refused) || len(refused.Problems) != 2 {
+		t.Errorf("got %v, want both limits named", err)
+	}
+	if found, err := b.Get(t.Context(), "acme"); err != nil || found != got {
+		t.Errorf("got %+v, %v, want it unchanged", found, err)
+	}
+	_, err = b.Limit(t.Context(), "nobody", tenant.Limits{})
+	checkFault(t, err, fault.CodeNotFound, "")
+}
+
+func TestPauseAndResume(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	created, err := b.Create(t.Context(), "acme", "", tenant.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // Pausing twice writes once.
+		if got, err := b.Pause(t.Context(), "acme"); err != nil || got.State != tenant.Paused || b.store.writes != 1 {
+			t.Fatalf("got %s, %v after %d writes", got.State, err, b.store.writes)
+		}
+	}
+	if len(b.released) != 0 {
+		t.Fatal("pausing released executions")
+	}
+	for i := range 2 { // Resuming twice releases twice: the first may have failed there.
+		got, err := b.Resume(t.Context(), "acme")
+		if err != nil || got.State != tenant.Active || len(b.released) != i+1 || b.released[i] != created.ID {
+			t.Fatalf("got %s, %v, released %v", got.State, err, b.released)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i := range 205 {
+		if _, err := b.Create(t.Context(), fmt.Sprintf("t%03d", i), "", tenant.Limits{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, err := b.List(t.Context(), "", 1000)
+	if err != nil || len(first) != 200 {
+		t.Fatalf("got %d, %v, want 200", len(first), err)
+	}
+	rest, err := b.List(t.Context(), first[199].ID, 3)
+	if err != nil || len(rest) != 3 || rest[0].Name != "t200" {
+		t.Errorf("got %v, %v, want t200 and two more", rest, err)
+	}
+	if all, err := b.List(t.Context(), "", 0); err != nil || len(all) != 200 {
+		t.Errorf("got %d, %v, want a whole page", len(all), err)
+	}
+}
+
+func TestTenantsPassOnTheStoresErrors(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.Create(t.Context(), "acme", "", tenant.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	b.store.fail = errors.New("disk full")
+	_, listed := b.List(t.Context(), "", 1)
+	_, created := b.Create(t.Context(), "other", "", tenant.Limits{})
+	_, resumed := b.Resume(t.Context(), "acme")
+	for name, err := range map[string]error{"list": listed, "create": created, "resume": resumed} {
+		if !errors.Is(err, b.store.fail) {
+			t.Errorf("%s: got %v, want %v", name, err, b.store.fail)
+		}
+	}
+}
