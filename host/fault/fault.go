@@ -85,11 +85,10 @@ const (
 	CodeBodyTooLarge = "body_too_large"
 	// CodeEndpointDisabled: the webhook endpoint takes no deliveries for now.
 	CodeEndpointDisabled = "endpoint_disabled"
-	// CodeDatabaseUnreachable, CodeDatabaseReadOnly and CodeSchema: the store
-	// cannot be used; trying again later may help.
+	// CodeDatabaseUnreachable and CodeDatabaseReadOnly: the store cannot be used;
+	// trying again later may help.
 	CodeDatabaseUnreachable = "database_unreachable"
 	CodeDatabaseReadOnly    = "database_read_only"
-	CodeSchema              = "database_schema"
 	// CodeInternal: an error that nobody gave words for users to.
 	CodeInternal = "internal"
 )
