@@ -23,6 +23,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cofferdam-run/cofferdam/host"
@@ -85,7 +87,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.Default()
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = time.Now //nolint:forbidigo // The default clock has to come from somewhere.
 	}
 	return o
 }
@@ -97,12 +99,12 @@ func Handler(h *host.Host, o Options) http.Handler {
 
 // Document returns the OpenAPI document of a version of the API, indented.
 func Document(version string) ([]byte, error) {
-	s := newServer(nil, Options{Version: version})
-	b, err := json.MarshalIndent(s.huma.OpenAPI(), "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("encode the OpenAPI document: %w", err)
+	var b bytes.Buffer
+	if err := json.Indent(&b, newServer(nil, Options{Version: version}).document, "", "  "); err != nil {
+		return nil, fmt.Errorf("indent the OpenAPI document: %w", err)
 	}
-	return append(b, '\n'), nil
+	b.WriteByte('\n')
+	return b.Bytes(), nil
 }
 
 // server is what the handlers share. It does not change after newServer.
@@ -112,17 +114,24 @@ type server struct {
 	router  *chi.Mux
 	huma    huma.API
 	metrics *metrics
+	// document is the OpenAPI document as it is served.
+	document []byte
 }
 
 func newServer(h *host.Host, o Options) *server {
 	s := &server{h: h, o: o.withDefaults(), router: chi.NewRouter(), metrics: newMetrics()}
 	s.huma = huma.NewAPI(document(s.o), &adapter{s: s, routes: byID(routes())})
-	s.router.Use(s.observe, s.recovered, secured)
+	s.router.Use(s.observe, s.recovered, secured, middleware.GetHead)
 	s.router.NotFound(s.notFound)
 	s.router.MethodNotAllowed(s.methodNotAllowed)
 	for _, rt := range routes() {
 		rt.bind(s, rt)
 	}
 	finish(s.huma.OpenAPI())
+	var err error
+	if s.document, err = json.Marshal(s.huma.OpenAPI()); err != nil {
+		// The document is made of types in this program: it cannot depend on input.
+		panic(fmt.Sprintf("encode the OpenAPI document: %v", err))
+	}
 	return s
 }

@@ -126,7 +126,7 @@ func TestDocumentIsComplete(t *testing.T) {
 		if len(op.Tags) != 1 || !tags[op.Tags[0]] {
 			t.Errorf("tags = %q, which the document does not describe", op.Tags)
 		}
-		if (len(op.Security) == 0) != (op.Reach == "") {
+		if (len(op.Security) == 0) != (op.Reach == "public") {
 			t.Errorf("security = %v with reach %q", op.Security, op.Reach)
 		}
 		for _, p := range op.Parameters {

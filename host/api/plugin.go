@@ -229,4 +229,3 @@ func (s *server) yankVersion(ctx context.Context, in *yankInput) (*answer[regist
 	}
 	return answered(s.h.Plugins.Yank(ctx, callerOf(ctx).viewer(), v.ID, in.Body.Why))
 }
-

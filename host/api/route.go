@@ -129,10 +129,11 @@ func (rt route) operation() huma.Operation {
 		// deadline on the connection, which would end a long call.
 		MaxBodyBytes: rt.maxBytes() + 1, BodyReadTimeout: -1,
 	}
+	op.Extensions = map[string]any{"x-reach": string(rt.Reach)}
 	if rt.Reach != open {
 		op.Security = []map[string][]string{{"bearer": {}}}
 		op.Description += "\n\nNeeds " + rt.needs() + "."
-		op.Extensions = map[string]any{"x-reach": string(rt.Reach), "x-scope": string(rt.Scope)}
+		op.Extensions["x-scope"] = string(rt.Scope)
 	}
 	if rt.idempotent() {
 		op.Parameters = append(op.Parameters, idempotencyParam())

@@ -36,7 +36,7 @@ func (s *server) tailExecutions(ctx context.Context, in *tailInput) (*huma.Strea
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humachi.Unwrap(hc)
 		t := tail{s: s, tenant: tenantOf(ctx), installation: installation, logs: in.Logs, w: w, c: http.NewResponseController(w)}
-		if err := t.run(r.Context()); err != nil && r.Context().Err() == nil {
+		if err := t.run(r.Context()); err != nil && r.Context().Err() == nil && !errors.Is(err, errGone) {
 			// The stream has begun: its end is all that the client can be told.
 			s.refuse(r.Context(), err)
 		}
@@ -59,12 +59,16 @@ type tail struct {
 	c            *http.ResponseController
 }
 
-// run writes what changes until ctx ends. It returns after the goroutine that
-// looks has ended.
+// errGone ends a tail whose client cannot be written to any more.
+var errGone = errors.New("the client has gone")
+
+// run writes what changes until ctx ends, and says why it stopped. It returns
+// after the goroutine that looks has ended.
 func (t *tail) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	changes, ended := make(chan execution.Execution), make(chan error, 1)
 	go func() {
+		defer close(changes)
 		ended <- t.s.h.Executions.Tail(ctx, t.tenant, func(x execution.Execution) error {
 			select {
 			case changes <- x:
@@ -74,17 +78,16 @@ func (t *tail) run(ctx context.Context) error {
 			}
 		})
 	}()
-	err := t.write(ctx, changes, ended)
+	err := t.write(ctx, changes)
 	cancel()
-	if err != nil {
-		return errors.Join(err, <-ended)
+	if looked := <-ended; err == nil {
+		err = looked
 	}
-	return nil
+	return err
 }
 
-// write writes until ctx ends, the client goes, or nothing looks any more, which
-// it says by a nil error: ended was received.
-func (t *tail) write(ctx context.Context, changes <-chan execution.Execution, ended <-chan error) error {
+// write writes until ctx ends, the client goes, or there will be no more changes.
+func (t *tail) write(ctx context.Context, changes <-chan execution.Execution) error {
 	// A server's write timeout is for answers that end.
 	_ = t.c.SetWriteDeadline(time.Time{})
 	t.w.Header().Set("Content-Type", "text/event-stream")
@@ -96,17 +99,15 @@ func (t *tail) write(ctx context.Context, changes <-chan execution.Execution, en
 	err := t.comment("tail")
 	for err == nil {
 		select {
-		case x := <-changes:
+		case x, more := <-changes:
+			if !more {
+				return nil
+			}
 			err = t.execution(ctx, x)
 		case <-alive.C:
 			err = t.comment("alive")
 		case <-ctx.Done():
 			err = ctx.Err()
-		case err := <-ended:
-			if err != nil && ctx.Err() == nil {
-				t.s.refuse(ctx, err)
-			}
-			return nil
 		}
 	}
 	return err
@@ -143,16 +144,18 @@ func (t *tail) event(name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode a %s event: %w", name, err)
 	}
-	if _, err := fmt.Fprintf(t.w, "event: %s\ndata: %s\n\n", name, b); err != nil {
-		return err
-	}
-	return t.c.Flush()
+	return t.send("event: %s\ndata: %s\n\n", name, b)
 }
 
 // comment writes what clients skip.
-func (t *tail) comment(text string) error {
-	if _, err := fmt.Fprintf(t.w, ": %s\n\n", text); err != nil {
-		return err
+func (t *tail) comment(text string) error { return t.send(": %s\n\n", text) }
+
+func (t *tail) send(format string, args ...any) error {
+	if _, err := fmt.Fprintf(t.w, format, args...); err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
 	}
-	return t.c.Flush()
+	if err := t.c.Flush(); err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	return nil
 }
