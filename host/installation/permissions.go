@@ -1,0 +1,142 @@
+package installation
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/hostfns/egress"
+	"github.com/cofferdam-run/cofferdam/registry/manifest"
+	"github.com/cofferdam-run/cofferdam/runtime"
+)
+
+// Rules are the requests that a run may make: what the manifest asks for and the
+// tenant grants. Both are looked at, for the grants stay when the version
+// changes. A {config.name} becomes the host in that property; where it has none,
+// nothing is allowed.
+func Rules(i Installation, m manifest.Manifest) []egress.Rule {
+	var rules []egress.Rule
+	for _, granted := range i.Grants.Egress {
+		for _, wished := range m.Egress {
+			host, ok := meet(granted.Host, wished.Host)
+			if !ok {
+				continue
+			}
+			methods := both(granted.Methods, wished.Methods)
+			if name, ok := resolve(host, i.Config); ok && len(methods) > 0 {
+				rules = allow(rules, name, methods)
+			}
+		}
+	}
+	return rules
+}
+
+func meet(a, b string) (manifest.Host, bool) {
+	x, err := manifest.ParseHost(a)
+	if err != nil {
+		return x, false
+	}
+	y, err := manifest.ParseHost(b)
+	if err != nil {
+		return y, false
+	}
+	return x.Meet(y)
+}
+
+func both(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(method string) bool { return !slices.Contains(b, method) })
+}
+
+// allow adds methods at a host, to the rule that there is for it.
+func allow(rules []egress.Rule, host string, methods []string) []egress.Rule {
+	i := slices.IndexFunc(rules, func(r egress.Rule) bool { return r.Host == host })
+	if i < 0 {
+		rules, i = append(rules, egress.Rule{Host: host}), len(rules)
+	}
+	all := slices.Concat(rules[i].Methods, methods)
+	slices.Sort(all)
+	rules[i].Methods = slices.Compact(all)
+	return rules
+}
+
+func resolve(h manifest.Host, config json.RawMessage) (string, bool) {
+	if h.Property == "" {
+		return h.String(), true
+	}
+	value, there := property(config, h.Property)
+	name, err := hostOf(value)
+	return name, there && err == nil
+}
+
+// property reads a property of a configuration; it is not there if it is null or
+// empty.
+func property(config json.RawMessage, name string) (value string, there bool) {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(config, &all) != nil || all[name] == nil || string(all[name]) == "null" {
+		return "", false
+	}
+	if json.Unmarshal(all[name], &value) != nil {
+		return "", true // Something, and no host.
+	}
+	return value, value != ""
+}
+
+var errNoHost = errors.New("must be a URL such as https://api.example.com, or a host name: it is where the plugin's requests may go")
+
+// hostOf is the host of a URL, or the host itself, as an egress.Rule has it: in
+// lower case, with the port unless that is 443.
+func hostOf(value string) (string, error) {
+	port := ""
+	if strings.Contains(value, "://") {
+		u, err := url.Parse(value)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+			return "", errNoHost
+		}
+		if u.User != nil {
+			return "", errors.New("must be a URL without a user and password: credentials belong in a connection")
+		}
+		if u.Scheme == "http" && u.Port() == "" {
+			port = ":80"
+		}
+		value = u.Host + port
+	}
+	if strings.HasPrefix(value, "[") {
+		return bracketed(value)
+	}
+	h, err := manifest.ParseHost(strings.ToLower(value))
+	if err != nil || h.Wildcard || h.Property != "" {
+		return "", errNoHost
+	}
+	return h.String(), nil
+}
+
+// bracketed is an IPv6 address, which a manifest cannot name, but a configuration can.
+func bracketed(value string) (string, error) {
+	if addr, ok := strings.CutSuffix(value, "]"); ok {
+		value = addr + "]:443"
+	}
+	ap, err := netip.ParseAddrPort(value)
+	if err != nil || !ap.Addr().Is6() || ap.Addr().Zone() != "" || ap.Port() == 0 {
+		return "", errNoHost
+	}
+	return strings.TrimSuffix(ap.String(), ":443"), nil
+}
+
+// Limits are those of a run: the least of what the operator allows at most, the
+// manifest asks for and the tenant grants.
+func Limits(i Installation, m manifest.Manifest, most runtime.Limits) runtime.Limits {
+	l := most.WithDefaults()
+	for _, wish := range []manifest.Limits{m.Limits, i.Grants.Limits} {
+		if wish.MemoryMiB > 0 {
+			l.MemoryBytes = min(l.MemoryBytes, int64(wish.MemoryMiB)<<20)
+		}
+		if wish.TimeoutMS > 0 {
+			l.Deadline = min(l.Deadline, time.Duration(wish.TimeoutMS)*time.Millisecond)
+		}
+	}
+	return l
+}
