@@ -8,14 +8,17 @@
 //	mux.Handle("/integrations/", http.StripPrefix("/integrations", api.Handler(h, api.Options{})))
 //
 // A Host is its nouns: h.Tenants, h.Installations, h.Executions and so on. It
-// decides nothing itself. It opens no port and no file; whoever opened the
-// store closes it, after Run has returned.
+// decides nothing itself. It opens no port and no file but those of
+// Config.CacheDir; whoever opened the store closes it, after Run has returned.
 package host
 
 import (
 	"context"
-	"log/slog"
-	"time"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cofferdam-run/cofferdam/host/connection"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
@@ -26,36 +29,11 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
-	"github.com/cofferdam-run/cofferdam/hostfns"
+	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
-
-// Config configures a Host.
-type Config struct {
-	// Store keeps everything. Its schema must have been migrated.
-	Store store.Store
-	// Keeper holds the key encryption key.
-	Keeper vault.Keeper
-	// Functions are the host app's own, offered to guests beside the built-in
-	// ones. Their context carries the execution: see CallerOf. Defaults to none.
-	Functions []hostfns.Func
-	// Limits are the most that a plugin gets, whatever it asks for. Defaults to runtime's.
-	Limits runtime.Limits
-	// Egress bounds guests' HTTP. Defaults to egress's.
-	Egress egress.Config
-	// Slots is how many executions run at once in this process. Defaults to 32.
-	Slots int
-	// Lease is how long a dead process keeps its executions. Defaults to 8 s.
-	Lease time.Duration
-	// CacheDir is a private folder for compiled code. Defaults to none.
-	CacheDir string
-	// Logger takes what operators should know. Defaults to slog.Default.
-	Logger *slog.Logger
-	// Now is the clock. Defaults to time.Now.
-	Now func() time.Time
-}
 
 // Host is a wired Cofferdam. Its fields are set by New and do not change.
 type Host struct {
@@ -69,20 +47,65 @@ type Host struct {
 	Tokens        *token.Tokens
 	// Store gives the rest: events, readiness, idempotency keys.
 	Store store.Store
+	// Metrics are those of this Host; none has a label that names a tenant.
+	Metrics prometheus.Gatherer
+
+	runtime *runtime.Runtime
+	egress  *egress.Egress
+	sandbox *worker.Sandbox
+	worker  *worker.Worker
+	running atomic.Bool
 }
 
-// New wires a Host. It checks the store's schema and the key, and starts nothing.
-func New(ctx context.Context, c Config) (*Host, error) { panic("unbuilt") }
+// New wires a Host. It checks the store's schema and the key, and starts
+// nothing. The caller closes it.
+func New(ctx context.Context, c Config) (*Host, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if err := c.Store.Ready(ctx); err != nil {
+		return nil, fmt.Errorf("check the database: %w", err)
+	}
+	sealer := vault.New(c.Store, c.Keeper)
+	if err := sealer.Check(ctx); err != nil {
+		return nil, fmt.Errorf("check the key: %w", err)
+	}
+	rt, err := runtime.New(ctx, runtime.Config{Functions: worker.Functions(c.Functions), CacheDir: c.CacheDir, Now: c.Now})
+	if err != nil {
+		return nil, fmt.Errorf("start the runtime: %w", err)
+	}
+	h := &Host{Store: c.Store, Metrics: c.Metrics, runtime: rt, egress: egress.New(c.Egress)}
+	w := &wiring{c: c, h: h, vault: sealer, bell: &execution.Bell{}}
+	w.nouns()
+	w.work()
+	return h, nil
+}
 
 // Run claims and runs executions until ctx ends, then lets those in flight
-// finish for at most their deadline, hands back the rest, and returns.
-func (h *Host) Run(ctx context.Context) error { panic("unbuilt") }
+// finish for at most Config.Drain, hands back the rest, and returns. It may be
+// called once.
+func (h *Host) Run(ctx context.Context) error {
+	if h.running.Swap(true) {
+		return errors.New("run host: it runs already, or has run")
+	}
+	h.worker.Run(ctx)
+	return nil
+}
 
-// Close releases the compiled plugins, after Run has returned. The store stays open.
-func (h *Host) Close(ctx context.Context) error { panic("unbuilt") }
+// Close releases the compiled plugins and the idle connections, after Run has
+// returned. The store stays open.
+func (h *Host) Close(ctx context.Context) error {
+	h.egress.Close()
+	if err := errors.Join(h.sandbox.Close(ctx), h.runtime.Close(ctx)); err != nil {
+		return fmt.Errorf("close host: %w", err)
+	}
+	return nil
+}
 
 // Caller is the execution that a host function is called for.
-type Caller struct{ Tenant, Installation, Execution string }
+type Caller = worker.Caller
 
-// CallerOf returns the execution that a Func of Config.Functions is called for.
-func CallerOf(ctx context.Context) Caller { panic("unbuilt") }
+// CallerOf returns the execution that a Func of Config.Functions is called for:
+// whose tenant's data it may touch. It is the zero Caller outside of a run.
+func CallerOf(ctx context.Context) Caller { return worker.CallerOf(ctx) }

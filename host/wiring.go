@@ -1,0 +1,134 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/cofferdam-run/cofferdam/host/connection"
+	"github.com/cofferdam-run/cofferdam/host/endpoint"
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/host/vault"
+	"github.com/cofferdam-run/cofferdam/host/webhook"
+	"github.com/cofferdam-run/cofferdam/host/worker"
+	"github.com/cofferdam-run/cofferdam/registry"
+)
+
+// wiring is what the parts of a Host are connected by. The functions that it
+// hands out are called only once New has returned.
+type wiring struct {
+	c     Config
+	h     *Host
+	vault *vault.Vault
+	bell  *execution.Bell
+}
+
+// nouns makes what a Host is made of.
+func (w *wiring) nouns() {
+	c, h := w.c, w.h
+	h.Tenants = tenant.New(tenant.Config{
+		Store: c.Store, Now: c.Now,
+		Release: func(ctx context.Context, tenant string) error { return w.release(ctx, tenant, "") },
+	})
+	h.Plugins = registry.New(registry.Config{
+		Store: c.Store, Publishers: c.Store, Blobs: c.Store,
+		Runtime: h.runtime, Limits: c.Limits, Functions: w.functions(), Schemes: webhook.Schemes(),
+		NewID: w.newID, Now: c.Now,
+	})
+	h.Connections = connection.New(connection.Config{Store: c.Store, Vault: w.vault, Now: c.Now})
+	h.Installations = installation.New(installation.Config{
+		Store: c.Store, Registry: h.Plugins, Connection: w.connection, Release: w.release, Now: c.Now,
+	})
+	h.Endpoints = endpoint.New(endpoint.Config{
+		Store: c.Store, Vault: w.vault, Webhook: w.webhook,
+		NewSecret: webhook.NewSecret, CheckSecret: webhook.CheckSecret, Now: c.Now,
+	})
+	h.Webhooks = webhook.New(webhook.Config{Endpoints: h.Endpoints, Events: c.Store, Wake: w.wake, Now: c.Now})
+	h.Executions = execution.New(execution.Config{
+		Store: c.Store, Events: c.Store, Callable: w.callable,
+		Wake: w.wake, Stop: func(id string) { h.worker.Stop(id) }, Bell: w.bell, Now: c.Now, After: c.After,
+	})
+	h.Tokens = token.New(token.Config{Store: c.Store, Now: c.Now})
+}
+
+// work makes what runs executions.
+func (w *wiring) work() {
+	c, h := w.c, w.h
+	seeds := &seeds{store: c.Store, vault: w.vault, secrets: map[string][]byte{}}
+	h.sandbox = worker.NewSandbox(worker.SandboxConfig{
+		Records: c.Store, Plugins: h.Plugins, Runtime: h.runtime,
+		Tenant: c.Store.Tenant, Installation: c.Store.Installation, Credentials: h.Connections.For,
+		Egress: h.egress, Functions: c.Functions, Limits: c.Limits, Seed: seeds.of, Now: c.Now, After: c.After,
+	})
+	h.worker = worker.New(worker.Config{
+		Store: c.Store, Runner: h.sandbox, Name: func() string { return w.newID(ident.Worker) },
+		Slots: c.Slots, Lease: c.Lease, Drain: c.Drain, Attempts: c.Attempts,
+		Changed: w.bell.Ring, Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
+	})
+}
+
+func (w *wiring) newID(prefix string) string { return ident.New(prefix, w.c.Now()) }
+
+// functions names the host app's functions.
+func (w *wiring) functions() []string {
+	names := make([]string, len(w.c.Functions))
+	for i, f := range w.c.Functions {
+		names[i] = f.Name
+	}
+	return names
+}
+
+// wake tells this process and the others that a tenant has work.
+func (w *wiring) wake(ctx context.Context, tenant string) {
+	w.h.worker.Wake(tenant)
+	w.c.Store.Wake(ctx, tenant)
+}
+
+// release queues what waited because something was paused.
+func (w *wiring) release(ctx context.Context, tenant, installation string) error {
+	n, err := w.c.Store.Release(ctx, tenant, installation)
+	if err != nil {
+		return fmt.Errorf("queue what waited: %w", err)
+	}
+	if n > 0 {
+		w.wake(ctx, tenant)
+		w.bell.Ring(tenant)
+	}
+	return nil
+}
+
+func (w *wiring) connection(ctx context.Context, tenant, idOrName string) (string, error) {
+	c, err := w.h.Connections.Get(ctx, tenant, idOrName)
+	return c.ID, err
+}
+
+func (w *wiring) callable(ctx context.Context, tenant, id string, kind event.Kind, name string, input json.RawMessage) (string, error) {
+	i, err := w.h.Installations.Callable(ctx, tenant, id, kind, name, input)
+	return i.ID, err
+}
+
+// webhook finds the scheme of an installation's webhook.
+func (w *wiring) webhook(ctx context.Context, tenant, idOrName, name string) (id, scheme string, err error) {
+	i, err := w.h.Installations.Get(ctx, tenant, idOrName)
+	if err != nil {
+		return "", "", err
+	}
+	// The version was the tenant's to install: whether it may still see it does not matter.
+	v, err := w.h.Plugins.Resolve(ctx, registry.Viewer{Operator: true}, i.VersionID)
+	if err != nil {
+		return "", "", err
+	}
+	for _, hook := range v.Manifest.Webhooks {
+		if hook.Name == name {
+			return i.ID, hook.Scheme, nil
+		}
+	}
+	return "", "", fault.NotFound("webhook", name).At("webhook").
+		WithHint("The webhooks of %s %s are in its manifest: see `cofferdam plugin show %s`.", v.Name, v.Version, v.Name)
+}

@@ -1,0 +1,210 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
+)
+
+// The pauses after a database error, while claiming and completing.
+const (
+	retryFirst = 100 * time.Millisecond
+	retryMost  = 2 * time.Second
+)
+
+// claim claims until ctx ends. The runs that it starts live under alive.
+func (w *Worker) claim(ctx, alive context.Context) {
+	scan := w.c.After(0)
+	failures := 0
+	for ctx.Err() == nil {
+		// Before each claim, not only when there is nothing to do: there may never be nothing.
+		select {
+		case <-scan:
+			scan = w.c.After(w.c.Scan)
+			w.scan(ctx)
+		default:
+		}
+		more, err := w.claimOnce(ctx, alive)
+		w.health.report(ctx, "claim", err)
+		if err != nil {
+			w.pause(ctx, failures)
+			failures++
+			continue
+		}
+		failures = 0
+		if more {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-w.nudge:
+		case <-scan:
+			scan = w.c.After(0)
+		}
+	}
+}
+
+// scan asks the store who has work.
+func (w *Worker) scan(ctx context.Context) {
+	bounded, cancel := context.WithTimeout(ctx, w.c.Lease)
+	defer cancel()
+	backlogs, err := w.c.Store.Backlogs(bounded)
+	if err == nil {
+		w.ring.Refresh(backlogs)
+	}
+	w.health.report(ctx, "scan", err)
+}
+
+// claimOnce claims for the slots that are free, and says whether it makes sense
+// to try again at once.
+func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
+	// The claim outlives ctx: one that is cut off in the middle may have been made.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.c.Lease)
+	defer cancel()
+	t, err := w.enlist(bounded)
+	if err != nil {
+		return false, err
+	}
+	w.mu.Lock()
+	free := w.free
+	w.mu.Unlock()
+	quotas := w.ring.Take(free)
+	if len(quotas) == 0 {
+		return false, nil
+	}
+	claimed, err := w.c.Store.Claim(bounded, t.name, quotas)
+	if errors.Is(err, execution.ErrFenced) {
+		w.ring.Return(quotas)
+		w.lose(t)
+		return true, nil
+	}
+	if err != nil {
+		w.metrics.claims.WithLabelValues("error").Inc()
+		w.ring.Return(quotas)
+		w.doubt(t)
+		return false, fmt.Errorf("claim executions: %w", err)
+	}
+	w.metrics.claims.WithLabelValues("ok").Inc()
+	w.ring.Result(quotas, claimed)
+	for _, c := range claimed {
+		w.start(alive, t, c)
+	}
+	return true, nil
+}
+
+// start runs a claimed execution in a goroutine of its own.
+func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
+	w.c.Changed(c.Tenant)
+	w.metrics.started(w.c.Now().Sub(c.QueuedAt))
+	runCtx, cancel := context.WithCancelCause(ctx)
+	key := run{execution: c.Execution, claim: c.Claim}
+	w.mu.Lock()
+	w.free--
+	t.runs[key] = cancel
+	if t.lost {
+		cancel(execution.ErrFenced)
+	}
+	w.mu.Unlock()
+	w.runs.Go(func() {
+		defer w.ended(t, key, c.Tenant)
+		defer cancel(nil)
+		begun := w.c.Now()
+		ended, err := w.guarded(runCtx, c)
+		completion, ok := w.decide(runCtx, t.name, c, verdict{ended: ended, err: err, begun: begun})
+		if ok {
+			w.complete(ctx, c, completion)
+		}
+	})
+}
+
+// ended frees the slot of a run.
+func (w *Worker) ended(t *tenure, key run, tenant string) {
+	w.mu.Lock()
+	w.free++
+	delete(t.runs, key)
+	if len(t.runs) == 0 && t != w.current {
+		delete(w.tenures, t)
+	}
+	w.mu.Unlock()
+	w.metrics.inFlight.Dec()
+	w.ring.Done(tenant)
+	signal(w.nudge)
+}
+
+// guarded runs the Runner. What should never panic does not take the others'
+// runs with it.
+func (w *Worker) guarded(ctx context.Context, c execution.Claimed) (ended Ended, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("run execution %s: panic: %v\n%s", c.Execution, p, debug.Stack())
+		}
+	}()
+	return w.c.Runner.Run(ctx, c)
+}
+
+// pause waits before the next try after n failures.
+func (w *Worker) pause(ctx context.Context, n int) {
+	// At least half of it, so that a database that is down is not hammered.
+	d := retryFirst
+	for range min(n, 10) {
+		d = min(2*d, retryMost)
+	}
+	select {
+	case <-ctx.Done():
+	case <-w.c.After(d/2 + fullJitter(d/2, d/2, 0)):
+	}
+}
+
+// refusedAfter is how many times a completion may fail while the database is
+// well: then it is the completion that the database does not take.
+const refusedAfter = 5
+
+// complete writes how a run ended, until the store has taken it or fenced it, or
+// ctx ends.
+func (w *Worker) complete(ctx context.Context, c execution.Claimed, done completed) {
+	for failures := 0; ; failures++ {
+		err := w.c.Store.Complete(ctx, done.sealed())
+		switch {
+		case err == nil:
+			w.settled(c, done)
+			return
+		case errors.Is(err, execution.ErrFenced):
+			w.metrics.fenced.Inc()
+			w.c.Logger.WarnContext(ctx, "completion fenced", slog.String("execution", c.Execution), slog.Int64("claim", c.Claim))
+			return
+		case errors.Is(err, execution.ErrStateConflict):
+			done, failures = w.conflicted(c, done), 0
+			continue
+		case ctx.Err() != nil:
+			w.c.Logger.ErrorContext(ctx, "completion given up: the execution will run again", slog.String("execution", c.Execution), slog.Any("error", err))
+			return
+		case failures >= refusedAfter && w.health.well():
+			w.c.Logger.ErrorContext(ctx, "completion refused", slog.String("execution", c.Execution), slog.Any("error", err))
+			done, failures = refused(done), 0
+			continue
+		}
+		w.pause(ctx, failures)
+	}
+}
+
+// settled follows a completion that the store has taken.
+func (w *Worker) settled(c execution.Claimed, done completed) {
+	w.mu.Lock()
+	if done.completion.Reason != execution.ReasonConflict {
+		delete(w.conflicts, c.Execution)
+	}
+	if until := done.completion.Until; done.completion.Outcome == execution.Waiting && !until.IsZero() {
+		if w.nextDue.IsZero() || until.Before(w.nextDue) {
+			w.nextDue = until
+			signal(w.due)
+		}
+	}
+	w.mu.Unlock()
+	w.metrics.completed(done)
+	w.c.Changed(c.Tenant)
+}

@@ -1,0 +1,150 @@
+package worker
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/runtime"
+)
+
+// knows says whether this program can run executions of a kind.
+func knows(k event.Kind) bool {
+	switch k {
+	case event.Action, event.Webhook, event.Poll, event.Test:
+		return true
+	default:
+		return false
+	}
+}
+
+// plain says that the plugin is not a typed connector: its actions are its
+// exports, bytes in and bytes out.
+func (j job) plain() bool { return j.version.Manifest.Level == 0 && j.execution.Kind == event.Action }
+
+// export is what is called.
+func (j job) export() string {
+	if j.plain() {
+		return j.execution.Name
+	}
+	return string(j.execution.Kind)
+}
+
+// envelope is the input of an export: see sdk/ABI.md, "Exports".
+type envelope struct {
+	Execution   string          `json:"execution"`
+	Attempt     int             `json:"attempt"`
+	Action      string          `json:"action,omitempty"`
+	Input       json.RawMessage `json:"input,omitempty"`
+	Webhook     string          `json:"webhook,omitempty"`
+	Request     *request        `json:"request,omitempty"`
+	Poll        string          `json:"poll,omitempty"`
+	Cursor      json.RawMessage `json:"cursor,omitempty"`
+	Config      json.RawMessage `json:"config"`
+	Connections []string        `json:"connections"`
+}
+
+// request is a delivery, as the guest sees it.
+type request struct {
+	ID         string              `json:"id"`
+	ReceivedAt time.Time           `json:"received_at"`
+	Method     string              `json:"method"`
+	Path       string              `json:"path"`
+	Query      string              `json:"query"`
+	Headers    map[string][]string `json:"headers"`
+	Body       *string             `json:"body,omitempty"`
+	BodyBase64 []byte              `json:"body_base64,omitempty"`
+}
+
+// envelope builds the input of a run.
+func (s *Sandbox) envelope(ctx context.Context, j job) ([]byte, error) {
+	if j.plain() {
+		return j.event.Body, nil
+	}
+	e := envelope{
+		Execution: j.execution.ID, Attempt: j.claimed.Attempt,
+		Config:      orJSON(j.installation.Config, `{}`),
+		Connections: slices.AppendSeq([]string{}, maps.Keys(j.installation.Grants.Connections)),
+	}
+	slices.Sort(e.Connections)
+	switch j.execution.Kind {
+	case event.Action:
+		e.Action, e.Input = j.execution.Name, orJSON(j.event.Body, `null`)
+	case event.Webhook:
+		e.Webhook, e.Request = j.execution.Name, delivery(j.event)
+	case event.Poll:
+		cursor, err := s.c.Records.Cursor(ctx, j.claimed.Tenant, j.installation.ID, j.execution.Name)
+		if err != nil {
+			return nil, fmt.Errorf("read cursor: %w", err)
+		}
+		e.Poll, e.Cursor = j.execution.Name, orJSON(cursor, `null`)
+	default: // A test has nothing but what all have.
+	}
+	doc, err := json.Marshal(e)
+	if err != nil {
+		// Of all its parts only the input is not of our making.
+		return nil, &runtime.Failure{Code: "invalid_input", Message: "the input is not valid JSON: " + err.Error()}
+	}
+	return doc, nil
+}
+
+func orJSON(doc []byte, otherwise string) json.RawMessage {
+	if len(doc) == 0 {
+		return json.RawMessage(otherwise)
+	}
+	return doc
+}
+
+func delivery(e event.Event) *request {
+	r := &request{ID: e.DedupeKey, ReceivedAt: e.ReceivedAt.UTC(), Headers: map[string][]string{}}
+	if e.Request != nil {
+		r.Method, r.Path, r.Query = e.Request.Method, e.Request.Path, e.Request.Query
+		if e.Request.Headers != nil {
+			r.Headers = e.Request.Headers
+		}
+	}
+	if utf8.Valid(e.Body) {
+		body := string(e.Body)
+		r.Body = &body
+	} else {
+		r.BodyBase64 = e.Body
+	}
+	return r
+}
+
+// configStrings gives the top-level properties of a configuration as Extism's
+// config has them: strings as they are, all else as JSON.
+func configStrings(config json.RawMessage) map[string]string {
+	var properties map[string]json.RawMessage
+	if json.Unmarshal(config, &properties) != nil {
+		return nil // No object, no properties.
+	}
+	flat := make(map[string]string, len(properties))
+	for name, value := range properties {
+		var text string
+		if json.Unmarshal(value, &text) == nil && value[0] == '"' {
+			flat[name] = text
+		} else {
+			flat[name] = string(value)
+		}
+	}
+	return flat
+}
+
+// outputJSON gives an output as what is stored: itself if it is JSON, else a
+// JSON string of its base64.
+func outputJSON(output []byte) []byte {
+	if len(output) == 0 {
+		return nil
+	}
+	if utf8.Valid(output) && json.Valid(output) {
+		return output
+	}
+	return []byte(`"` + base64.StdEncoding.EncodeToString(output) + `"`)
+}

@@ -1,0 +1,60 @@
+package worker
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
+)
+
+// metrics have no label that a tenant could multiply.
+type metrics struct {
+	executions *prometheus.CounterVec
+	claims     *prometheus.CounterVec
+	fenced     prometheus.Counter
+	inFlight   prometheus.Gauge
+	runs       prometheus.Histogram
+	waits      prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	// From 1 ms to 4.6 h, by factors of 4.
+	buckets := prometheus.ExponentialBuckets(0.001, 4, 13)
+	m := &metrics{
+		executions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cofferdam_runs_total", Help: "Runs of executions, by the state that they ended in and the class of their error.",
+		}, []string{"outcome", "class"}),
+		claims: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "cofferdam_claims_total", Help: "Claims made of the queue, by result.",
+		}, []string{"result"}),
+		fenced: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "cofferdam_completions_fenced_total", Help: "Completions that were not written because another worker had claimed the execution.",
+		}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "cofferdam_runs_in_flight", Help: "Runs in flight in this process.",
+		}),
+		runs: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "cofferdam_run_seconds", Help: "Time from the start of a run to its end.", Buckets: buckets,
+		}),
+		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "cofferdam_queue_wait_seconds", Help: "Time from when an execution could have been claimed to when it was.", Buckets: buckets,
+		}),
+	}
+	r.MustRegister(m.executions, m.claims, m.fenced, m.inFlight, m.runs, m.waits)
+	return m
+}
+
+func (m *metrics) started(wait time.Duration) {
+	m.inFlight.Inc()
+	m.waits.Observe(max(wait, 0).Seconds())
+}
+
+func (m *metrics) completed(done completed) {
+	class := ""
+	if done.fault != nil && done.completion.Outcome != execution.Succeeded {
+		class = string(done.fault.Class)
+	}
+	m.executions.WithLabelValues(string(done.completion.Outcome), class).Inc()
+	m.runs.Observe(done.attempt.FinishedAt.Sub(done.attempt.StartedAt).Seconds())
+}

@@ -1,0 +1,129 @@
+package worker
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/cofferdam-run/cofferdam/runtime"
+)
+
+// moduleKey is what a prepared module depends on.
+type moduleKey struct {
+	version string
+	digest  string
+	limits  runtime.Limits
+}
+
+// modules keeps prepared modules: those in use, and of the others those that
+// were used last. Preparing one compiles it, which takes up to seconds.
+type modules struct {
+	most    int
+	prepare func(ctx context.Context, k moduleKey) (*runtime.Module, error)
+
+	mu   sync.Mutex
+	all  map[moduleKey]*prepared
+	idle list.List // Of *prepared, the one that was used last in front.
+}
+
+// prepared is a module, or one that is being prepared.
+type prepared struct {
+	key    moduleKey
+	ready  chan struct{}
+	module *runtime.Module
+	err    error
+	users  int
+	idle   *list.Element
+}
+
+func newModules(most int, prepare func(ctx context.Context, k moduleKey) (*runtime.Module, error)) *modules {
+	return &modules{most: most, prepare: prepare, all: map[moduleKey]*prepared{}}
+}
+
+// take returns a module that stays open until release is called. Of those who
+// ask for one that is not there, one prepares it and the others wait.
+func (m *modules) take(ctx context.Context, k moduleKey) (module *runtime.Module, release func(), err error) {
+	m.mu.Lock()
+	p, there := m.all[k]
+	if !there {
+		p = &prepared{key: k, ready: make(chan struct{})}
+		m.all[k] = p
+	}
+	p.users++
+	if p.idle != nil {
+		m.idle.Remove(p.idle)
+		p.idle = nil
+	}
+	m.mu.Unlock()
+	release = func() { m.release(ctx, p) }
+	if there {
+		select {
+		case <-p.ready:
+		case <-ctx.Done():
+			release()
+			return nil, nil, ctx.Err()
+		}
+	} else {
+		m.fill(ctx, p)
+	}
+	if p.err != nil {
+		release()
+		return nil, nil, p.err
+	}
+	return p.module, release, nil
+}
+
+// fill prepares a module for all who wait for it.
+func (m *modules) fill(ctx context.Context, p *prepared) {
+	defer close(p.ready)
+	p.err = errors.New("prepare module: it panicked") // Unless it returns.
+	// Whoever waits is not to suffer from this run's being cancelled.
+	p.module, p.err = m.prepare(context.WithoutCancel(ctx), p.key)
+}
+
+// release gives a module back. What could not be prepared is forgotten, and
+// tried anew by whoever asks next.
+func (m *modules) release(ctx context.Context, p *prepared) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.users--
+	select {
+	case <-p.ready:
+	default:
+		return // Its preparer is among the users still.
+	}
+	if p.err != nil {
+		if m.all[p.key] == p {
+			delete(m.all, p.key)
+		}
+		return
+	}
+	if p.users > 0 {
+		return
+	}
+	p.idle = m.idle.PushFront(p)
+	for len(m.all) > m.most && m.idle.Len() > 0 {
+		oldest := m.idle.Back().Value.(*prepared)
+		// Closing what nobody uses only frees memory: its error has no reader.
+		_ = m.forget(ctx, oldest)
+	}
+}
+
+// forget closes an idle module. It is called with mu held.
+func (m *modules) forget(ctx context.Context, p *prepared) error {
+	m.idle.Remove(p.idle)
+	delete(m.all, p.key)
+	return p.module.Close(context.WithoutCancel(ctx))
+}
+
+// close closes all modules. None may be in use.
+func (m *modules) close(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var errs []error
+	for m.idle.Len() > 0 {
+		errs = append(errs, m.forget(ctx, m.idle.Front().Value.(*prepared)))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,284 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/hostfns"
+	"github.com/cofferdam-run/cofferdam/hostfns/egress"
+	"github.com/cofferdam-run/cofferdam/hostfns/emit"
+	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
+	"github.com/cofferdam-run/cofferdam/hostfns/state"
+	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/runtime"
+)
+
+const (
+	// lookAgain is how long something that is paused stays parked if nobody says
+	// that it was resumed: a resume and a parking may cross.
+	lookAgain = 15 * time.Minute
+	// newerAgain is how long what this worker does not know stays parked.
+	newerAgain = time.Minute
+	// versionsMost bounds the versions that are remembered: of a few KiB each.
+	versionsMost = 1024
+)
+
+// Records is what a Sandbox needs of the store.
+type Records interface {
+	// Execution and Event are execution.Store's and event.Store's.
+	Execution(ctx context.Context, tenant, id string) (execution.Execution, error)
+	Event(ctx context.Context, tenant, id string) (event.Event, error)
+	// Begin, State and Cursor are execution.Runs's.
+	Begin(ctx context.Context, c execution.Claimed, versionID string) error
+	State(tenant, installation string) state.Reader
+	Cursor(ctx context.Context, tenant, installation, poll string) ([]byte, error)
+}
+
+// Plugins finds plugins: a *registry.Registry.
+type Plugins interface {
+	Resolve(ctx context.Context, v registry.Viewer, ref string) (registry.Version, error)
+	Wasm(ctx context.Context, v registry.Version) ([]byte, error)
+}
+
+// SandboxConfig configures a Sandbox.
+type SandboxConfig struct {
+	Records Records
+	Plugins Plugins
+	// Runtime must offer the names of Functions(c.Functions). Whoever opened it
+	// closes it, after the Sandbox.
+	Runtime *runtime.Runtime
+	// Tenant and Installation find by id.
+	Tenant       func(ctx context.Context, id string) (tenant.Tenant, error)
+	Installation func(ctx context.Context, tenant, id string) (installation.Installation, error)
+	// Credentials binds a tenant's connections to what an installation was granted.
+	Credentials func(tenant string, granted map[string]string) egress.Credentials
+	// Egress is the guests' way out; whoever opened it closes it.
+	Egress *egress.Egress
+	// Functions are offered beside the built-in ones. Defaults to none.
+	Functions []hostfns.Func
+	// Limits are the most that a plugin gets. Defaults to runtime's.
+	Limits runtime.Limits
+	// Seed feeds an execution's random stream: the same for every run of it, and
+	// not to be guessed by anyone outside.
+	Seed func(ctx context.Context, tenant, execution string) ([32]byte, error)
+	// Modules is how many prepared modules are kept that nobody uses. Defaults to 64.
+	Modules int
+	// Now and After are the clock. They must be set.
+	Now   func() time.Time
+	After func(d time.Duration) <-chan time.Time
+}
+
+// Sandbox runs executions: it is a Runner. It is safe for concurrent use.
+type Sandbox struct {
+	c       SandboxConfig
+	modules *modules
+
+	mu sync.Mutex
+	// versions never change, but for a yank, which stops no run.
+	versions map[string]registry.Version
+}
+
+var _ Runner = (*Sandbox)(nil)
+
+// NewSandbox returns a Sandbox; the caller closes it.
+func NewSandbox(c SandboxConfig) *Sandbox {
+	if c.Modules <= 0 {
+		c.Modules = 64
+	}
+	c.Functions = slices.Clone(c.Functions)
+	s := &Sandbox{c: c, versions: map[string]registry.Version{}}
+	s.modules = newModules(c.Modules, s.prepare)
+	return s
+}
+
+// Functions gives the sorted names of all functions that guests may import: the
+// built-in ones and further.
+func Functions(further []hostfns.Func) []string {
+	return hostfns.Names(slices.Concat(builtin(), further))
+}
+
+func builtin() []hostfns.Func {
+	way := egress.New(egress.Config{})
+	defer way.Close()
+	log := guestlog.New(guestlog.Config{Now: func() time.Time { return time.Time{} }})
+	return slices.Concat(
+		state.NewSession(nil, state.Limits{}).Funcs(), log.Funcs(), emit.New(emit.Limits{}).Funcs(),
+		way.Session(egress.Permissions{}).Funcs(), []hostfns.Func{hostfns.Sleep(nil)},
+	)
+}
+
+// Close releases the prepared modules. No run may be in flight.
+func (s *Sandbox) Close(ctx context.Context) error { return s.modules.close(ctx) }
+
+// Run implements Runner.
+func (s *Sandbox) Run(ctx context.Context, c execution.Claimed) (Ended, error) {
+	j, err := s.job(ctx, c)
+	if err != nil {
+		return Ended{}, err
+	}
+	// From here on the version cannot be removed.
+	if err := s.c.Records.Begin(ctx, c, j.version.ID); err != nil {
+		return Ended{}, fmt.Errorf("begin run: %w", err)
+	}
+	limits := installation.Limits(j.installation, j.version.Manifest, s.c.Limits.WithDefaults())
+	module, release, err := s.modules.take(ctx, moduleKey{digest: j.version.Digest, version: j.version.ID, limits: limits})
+	if err != nil {
+		return Ended{VersionID: j.version.ID}, fmt.Errorf("prepare plugin version %s: %w", j.version.ID, err)
+	}
+	defer release()
+	input, err := s.envelope(ctx, j)
+	if err != nil {
+		return Ended{VersionID: j.version.ID}, err
+	}
+	seed, err := s.c.Seed(ctx, c.Tenant, c.Execution)
+	if err != nil {
+		return Ended{VersionID: j.version.ID}, fmt.Errorf("derive seed: %w", err)
+	}
+	p := s.permit(j)
+	caller := Caller{Tenant: c.Tenant, Installation: j.installation.ID, Execution: c.Execution}
+	result, err := module.Call(withCaller(ctx, caller), runtime.Call{
+		Export: j.export(), Input: input, Host: p.gate,
+		World: runtime.World{Seed: seed, Start: s.c.Now(), Config: configStrings(j.installation.Config)},
+	})
+	if err != nil {
+		return traced(j, p, result), err
+	}
+	return s.collect(ctx, j, p, result)
+}
+
+// job is all that a run is made of.
+type job struct {
+	claimed      execution.Claimed
+	execution    execution.Execution
+	event        event.Event
+	installation installation.Installation
+	version      registry.Version
+}
+
+// job finds what a run is made of, and whether it may begin.
+func (s *Sandbox) job(ctx context.Context, c execution.Claimed) (job, error) {
+	j := job{claimed: c}
+	var err error
+	if j.execution, err = s.c.Records.Execution(ctx, c.Tenant, c.Execution); err != nil {
+		return j, fmt.Errorf("find execution: %w", err)
+	}
+	if !knows(j.execution.Kind) {
+		return j, &Parked{Reason: execution.ReasonUnknownKind, Until: s.c.Now().Add(newerAgain)}
+	}
+	if j.installation, err = s.c.Installation(ctx, c.Tenant, j.execution.Installation); err != nil {
+		if isNotFound(err) {
+			return j, ErrRemoved
+		}
+		return j, fmt.Errorf("find installation: %w", err)
+	}
+	owner, err := s.c.Tenant(ctx, c.Tenant)
+	if err != nil {
+		return j, fmt.Errorf("find tenant: %w", err)
+	}
+	switch {
+	case j.installation.State == installation.Removed:
+		return j, ErrRemoved
+	case j.installation.State != installation.Active, owner.State != tenant.Active:
+		return j, &Parked{Reason: execution.ReasonPaused, Until: s.c.Now().Add(lookAgain + fullJitter(lookAgain/4, lookAgain, 0))}
+	}
+	// An execution stays on the version that it began with.
+	version := j.execution.VersionID
+	if version == "" {
+		version = j.installation.VersionID
+	}
+	if j.version, err = s.version(ctx, version); err != nil {
+		return j, err
+	}
+	if j.event, err = s.c.Records.Event(ctx, c.Tenant, j.execution.Event); err != nil {
+		return j, fmt.Errorf("find event: %w", err)
+	}
+	return j, nil
+}
+
+// version finds a version that the tenant was let install: whether it may still
+// see it does not matter.
+func (s *Sandbox) version(ctx context.Context, id string) (registry.Version, error) {
+	s.mu.Lock()
+	v, known := s.versions[id]
+	s.mu.Unlock()
+	if known {
+		return v, nil
+	}
+	v, err := s.c.Plugins.Resolve(ctx, registry.Viewer{Operator: true}, id)
+	if err != nil {
+		return v, fmt.Errorf("find plugin version %s: %w", id, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.versions) >= versionsMost {
+		clear(s.versions)
+	}
+	s.versions[id] = v
+	return v, nil
+}
+
+func (s *Sandbox) prepare(ctx context.Context, k moduleKey) (*runtime.Module, error) {
+	v, err := s.version(ctx, k.version)
+	if err != nil {
+		return nil, err
+	}
+	wasm, err := s.c.Plugins.Wasm(ctx, v)
+	if err != nil {
+		return nil, fmt.Errorf("read module: %w", err)
+	}
+	return s.c.Runtime.Prepare(ctx, wasm, k.limits)
+}
+
+// permitted is a run's gate and the sessions behind it.
+type permitted struct {
+	gate  *hostfns.Gate
+	state *state.Session
+	log   *guestlog.Log
+	kept  *emit.Kept
+}
+
+// permit builds the gate of a run: what its installation was granted, and no more.
+func (s *Sandbox) permit(j job) permitted {
+	secrets := hostfns.NewRedactor()
+	p := permitted{
+		state: state.NewSession(s.c.Records.State(j.claimed.Tenant, j.installation.ID), state.Limits{}),
+		log:   guestlog.New(guestlog.Config{Secrets: secrets, Now: s.c.Now}),
+		kept:  emit.New(emit.Limits{}),
+	}
+	way := s.c.Egress.Session(egress.Permissions{
+		Rules:       installation.Rules(j.installation, j.version.Manifest),
+		Credentials: s.c.Credentials(j.claimed.Tenant, j.installation.Grants.Connections),
+		Secrets:     secrets,
+		Pool:        j.claimed.Tenant,
+	})
+	var granted []string
+	for _, name := range j.version.Manifest.Functions {
+		if slices.Contains(j.installation.Grants.Functions, name) {
+			granted = append(granted, name)
+		}
+	}
+	p.gate = hostfns.NewGate(hostfns.GateConfig{
+		Funcs: slices.Concat(
+			p.state.Funcs(), p.log.Funcs(), p.kept.Funcs(), way.Funcs(),
+			[]hostfns.Func{hostfns.Sleep(s.c.After)}, s.c.Functions,
+		),
+		Granted: granted,
+		Secrets: secrets,
+		Now:     s.c.Now,
+	})
+	return p
+}
+
+func isNotFound(err error) bool {
+	e, ok := errors.AsType[*fault.Error](err)
+	return ok && e.Code == fault.CodeNotFound
+}

@@ -1,0 +1,273 @@
+// Package worker is the loop that puts executions through the sandbox: claim,
+// run, complete.
+//
+//	sandbox := worker.NewSandbox(worker.SandboxConfig{...})
+//	w := worker.New(worker.Config{Store: store, Runner: sandbox, ...})
+//	go w.Run(ctx)
+//	w.Wake(tenant) // something was queued
+//
+// One goroutine claims, fairly by tenant (package queue), as many executions as
+// there are free slots; each claimed one runs in a goroutine of its own. Three
+// more goroutines keep the lease, promote what has waited long enough and reap
+// the claims of dead workers, and take the hints of other processes.
+//
+// # The lease
+//
+// A worker heartbeats under a name every quarter of a lease. When a heartbeat
+// says that the lease was lost, or none has succeeded for a lease, every run
+// under that name is ended: somebody else may run it by now. What such a run
+// would still write is fenced by its claim's number.
+//
+// A claim whose answer did not arrive may have been made: its executions would
+// run nowhere, kept by our own heartbeats. Therefore a name under which a claim
+// has failed is not used for further claims, and not heartbeaten once its last
+// run has ended: its lease lapses, and its orphans are reaped.
+//
+// Nobody reaps before it has itself seen the database up for one lease: after
+// an outage every lease looks lapsed, and the workers behind them are alive.
+//
+// # Nothing is lost
+//
+// A completion that the database does not take is tried again until it does, or
+// is fenced. When the worker's context ends it claims nothing more, lets runs
+// finish for Config.Drain, then hands back the rest, uncounted.
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/queue"
+)
+
+// Store is what a Worker needs of the store.
+type Store interface {
+	execution.Claims
+	// Complete ends a run: execution.Runs.
+	Complete(ctx context.Context, c execution.Completion) error
+	// Woken receives the tenants for whom other processes have queued work. It may be nil.
+	Woken() <-chan string
+}
+
+// Runner puts one claimed execution through its run.
+type Runner interface {
+	// Run runs until the end, or until ctx ends. A nil error is success. The error
+	// is a *runtime.Failure or *runtime.InvalidModule when the plugin is to blame,
+	// a *Parked when it must wait, ErrRemoved when there is nothing to run any
+	// more, execution.ErrFenced when the claim is stale, and the host's own
+	// otherwise. What it returns beside an error is kept for the trace.
+	Run(ctx context.Context, c execution.Claimed) (Ended, error)
+}
+
+// Ended is what a run left behind.
+type Ended struct {
+	VersionID string
+	// Attempt is the run's trace; the Worker adds its own name and the outcome.
+	Attempt execution.Attempt
+	// Effects are committed if the run succeeded: only the fields of a Completion
+	// that are applied on success, and its Output.
+	Effects execution.Completion
+}
+
+// Config configures a Worker.
+type Config struct {
+	Store  Store
+	Runner Runner
+	// Name returns a new name for this worker, which no other has ever had.
+	Name func() string
+	// Slots is how many executions run at once. Defaults to 32.
+	Slots int
+	// Lease is how long a dead worker keeps its executions. Defaults to 8 s.
+	Lease time.Duration
+	// Drain is how long runs in flight may go on once Run's context has ended.
+	// Defaults to 30 s.
+	Drain time.Duration
+	// Scan is how often the store is asked who has work. Defaults to 1 s.
+	Scan time.Duration
+	// Attempts is how often an execution is tried before it is dead. Defaults to 8.
+	Attempts int
+	// Changed is told the tenant of each execution that changes. Defaults to nobody.
+	Changed func(tenant string)
+	// Registerer takes the metrics. Defaults to nobody.
+	Registerer prometheus.Registerer
+	// Logger takes what operators should know. Defaults to none.
+	Logger *slog.Logger
+	// Now and After are the clock. They must be set.
+	Now   func() time.Time
+	After func(d time.Duration) <-chan time.Time
+}
+
+func (c Config) withDefaults() Config {
+	if c.Slots <= 0 {
+		c.Slots = 32
+	}
+	if c.Lease <= 0 {
+		c.Lease = 8 * time.Second
+	}
+	if c.Drain <= 0 {
+		c.Drain = 30 * time.Second
+	}
+	if c.Scan <= 0 {
+		c.Scan = time.Second
+	}
+	if c.Attempts <= 0 {
+		c.Attempts = 8
+	}
+	if c.Changed == nil {
+		c.Changed = func(string) {}
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Why a run's context ends before the run does.
+var (
+	errCancelled = errors.New("its cancellation was asked for")
+	errHandBack  = errors.New("the worker is shutting down")
+)
+
+// Worker claims executions and runs them. It is safe for concurrent use.
+type Worker struct {
+	c       Config
+	ring    *queue.Ring
+	metrics *metrics
+	health  *health
+	// nudge says that there may be something to claim, due that the next
+	// promotion may be earlier. Each merges what was not received yet.
+	nudge, due chan struct{}
+	// runs are the goroutines of the runs in flight.
+	runs sync.WaitGroup
+
+	mu      sync.Mutex
+	free    int
+	current *tenure
+	tenures map[*tenure]struct{}
+	nextDue time.Time
+	// conflicts counts the conflicts of executions that will run again.
+	conflicts map[string]int
+}
+
+// New returns a Worker that does nothing until Run.
+func New(c Config) *Worker {
+	c = c.withDefaults()
+	return &Worker{
+		c:         c,
+		ring:      queue.NewRing(),
+		metrics:   newMetrics(c.Registerer),
+		health:    &health{logger: c.Logger, down: map[string]bool{}},
+		nudge:     make(chan struct{}, 1),
+		due:       make(chan struct{}, 1),
+		free:      c.Slots,
+		tenures:   map[*tenure]struct{}{},
+		conflicts: map[string]int{},
+	}
+}
+
+// Wake says that something of a tenant was queued. It never blocks.
+func (w *Worker) Wake(tenant string) {
+	w.ring.Hint(tenant)
+	signal(w.nudge)
+}
+
+// Stop ends the run of an execution whose cancellation was asked for, if it runs here.
+func (w *Worker) Stop(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for t := range w.tenures {
+		t.stop(id, errCancelled)
+	}
+}
+
+// Run claims and runs executions until ctx ends, then drains. It returns once
+// every goroutine that it started has ended. It may be called once.
+func (w *Worker) Run(ctx context.Context) {
+	// What goes on while the worker drains.
+	alive, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	var upkeep sync.WaitGroup
+	upkeep.Go(func() { w.beat(alive) })
+	upkeep.Go(func() { w.listen(ctx) })
+	upkeep.Go(func() { w.keepHouse(ctx) })
+
+	w.claim(ctx, alive)
+	w.drain(end)
+	w.retire(alive)
+	end()
+	upkeep.Wait()
+}
+
+// drain waits for the runs in flight: for Drain, then for as long as it takes to
+// hand them back, and for no completion that a lease's time could not write.
+func (w *Worker) drain(end context.CancelFunc) {
+	done := make(chan struct{})
+	go func() {
+		w.runs.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return
+	case <-w.c.After(w.c.Drain):
+	}
+	w.mu.Lock()
+	for t := range w.tenures {
+		t.stopAll(errHandBack)
+	}
+	w.mu.Unlock()
+	select {
+	case <-done:
+	case <-w.c.After(w.c.Lease):
+		end()
+		<-done
+	}
+}
+
+// listen takes the hints of other processes.
+func (w *Worker) listen(ctx context.Context) {
+	woken := w.c.Store.Woken()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case tenant, open := <-woken:
+			if !open {
+				woken = nil // A nil channel is never ready.
+				continue
+			}
+			w.Wake(tenant)
+		}
+	}
+}
+
+// signal leaves a signal for whoever receives from c, unless one is there.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// fullJitter returns a duration from 0 to base*2^n, at most most: the spread
+// that empties a crowd of retries fastest.
+func fullJitter(base, most time.Duration, n int) time.Duration {
+	ceiling := base
+	for range n {
+		if ceiling *= 2; ceiling >= most {
+			ceiling = most
+			break
+		}
+	}
+	return time.Duration(rand.Int64N(int64(min(ceiling, most)) + 1)) //nolint:gosec // Spread, no secret.
+}

@@ -1,0 +1,611 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/worker"
+	"github.com/cofferdam-run/cofferdam/runtime"
+)
+
+// inBubble runs a test on a clock of its own, which moves when all wait.
+func inBubble(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, test)
+}
+
+func ok(context.Context, execution.Claimed) error { return nil }
+
+func rateLimited(after time.Duration) error {
+	return &runtime.Failure{Code: "rate_limited", Message: "slow down", RetryAfter: after}
+}
+
+func TestSuccessIsWrittenDown(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		c := b.config(runner(ok))
+		metrics := prometheus.NewRegistry()
+		c.Registerer = metrics
+		_, end := b.run(c)
+		got := b.await("ten_a", id, execution.Succeeded)
+		end()
+		if string(got.Output) != `"ok"` || got.VersionID != "plv_1" || got.Attempt != 1 || got.FinishedAt.IsZero() {
+			t.Errorf("execution is %+v", got)
+		}
+		attempts := b.attempts("ten_a", id)
+		if len(attempts) != 1 || attempts[0].Outcome != execution.Succeeded || attempts[0].Number != 1 || attempts[0].Worker == "" {
+			t.Errorf("attempts are %+v", attempts)
+		}
+		families, err := metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "cofferdam_runs_total" && f.GetMetric()[0].GetCounter().GetValue() == 1 {
+				return
+			}
+		}
+		t.Errorf("cofferdam_runs_total is not 1 in %v", families)
+	})
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	for name, test := range map[string]struct{ wish, want time.Duration }{
+		"as wished":  {90 * time.Second, 90 * time.Second},
+		"to an hour": {365 * 24 * time.Hour, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				b := setup(t)
+				b.tenant("ten_a", 4, 1, "plv_1")
+				id := b.enqueue("ten_a", event.Action, "do", `{}`)
+				b.run(b.config(runner(func(_ context.Context, c execution.Claimed) error {
+					if c.Attempt == 1 {
+						return rateLimited(test.wish)
+					}
+					return nil
+				})))
+				waiting := b.await("ten_a", id, execution.Waiting)
+				if waiting.Reason != execution.ReasonRetry || waiting.Error == nil || waiting.Error.Code != "rate_limited" {
+					t.Errorf("it waits for %q after %v, want a retry after rate_limited", waiting.Reason, waiting.Error)
+				}
+				synctest.Wait()
+				time.Sleep(test.want)
+				b.await("ten_a", id, execution.Succeeded)
+				attempts := b.attempts("ten_a", id)
+				if len(attempts) != 2 {
+					t.Fatalf("there are %d attempts, want 2", len(attempts))
+				}
+				if got := attempts[1].StartedAt.Sub(attempts[0].FinishedAt); got < test.want-time.Millisecond || got > test.want+time.Second {
+					t.Errorf("it ran again after %s, want %s", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+func TestRetriesEndInADeadLetterThatCanBeRedriven(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		var healed atomic.Bool
+		c := b.config(runner(func(context.Context, execution.Claimed) error {
+			if healed.Load() {
+				return nil
+			}
+			return &runtime.Failure{Code: "upstream_unavailable", Message: "502"}
+		}))
+		c.Attempts = 5
+		w, _ := b.run(c)
+		for { // Past the waits of all attempts: 1+2+4+8 s at most.
+			if b.get("ten_a", id).State.Done() {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		dead := b.await("ten_a", id, execution.Dead)
+		if dead.Attempt != 5 || dead.Fingerprint == "" || dead.Error.Code != "upstream_unavailable" {
+			t.Errorf("it is dead after %d attempts with %v, want 5 with a fingerprint", dead.Attempt, dead.Error)
+		}
+		if letters, err := b.store.DeadLetters(t.Context(), "ten_a"); err != nil || len(letters) != 1 || letters[0].Count != 1 {
+			t.Errorf("dead letters are %v and %v, want one group of one", letters, err)
+		}
+		healed.Store(true)
+		if err := b.store.Redrive(t.Context(), "ten_a", id); err != nil {
+			t.Fatal(err)
+		}
+		w.Wake("ten_a")
+		if got := b.await("ten_a", id, execution.Succeeded); got.Attempt != 1 {
+			t.Errorf("after the redrive it took %d attempts, want 1", got.Attempt)
+		}
+	})
+}
+
+func TestFailuresThatNoRetryHelpsAreDeadAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		failures := map[string]error{
+			"plugin_bug":        &runtime.Failure{Code: runtime.CodePluginBug, Message: "nil map"},
+			"deadline_exceeded": &runtime.Failure{Code: runtime.CodeDeadlineExceeded, Message: "30 s"},
+			"auth":              &runtime.Failure{Code: "auth", Message: "401"},
+			"memory_too_large":  &runtime.InvalidModule{Code: "memory_too_large", Message: "it wants 4 GiB"},
+		}
+		ids := map[string]error{}
+		codes := map[string]string{}
+		for code, failure := range failures {
+			id := b.enqueue("ten_a", event.Action, "do", `{}`)
+			ids[id], codes[id] = failure, code
+		}
+		b.run(b.config(runner(func(_ context.Context, c execution.Claimed) error { return ids[c.Execution] })))
+		for id, code := range codes {
+			if got := b.await("ten_a", id, execution.Dead); got.Error.Code != code || got.Attempt != 1 {
+				t.Errorf("it is dead of %q after %d attempts, want %q after 1", got.Error.Code, got.Attempt, code)
+			}
+		}
+	})
+}
+
+func TestFailuresOfTheHostCostNoAttempt(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		var runs atomic.Int64
+		b.run(b.config(runner(func(context.Context, execution.Claimed) error {
+			switch runs.Add(1) {
+			case 1:
+				return errDown
+			case 2:
+				panic("a bug of ours")
+			case 20:
+				return nil
+			default:
+				return errDown
+			}
+		})))
+		for b.get("ten_a", id).State != execution.Succeeded {
+			time.Sleep(time.Minute)
+		}
+		if got := b.get("ten_a", id); got.Attempt != 1 || got.Claim != 20 {
+			t.Errorf("it took %d attempts and %d claims, want 1 and 20", got.Attempt, got.Claim)
+		}
+	})
+}
+
+func TestCancel(t *testing.T) {
+	for name, test := range map[string]struct {
+		stop bool
+		most time.Duration
+	}{
+		"in this process ends the run at once":             {stop: true, most: 0},
+		"in another process ends the run with a heartbeat": {stop: false, most: 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				b := setup(t)
+				b.tenant("ten_a", 4, 1, "plv_1")
+				id := b.enqueue("ten_a", event.Action, "do", `{}`)
+				w, _ := b.run(b.config(runner(func(ctx context.Context, _ execution.Claimed) error {
+					<-ctx.Done()
+					return ctx.Err()
+				})))
+				b.await("ten_a", id, execution.Running)
+				asked := time.Now()
+				if state, err := b.store.Cancel(t.Context(), "ten_a", id); err != nil || state != execution.Running {
+					t.Fatalf("cancel gave %s and %v, want running", state, err)
+				}
+				if test.stop {
+					w.Stop(id)
+				}
+				got := b.await("ten_a", id, execution.Cancelled)
+				if took := got.FinishedAt.Sub(asked); took > test.most+10*time.Millisecond {
+					t.Errorf("it ended %s after it was cancelled, want %s at most", took, test.most)
+				}
+				if attempts := b.attempts("ten_a", id); len(attempts) != 1 || attempts[0].Outcome != execution.Cancelled {
+					t.Errorf("attempts are %+v, want the one that was cancelled", attempts)
+				}
+			})
+		})
+	}
+}
+
+func TestParkedWaitsUncountedUntilItIsReleased(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		var resumed atomic.Bool
+		w, _ := b.run(b.config(runner(func(context.Context, execution.Claimed) error {
+			if !resumed.Load() {
+				return &worker.Parked{Reason: execution.ReasonPaused, Until: time.Now().Add(time.Hour)}
+			}
+			return nil
+		})))
+		if got := b.await("ten_a", id, execution.Waiting); got.Reason != execution.ReasonPaused || got.Attempt != 0 {
+			t.Errorf("it waits for %q after %d attempts, want paused after none", got.Reason, got.Attempt)
+		}
+		time.Sleep(10 * time.Minute)
+		if got := b.get("ten_a", id).State; got != execution.Waiting {
+			t.Errorf("ten minutes later it is %s, want waiting", got)
+		}
+		resumed.Store(true)
+		if n, err := b.store.Release(t.Context(), "ten_a", installationOf("ten_a")); err != nil || n != 1 {
+			t.Fatalf("release gave %d and %v, want 1", n, err)
+		}
+		w.Wake("ten_a")
+		if got := b.await("ten_a", id, execution.Succeeded); got.Attempt != 1 {
+			t.Errorf("it took %d attempts, want 1", got.Attempt)
+		}
+	})
+}
+
+func TestRemovedInstallationCancels(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		b.run(b.config(runner(func(context.Context, execution.Claimed) error { return worker.ErrRemoved })))
+		if got := b.await("ten_a", id, execution.Cancelled); got.Error == nil || got.Error.Code != "installation_removed" {
+			t.Errorf("its error is %v, want installation_removed", got.Error)
+		}
+	})
+}
+
+func TestDrainLetsRunsFinish(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		_, end := b.run(b.config(runner(func(ctx context.Context, _ execution.Claimed) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(20 * time.Second): // More than a lease.
+				return nil
+			}
+		})))
+		b.await("ten_a", id, execution.Running)
+		late := b.enqueue("ten_a", event.Action, "do", `{}`)
+		b.await("ten_a", late, execution.Running)
+		end()
+		for _, id := range []string{id, late} {
+			if got := b.get("ten_a", id).State; got != execution.Succeeded {
+				t.Errorf("after the drain it is %s, want succeeded", got)
+			}
+		}
+	})
+}
+
+func TestDrainHandsBackWhatDoesNotFinish(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		c := b.config(runner(func(ctx context.Context, _ execution.Claimed) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}))
+		c.Drain = 3 * time.Second
+		_, end := b.run(c)
+		b.await("ten_a", id, execution.Running)
+		ending := time.Now()
+		end()
+		if took := time.Since(ending); took < c.Drain || took > c.Drain+time.Second {
+			t.Errorf("the drain took %s, want %s", took, c.Drain)
+		}
+		got := b.get("ten_a", id)
+		if got.State != execution.Queued || got.Attempt != 0 {
+			t.Errorf("after the drain it is %s with %d attempts, want queued with none", got.State, got.Attempt)
+		}
+		b.run(b.config(runner(ok)))
+		b.await("ten_a", id, execution.Succeeded)
+	})
+}
+
+func TestDeadWorkersExecutionIsFinishedByAnother(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		// The second worker has seen the database up by the time that the first one dies.
+		second := b.config(runner(ok))
+		dying := &failing{Store: b.store}
+		first := b.config(nil)
+		first.Store = dying
+		released, cause := make(chan struct{}), make(chan error, 1)
+		first.Runner = runner(func(ctx context.Context, _ execution.Claimed) error {
+			<-released // It does not even notice that its context has ended.
+			cause <- context.Cause(ctx)
+			return nil
+		})
+		_, endFirst := b.run(first)
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		b.await("ten_a", id, execution.Running)
+		b.run(second)
+		time.Sleep(10 * time.Second)
+		if got := b.get("ten_a", id); got.State != execution.Running || got.Claim != 1 {
+			t.Fatalf("with heartbeats it is %s under claim %d, want running under claim 1", got.State, got.Claim)
+		}
+
+		dying.set(func(f *failing) { f.heartbeat = errDown })
+		died := time.Now()
+		got := b.await("ten_a", id, execution.Succeeded)
+		if took := got.FinishedAt.Sub(died); took > 10*time.Second {
+			t.Errorf("another worker finished it %s after the first one died, want 10 s at most", took)
+		}
+		if got.Claim != 2 || got.Attempt != 1 {
+			t.Errorf("it was finished under claim %d as attempt %d, want 2 and 1", got.Claim, got.Attempt)
+		}
+		finished := got.FinishedAt
+		close(released)
+		if err := <-cause; !errors.Is(err, execution.ErrFenced) {
+			t.Errorf("the first worker's run was ended by %v, want that it was fenced", err)
+		}
+		dying.set(func(f *failing) { f.heartbeat = nil })
+		endFirst()
+		if got := b.get("ten_a", id); !got.FinishedAt.Equal(finished) || got.Claim != 2 {
+			t.Errorf("the first worker has written: %+v", got)
+		}
+		if n := b.logs.count("completion fenced"); n != 1 {
+			t.Errorf("%d completions were fenced, want 1", n)
+		}
+	})
+}
+
+func TestNobodyReapsUntilTheDatabaseWasUpForALease(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		if _, err := b.store.Heartbeat(t.Context(), "wrk_gone", time.Second); err != nil {
+			t.Fatal(err)
+		}
+		quotas := []execution.Quota{{Tenant: "ten_a", N: 1, Running: 4}}
+		if claimed, err := b.store.Claim(t.Context(), "wrk_gone", quotas); err != nil || len(claimed) != 1 {
+			t.Fatalf("claim gave %v and %v, want one", claimed, err)
+		}
+		time.Sleep(time.Hour)
+		began := time.Now()
+		b.run(b.config(runner(ok)))
+		got := b.await("ten_a", id, execution.Succeeded)
+		if waited := got.FinishedAt.Sub(began); waited < 8*time.Second || waited > 10*time.Second {
+			t.Errorf("it was reaped after %s, want a lease of 8 s and no more than 10 s", waited)
+		}
+	})
+}
+
+func TestClaimWhoseAnswerWasLostIsReaped(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		flaky := &failing{Store: b.store}
+		c := b.config(runner(ok))
+		c.Store = flaky
+		b.run(c)
+		synctest.Wait()
+		flaky.set(func(f *failing) { f.claimAfter = errDown })
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		b.await("ten_a", id, execution.Running)
+		flaky.set(func(f *failing) { f.claimAfter = nil })
+		lost := time.Now()
+		got := b.await("ten_a", id, execution.Succeeded)
+		if took := got.FinishedAt.Sub(lost); took > 12*time.Second || got.Claim != 2 {
+			t.Errorf("it succeeded after %s under claim %d, want 12 s at most and claim 2", took, got.Claim)
+		}
+	})
+}
+
+func TestCompletionOutlivesAnOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		flaky := &failing{Store: b.store}
+		var runs atomic.Int64
+		c := b.config(runner(func(context.Context, execution.Claimed) error {
+			runs.Add(1)
+			flaky.set(func(f *failing) { f.complete, f.heartbeat, f.claim = errDown, errDown, errDown })
+			return nil
+		}))
+		c.Store = flaky
+		b.run(c)
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		b.await("ten_a", id, execution.Running)
+		time.Sleep(6 * time.Second)
+		flaky.set(func(f *failing) { f.complete, f.heartbeat, f.claim = nil, nil, nil })
+		if got := b.await("ten_a", id, execution.Succeeded); got.Claim != 1 || runs.Load() != 1 {
+			t.Errorf("it took %d claims and %d runs, want one", got.Claim, runs.Load())
+		}
+		if down, up := b.logs.count("database does not answer"), b.logs.count("database answers again"); down != 1 || up > 1 {
+			t.Errorf("the log says %d times that the database is down and %d times that it is up, want once each", down, up)
+		}
+	})
+}
+
+func TestCompletionThatIsRefusedIsADeadLetter(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		c := b.config(runner(ok))
+		c.Store = &refusing{Store: b.store}
+		b.run(c)
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		if got := b.await("ten_a", id, execution.Dead); got.Error.Code != "completion_refused" {
+			t.Errorf("its error is %v, want completion_refused", got.Error)
+		}
+		next := b.enqueue("ten_a", event.Action, "do", `{}`)
+		b.await("ten_a", next, execution.Dead)
+	})
+}
+
+// refusing takes no success, as a database that cannot store its output.
+type refusing struct{ worker.Store }
+
+// Complete implements worker.Store.
+func (r *refusing) Complete(ctx context.Context, c execution.Completion) error {
+	if c.Outcome == execution.Succeeded {
+		return errors.New("invalid byte sequence")
+	}
+	return r.Store.Complete(ctx, c)
+}
+
+func TestConflictRunsAgainUncounted(t *testing.T) {
+	for name, test := range map[string]struct {
+		conflicts int
+		want      execution.State
+	}{
+		"until it commits": {3, execution.Succeeded},
+		"but not for ever": {1000, execution.Dead},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				b := setup(t)
+				b.tenant("ten_a", 4, 1, "plv_1")
+				c := b.config(runner(ok))
+				c.Store = &conflicting{Store: b.store, left: test.conflicts}
+				b.run(c)
+				id := b.enqueue("ten_a", event.Action, "do", `{}`)
+				for !b.get("ten_a", id).State.Done() {
+					time.Sleep(time.Second)
+				}
+				got := b.await("ten_a", id, test.want)
+				if got.Attempt != 1 {
+					t.Errorf("it took %d attempts, want 1", got.Attempt)
+				}
+				attempts := b.attempts("ten_a", id)
+				if first := attempts[0]; first.Outcome != execution.Waiting || first.Error.Code != execution.ReasonConflict {
+					t.Errorf("the first run ended %s with %v, want waiting with state_conflict", first.Outcome, first.Error)
+				}
+			})
+		})
+	}
+}
+
+// conflicting has successes conflict for a while.
+type conflicting struct {
+	worker.Store
+	mu   sync.Mutex
+	left int
+}
+
+// Complete implements worker.Store.
+func (s *conflicting) Complete(ctx context.Context, c execution.Completion) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.Outcome == execution.Succeeded && s.left > 0 {
+		s.left--
+		return execution.ErrStateConflict
+	}
+	return s.Store.Complete(ctx, c)
+}
+
+func TestFloodDelaysOthersByARound(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_flood", 1000, 1, "plv_1")
+		b.tenant("ten_victim", 4, 1, "plv_1")
+		for range 300 {
+			b.enqueue("ten_flood", event.Action, "do", `{}`)
+		}
+		started := make(chan string, 400)
+		c := b.config(runner(func(_ context.Context, c execution.Claimed) error {
+			started <- c.Tenant
+			time.Sleep(10 * time.Millisecond)
+			return nil
+		}))
+		c.Slots = 4
+		w, _ := b.run(c)
+		for range 40 {
+			<-started
+		}
+		id := b.enqueue("ten_victim", event.Action, "do", `{}`)
+		w.Wake("ten_victim")
+		before := 0
+		for tenant := range started {
+			if tenant == "ten_victim" {
+				break
+			}
+			before++
+		}
+		// What had started, and what was being claimed.
+		if before > 2*c.Slots {
+			t.Errorf("%d executions of the flooder started before the victim's, want %d at most", before, 2*c.Slots)
+		}
+		b.await("ten_victim", id, execution.Succeeded)
+	})
+}
+
+func TestTenantsCapHolds(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 3, 1, "plv_1")
+		var ids []string
+		for range 30 {
+			ids = append(ids, b.enqueue("ten_a", event.Action, "do", `{}`))
+		}
+		var running, most atomic.Int64
+		b.run(b.config(runner(func(context.Context, execution.Claimed) error {
+			n := running.Add(1)
+			defer running.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			time.Sleep(10 * time.Millisecond)
+			return nil
+		})))
+		for _, id := range ids {
+			b.await("ten_a", id, execution.Succeeded)
+		}
+		if got := most.Load(); got != 3 {
+			t.Errorf("%d ran at once, want the tenant's cap of 3", got)
+		}
+	})
+}
+
+func TestTwoWorkersRunEverythingOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var mu sync.Mutex
+	runs := map[string]int{}
+	count := runner(func(_ context.Context, c execution.Claimed) error {
+		mu.Lock()
+		defer mu.Unlock()
+		runs[c.Execution]++
+		return nil
+	})
+	one, _ := b.run(b.config(count))
+	two, _ := b.run(b.config(count))
+	var wg sync.WaitGroup
+	ids := make(chan [2]string, 1000)
+	for i, tenant := range names(10) {
+		b.tenant(tenant, 1+i, 1+i%3, "plv_1")
+		wg.Go(func() {
+			for n := range 40 {
+				ids <- [2]string{tenant, b.enqueue(tenant, event.Action, fmt.Sprint("do", n), `{}`)}
+				[]*worker.Worker{one, two}[n%2].Wake(tenant)
+			}
+		})
+	}
+	wg.Wait()
+	close(ids)
+	for id := range ids {
+		b.await(id[0], id[1], execution.Succeeded)
+		mu.Lock()
+		if n := runs[id[1]]; n != 1 {
+			t.Errorf("%s ran %d times, want once", id[1], n)
+		}
+		mu.Unlock()
+	}
+}
