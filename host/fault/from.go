@@ -148,6 +148,9 @@ func fromModule(m *runtime.InvalidModule) *Error {
 
 func fromRegistry(r *registry.Error) *Error {
 	e := &Error{Class: InvalidInput, Code: r.Code, Message: r.Message, Hint: r.Hint, Where: r.Where, Err: r}
+	for _, p := range r.Problems {
+		e.Problems = append(e.Problems, Problem{Where: "manifest" + p.Where, Message: p.Message})
+	}
 	switch r.Code {
 	case registry.CodeVersionExists, registry.CodeVersionInUse, registry.CodeYanked:
 		e.Class = Conflict

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/manifest"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -154,7 +155,9 @@ func TestFromRefusals(t *testing.T) {
 func TestFromKeepsWordsOfARefusal(t *testing.T) {
 	t.Parallel()
 	r := &registry.Error{Code: registry.CodeSecretInConfig, Message: "m", Hint: "h", Where: "manifest/config/properties/token"}
+	r.Problems = []manifest.Problem{{Where: "/config/properties/token", Message: "p"}}
 	want := &fault.Error{Class: fault.InvalidInput, Code: "secret_in_config", Message: "m", Hint: "h", Where: "manifest/config/properties/token", Err: r}
+	want.Problems = []fault.Problem{{Where: "manifest/config/properties/token", Message: "p"}}
 	if diff := cmp.Diff(want, fault.From(r)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
