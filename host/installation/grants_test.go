@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -173,8 +174,14 @@ func TestRulesReadTheConfig(t *testing.T) {
 			t.Parallel()
 			i := installation.Installation{Config: json.RawMessage(`{"u":` + tt.value + `}`), Grants: installation.Grants{Egress: m.Egress}}
 			got := ""
-			if rules := installation.Rules(i, m); len(rules) > 0 {
-				got = rules[0].Host
+			for _, r := range installation.Rules(i, m) {
+				got = r.Host
+				if err := r.Validate(); err != nil {
+					t.Errorf("egress refuses the rule: %v", err)
+				}
+				if u, err := url.Parse(strings.Trim(tt.value, `"`)); err == nil && u.Host != "" && !r.Allows("GET", u) {
+					t.Errorf("the rule for %s does not allow %s", r.Host, u)
+				}
 			}
 			if got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
