@@ -41,13 +41,10 @@ func TestMain(m *testing.M) {
 
 // bundle is a store with tenants, each of which has one installation.
 type bundle struct {
-	t      *testing.T
-	store  store.Store
-	bell   *execution.Bell
-	logs   *log
-	worker *worker.Worker
-	ran    chan struct{}
-	stop   context.CancelFunc
+	t     *testing.T
+	store store.Store
+	bell  *execution.Bell
+	logs  *log
 }
 
 // log is a log that can be read while it is written.
@@ -208,12 +205,6 @@ type failing struct {
 
 var errDown = errors.New("connection refused")
 
-func (f *failing) set(change func(*failing)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	change(f)
-}
-
 // Heartbeat implements execution.Claims.
 func (f *failing) Heartbeat(ctx context.Context, name string, lease time.Duration) ([]string, error) {
 	f.mu.Lock()
@@ -250,6 +241,12 @@ func (f *failing) Complete(ctx context.Context, c execution.Completion) error {
 		return err
 	}
 	return f.Store.Complete(ctx, c)
+}
+
+func (f *failing) set(change func(*failing)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f)
 }
 
 func names(n int) []string {

@@ -90,8 +90,7 @@ func readPoll(ctx context.Context, j job, kept *emit.Kept, output []byte) (*exec
 			return nil, brokenPoll("has a record %d that cannot be read: %v", i, err)
 		}
 		if _, err := put(ctx, request); err != nil {
-			var told *hostfns.Error
-			if errors.As(err, &told) {
+			if told, ok := errors.AsType[*hostfns.Error](err); ok {
 				return nil, brokenPoll("has a record %d that is refused: %s", i, told.Message)
 			}
 			return nil, fmt.Errorf("keep record %d: %w", i, err)

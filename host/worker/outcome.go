@@ -34,9 +34,9 @@ const (
 // ErrRemoved is a run that did not begin because its installation was removed.
 var ErrRemoved = errors.New("the installation was removed")
 
-// Parked is a run that did not begin, because it must wait for something that is
+// ParkedError is a run that did not begin, because it must wait for something that is
 // not its own fault.
-type Parked struct {
+type ParkedError struct {
 	// Reason is one of package execution's.
 	Reason string
 	// Until is when to look again.
@@ -44,7 +44,7 @@ type Parked struct {
 }
 
 // Error implements error.
-func (p *Parked) Error() string { return "must wait: " + p.Reason }
+func (p *ParkedError) Error() string { return "must wait: " + p.Reason }
 
 // verdict is what is known once a run has ended.
 type verdict struct {
@@ -114,7 +114,7 @@ func (w *Worker) decide(ctx context.Context, name string, c execution.Claimed, v
 // decideFailure fills in what follows a run that did not succeed.
 func (w *Worker) decideFailure(ctx context.Context, c execution.Claimed, v verdict, done *completed) bool {
 	to := &done.completion
-	parked := (*Parked)(nil)
+	parked := (*ParkedError)(nil)
 	failure := (*runtime.Failure)(nil)
 	invalid := (*runtime.InvalidModule)(nil)
 	cause := context.Cause(ctx)

@@ -172,7 +172,7 @@ func (s *Sandbox) job(ctx context.Context, c execution.Claimed) (job, error) {
 		return j, fmt.Errorf("find execution: %w", err)
 	}
 	if !knows(j.execution.Kind) {
-		return j, &Parked{Reason: execution.ReasonUnknownKind, Until: s.c.Now().Add(newerAgain)}
+		return j, &ParkedError{Reason: execution.ReasonUnknownKind, Until: s.c.Now().Add(newerAgain)}
 	}
 	if j.installation, err = s.c.Installation(ctx, c.Tenant, j.execution.Installation); err != nil {
 		if isNotFound(err) {
@@ -188,7 +188,7 @@ func (s *Sandbox) job(ctx context.Context, c execution.Claimed) (job, error) {
 	case j.installation.State == installation.Removed:
 		return j, ErrRemoved
 	case j.installation.State != installation.Active, owner.State != tenant.Active:
-		return j, &Parked{Reason: execution.ReasonPaused, Until: s.c.Now().Add(lookAgain + fullJitter(lookAgain/4, lookAgain, 0))}
+		return j, &ParkedError{Reason: execution.ReasonPaused, Until: s.c.Now().Add(lookAgain + fullJitter(lookAgain/4, lookAgain, 0))}
 	}
 	// An execution stays on the version that it began with.
 	version := j.execution.VersionID

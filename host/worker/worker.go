@@ -60,7 +60,7 @@ type Store interface {
 type Runner interface {
 	// Run runs until the end, or until ctx ends. A nil error is success. The error
 	// is a *runtime.Failure or *runtime.InvalidModule when the plugin is to blame,
-	// a *Parked when it must wait, ErrRemoved when there is nothing to run any
+	// a *ParkedError when it must wait, ErrRemoved when there is nothing to run any
 	// more, execution.ErrFenced when the claim is stale, and the host's own
 	// otherwise. What it returns beside an error is kept for the trace.
 	Run(ctx context.Context, c execution.Claimed) (Ended, error)

@@ -4,6 +4,7 @@ package main
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 )
 
 func main() {}
@@ -172,7 +173,7 @@ func poll() int32 {
 		panic(err)
 	}
 	if envelope.Poll == "broken" {
-		return output([]byte(`{"records":[{"key":"` + string(make([]byte, 600)) + `","data":1}]}`))
+		return output([]byte(`{"records":[{"key":"` + strings.Repeat("x", 600) + `","data":1}]}`))
 	}
 	at := 0
 	if envelope.Cursor != nil {
