@@ -9,21 +9,23 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 )
 
 // suite is what a run measures with.
 type suite struct {
-	out      io.Writer
-	guest    []byte
-	seconds  time.Duration
-	flood    int
-	postgres string
+	out     io.Writer
+	guest   []byte
+	seconds time.Duration
+	flood   int
 }
 
 func main() {
@@ -62,27 +64,27 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 // measure prints all figures of one database.
 func (s *suite) measure(ctx context.Context, db string) error {
-	open, stop, err := s.database(ctx, db)
+	d, err := openDatabase(db)
+	if errors.Is(err, postgrestest.ErrNoServer) {
+		fmt.Fprintf(s.out, "NOT MEASURED: %v\n", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	if open == nil {
-		fmt.Fprintf(s.out, "bench host/%s skipped: no initdb and no COFFERDAM_TEST_POSTGRES\n", db)
-		return nil
-	}
-	defer stop()
-	for _, figure := range []func(context.Context, string, opener) error{
+	defer d.stop()
+	for _, figure := range []func(context.Context, *database) error{
 		s.accepts, s.executions, s.latencies, s.victims,
 	} {
-		if err := figure(ctx, db, open); err != nil {
+		if err := figure(ctx, d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *suite) print(name, db string, value float64, unit string, peers ...string) {
-	fmt.Fprintf(s.out, "bench host/%s_%s %.4g %s", name, db, value, unit)
+func (s *suite) print(name string, d *database, value float64, unit string, peers ...string) {
+	fmt.Fprintf(s.out, "bench host/%s_%s %.4g %s", name, d.name, value, unit)
 	for _, p := range peers {
 		fmt.Fprintf(s.out, " %s", p)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +12,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/cmd/cofferdam/demo"
@@ -30,16 +30,12 @@ import (
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
 )
 
-// opener opens a store with an empty database.
-type opener func(ctx context.Context) (store.Store, error)
-
 // rig is a host under measurement.
 type rig struct {
 	store   store.Store
 	host    *host.Host
 	handler http.Handler
 	github  *httptest.Server
-	ids     atomic.Int64
 	stop    context.CancelFunc
 	ran     chan error
 }
@@ -54,12 +50,15 @@ type customer struct {
 
 const tinyManifest = `{"name":"tiny","version":"1.0.0","webhooks":[{"name":"issues","scheme":"github"}]}`
 
+// newID is a delivery id that was never used.
+func newID() string { return rand.Text() }
+
 // tokenOf is the token that the stand-in of the GitHub API knows a tenant by.
 func tokenOf(tenant string) string { return "token-of-" + tenant }
 
 // newRig wires a host with both guests published. Its workers run if work is true.
-func (s *suite) newRig(ctx context.Context, open opener, work bool) (*rig, error) {
-	db, err := open(ctx)
+func (s *suite) newRig(ctx context.Context, d *database, work bool) (*rig, error) {
+	db, err := d.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +150,7 @@ func (r *rig) enroll(ctx context.Context, name, plugin string) (customer, error)
 // deliver makes one new delivery through the HTTP handler, without a socket:
 // what is measured is the server's side.
 func (r *rig) deliver(ctx context.Context, c customer) error {
-	header, err := webhook.Sign("github", c.secret, fmt.Sprintf("delivery-%d", r.ids.Add(1)), time.Now(), c.body)
+	header, err := webhook.Sign("github", c.secret, newID(), time.Now(), c.body)
 	if err != nil {
 		return err
 	}

@@ -87,8 +87,7 @@ func (a *app) connectionReplace() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			body := map[string]any{"credential": credentialBody(credential)}
-			if err := a.client().call(c.Context(), http.MethodPut, path+"/credential", body, &con); err != nil {
+			if err := a.client().call(c.Context(), http.MethodPut, path+"/credential", credentialBody(credential), &con); err != nil {
 				return err
 			}
 			return a.show(con, func(w io.Writer) { printConnections(w, con) })

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -40,6 +39,9 @@ func (a *app) demoCommand() *cobra.Command {
 			// stand-in listens here.
 			a.EgressAllow = append(a.EgressAllow, "127.0.0.1")
 			p.app = a
+			if !c.Flags().Changed("log-level") {
+				a.LogLevel = "warn" // The demo speaks for itself.
+			}
 			return a.serve(c.Context(), func(ctx context.Context, s *server) error {
 				if err := p.run(ctx, s); err != nil || !keep {
 					return err
@@ -158,7 +160,7 @@ func (p *play) enroll(ctx context.Context, x *actor) error {
 	credential := map[string]string{"token": x.token}
 	con := map[string]any{"name": "github", "type": connection.Bearer, "hosts": []string{p.github}, "credential": credential}
 	err := p.ensure(ctx, root+"/connections", con, func() error {
-		return p.api.call(ctx, http.MethodPut, root+"/connections/github/credential", map[string]any{"credential": credential}, nil)
+		return p.api.call(ctx, http.MethodPut, root+"/connections/github/credential", credential, nil)
 	})
 	if err != nil {
 		return err
@@ -256,8 +258,11 @@ func (p *play) watch(ctx context.Context, x *actor, a event.Accepted) error {
 			return err
 		}
 	}
-	indented := &indent{w: p.out, prefix: "   "}
-	printTrace(indented, t)
+	var trace bytes.Buffer
+	printTrace(&trace, t)
+	for line := range bytes.Lines(trace.Bytes()) {
+		fmt.Fprintf(p.out, "   %s", line)
+	}
 	if t.Execution.State != execution.Succeeded {
 		return fmt.Errorf("execution %s of tenant %s is %s, not succeeded", a.Execution, x.name, t.Execution.State)
 	}
@@ -279,31 +284,4 @@ What to try next, in another terminal (the token is valid for an hour):
   curl -H "Authorization: Bearer $COFFERDAM_TOKEN" $COFFERDAM_URL/v1/tenants/%s/executions
 The API is described at http://%s/openapi.json.`,
 		p.Addr, p.api.token, x.name, x.endpoint, x.secret, x.name, p.Addr)
-}
-
-// indent puts a prefix before each line that is written through it.
-type indent struct {
-	w      io.Writer
-	prefix string
-}
-
-// Write implements io.Writer for whole lines or parts of one.
-func (i *indent) Write(b []byte) (int, error) {
-	for line := range bytes.Lines(b) {
-		if i.prefix != "" {
-			if _, err := io.WriteString(i.w, i.prefix); err != nil {
-				return 0, err
-			}
-		}
-		if _, err := i.w.Write(line); err != nil {
-			return 0, err
-		}
-		// A line that goes on in the next Write gets no second prefix.
-		if bytes.HasSuffix(line, []byte("\n")) {
-			i.prefix = "   "
-		} else {
-			i.prefix = ""
-		}
-	}
-	return len(b), nil
 }

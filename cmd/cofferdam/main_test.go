@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	guest := filepath.Join(t.TempDir(), "hello-go.wasm")
-	if err := os.WriteFile(guest, runtimetest.BuildGo(t, "../../examples/hello-go"), 0o600); err != nil {
+	if err := os.WriteFile(guest, runtimetest.BuildGoFresh(t, "../../examples/hello-go"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{

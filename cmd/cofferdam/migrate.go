@@ -17,7 +17,7 @@ func (a *app) migrateCommand() *cobra.Command {
 		Example: "  cofferdam migrate --db postgres://cofferdam@db/cofferdam",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
-			s, err := a.openStore(c.Context())
+			s, err := a.openShared(c.Context())
 			if err != nil {
 				return err
 			}

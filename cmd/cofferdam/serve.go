@@ -72,12 +72,13 @@ func (a *app) serverFlags(c *cobra.Command) {
 	a.databaseFlags(c)
 	flags := c.Flags()
 	flags.StringVar(&a.Addr, "addr", a.Addr, "where to listen (COFFERDAM_ADDR)")
-	flags.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "a private folder for compiled plugins (COFFERDAM_CACHE_DIR)")
+	flags.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "a private folder for compiled plugins; beside a SQLite file by default (COFFERDAM_CACHE_DIR)")
 	flags.IntVar(&a.Slots, "slots", a.Slots, "how many executions run at once (COFFERDAM_SLOTS)")
 	flags.DurationVar(&a.Lease, "lease", a.Lease, "how long a dead server keeps its executions (COFFERDAM_LEASE)")
 	flags.StringSliceVar(&a.EgressAllow, "egress-allow", a.EgressAllow, "addresses or networks that plugins may reach although they are private, over plain http too; for development (COFFERDAM_EGRESS_ALLOW)")
 	flags.BoolVar(&a.Migrate, "migrate", a.Migrate, "migrate a Postgres database first (COFFERDAM_MIGRATE); an embedded one always is")
-	flags.StringVar(&a.LogFormat, "log", a.LogFormat, "text or json (COFFERDAM_LOG)")
+	flags.StringVar(&a.LogFormat, "log", a.LogFormat, "text or json, on standard error (COFFERDAM_LOG)")
+	flags.StringVar(&a.LogLevel, "log-level", a.LogLevel, "debug, info, warn or error (COFFERDAM_LOG_LEVEL)")
 }
 
 // databaseFlags say which database and key are meant.

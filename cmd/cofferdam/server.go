@@ -42,12 +42,15 @@ const drainTime = 10 * time.Second
 
 // openServer opens the store, the key and the host. The caller closes it.
 func (a *app) openServer(ctx context.Context) (*server, error) {
-	s := &server{logger: a.logger()}
 	allow, err := prefixes(a.EgressAllow)
 	if err != nil {
 		return nil, err
 	}
-	if s.store, err = a.openStore(ctx); err != nil {
+	s := &server{}
+	if s.logger, err = a.logger(); err != nil {
+		return nil, err
+	}
+	if s.store, err = a.openStore(ctx, s.logger); err != nil {
 		return nil, err
 	}
 	if err := s.build(ctx, a, allow); err != nil {
@@ -71,7 +74,7 @@ func (s *server) build(ctx context.Context, a *app, allow []netip.Prefix) error 
 		Egress:   egress.Config{AllowAddrs: allow},
 		Slots:    a.Slots,
 		Lease:    a.Lease,
-		CacheDir: a.CacheDir,
+		CacheDir: a.cachePath(),
 		Logger:   s.logger,
 	})
 	if err != nil {
@@ -122,11 +125,20 @@ func (s *server) serve(ctx context.Context, l net.Listener) error {
 }
 
 // openStore opens the database that --db names.
-func (a *app) openStore(ctx context.Context) (store.Store, error) {
+func (a *app) openStore(ctx context.Context, l *slog.Logger) (store.Store, error) {
 	if isPostgres(a.DB) {
-		return postgres.Open(ctx, a.DB, postgres.Options{Logger: a.logger()})
+		return postgres.Open(ctx, a.DB, postgres.Options{Logger: l})
 	}
-	return sqlite.Open(ctx, a.DB, sqlite.Options{Logger: a.logger()})
+	return sqlite.Open(ctx, a.DB, sqlite.Options{Logger: l})
+}
+
+// openShared opens the database beside a server that may have it open.
+func (a *app) openShared(ctx context.Context) (store.Store, error) {
+	l, err := a.logger()
+	if err != nil || isPostgres(a.DB) {
+		return a.openStore(ctx, l)
+	}
+	return sqlite.Open(ctx, a.DB, sqlite.Options{Logger: l, Shared: true})
 }
 
 func isPostgres(db string) bool {
@@ -178,11 +190,30 @@ func (a *app) keyPath() string {
 	return filepath.Join(filepath.Dir(a.DB), "key.json")
 }
 
-func (a *app) logger() *slog.Logger {
-	if a.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(a.err, nil))
+// cachePath is the folder for compiled code: beside an embedded database unless
+// it is said.
+func (a *app) cachePath() string {
+	if a.CacheDir != "" || isPostgres(a.DB) {
+		return a.CacheDir
 	}
-	return slog.New(slog.NewTextHandler(a.err, nil))
+	return filepath.Join(filepath.Dir(a.DB), "cache")
+}
+
+// logger writes what operators should know to standard error.
+func (a *app) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.LogLevel)); err != nil {
+		return nil, usagef("--log-level is %q: it is debug, info, warn or error", a.LogLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch a.LogFormat {
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.err, options)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(a.err, options)), nil
+	default:
+		return nil, usagef("--log is %q: it is text or json", a.LogFormat)
+	}
 }
 
 // prefixes reads addresses and networks that guests may reach although they are
@@ -200,12 +231,4 @@ func prefixes(texts []string) ([]netip.Prefix, error) {
 		all = append(all, p)
 	}
 	return all, nil
-}
-
-// openShared opens the database beside a server that may have it open.
-func (a *app) openShared(ctx context.Context) (store.Store, error) {
-	if isPostgres(a.DB) {
-		return a.openStore(ctx)
-	}
-	return sqlite.Open(ctx, a.DB, sqlite.Options{Logger: a.logger(), Shared: true})
 }

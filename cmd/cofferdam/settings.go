@@ -25,6 +25,7 @@ type settings struct {
 	EgressAllow []string      `env:"COFFERDAM_EGRESS_ALLOW" envSeparator:","`
 	Migrate     bool          `env:"COFFERDAM_MIGRATE"`
 	LogFormat   string        `env:"COFFERDAM_LOG" envDefault:"text"`
+	LogLevel    string        `env:"COFFERDAM_LOG_LEVEL" envDefault:"info"`
 }
 
 func loadSettings() (settings, error) {

@@ -91,7 +91,7 @@ func (a *app) tenantList() *cobra.Command {
 		Example: "  cofferdam tenant list -o json",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			all, err := everything[tenant.Tenant](c.Context(), a.client(), "/v1/tenants?limit=200")
+			all, err := everything[tenant.Tenant](c.Context(), a.client(), "/v1/tenants?limit=100")
 			if err != nil {
 				return err
 			}

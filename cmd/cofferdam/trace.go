@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -65,22 +66,34 @@ func printTrace(w io.Writer, t execution.Trace) {
 func printAttempt(w io.Writer, a execution.Attempt) {
 	fmt.Fprintf(w, "  attempt %d  %s  %s, %s memory, %d host calls\n",
 		a.Number, a.Outcome, duration(a.Usage.Wall), byteCount(a.Usage.MemoryBytes), a.Usage.HostCalls)
-	for _, s := range a.Steps {
-		code := ""
-		if s.Code != "" {
-			code = "  " + string(s.Code)
-		}
-		fmt.Fprintf(w, "    %2d  %9s  %-10s %s%s\n", s.Ordinal, duration(s.Duration), s.Func, s.Summary, code)
-	}
-	for _, l := range a.Logs {
-		fmt.Fprintf(w, "    log  %-5s %s %s\n", l.Level, l.Message, l.Fields)
-	}
+	printCrossings(w, a)
 	for _, s := range a.State {
 		fmt.Fprintf(w, "    state  %s %s %s\n", s.Op, s.Key, cut(string(s.Value), 100))
 	}
 	if a.Error != nil {
 		fmt.Fprintf(w, "    error  %s: %s\n", a.Error.Code, a.Error.Message)
 	}
+}
+
+// printCrossings prints host calls and log lines in the order in which the guest
+// made them.
+func printCrossings(w io.Writer, a execution.Attempt) {
+	logs := a.Logs
+	upTo := func(step int) {
+		for len(logs) > 0 && logs[0].Step < step {
+			fmt.Fprintf(w, "    %2d             log        %s: %s %s\n", logs[0].Step, logs[0].Level, logs[0].Message, logs[0].Fields)
+			logs = logs[1:]
+		}
+	}
+	for _, s := range a.Steps {
+		upTo(s.Ordinal)
+		code := ""
+		if s.Code != "" {
+			code = "  " + string(s.Code)
+		}
+		fmt.Fprintf(w, "    %2d  %9s  %-10s %s%s\n", s.Ordinal, duration(s.Duration), s.Func, s.Summary, code)
+	}
+	upTo(math.MaxInt)
 }
 
 // duration rounds to what is worth reading.

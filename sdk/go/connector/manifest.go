@@ -26,6 +26,7 @@ type manifest struct {
 	Egress      []Egress        `json:"egress,omitempty"`
 	Functions   []string        `json:"functions,omitempty"`
 	Limits      wireLimits      `json:"limits,omitzero"`
+	Test        bool            `json:"test,omitempty"`
 }
 
 type wireNames struct {
@@ -62,6 +63,7 @@ func (c Connector) describe() ([]byte, error) {
 		Name: c.Name, Version: c.Version, Title: c.Title, Description: c.Description,
 		Connections: c.Connections, Egress: c.Egress, Functions: c.Functions,
 		Limits: wireLimits{c.Limits.MemoryMiB, c.Limits.Timeout.Milliseconds()},
+		Test:   c.Test != nil,
 	}
 	problems := c.check()
 	var err error
