@@ -61,7 +61,7 @@ type Options struct {
 	// KeepAlive is how often a silent live tail says that it is alive. Proxies
 	// close what is silent for 30 to 60 s. Defaults to 15 s.
 	KeepAlive time.Duration
-	// Gatherer adds to what /metrics shows. Defaults to none: the API's own only.
+	// Gatherer is what /metrics shows beside the API's own metrics. Defaults to the Host's.
 	Gatherer prometheus.Gatherer
 	// Logger takes a line per request and the causes of answers over 499. Defaults
 	// to slog.Default.
@@ -119,6 +119,9 @@ type server struct {
 }
 
 func newServer(h *host.Host, o Options) *server {
+	if o.Gatherer == nil && h != nil {
+		o.Gatherer = h.Metrics
+	}
 	s := &server{h: h, o: o.withDefaults(), router: chi.NewRouter(), metrics: newMetrics()}
 	s.huma = huma.NewAPI(document(s.o), &adapter{s: s, routes: byID(routes())})
 	s.router.Use(s.observe, s.recovered, secured, middleware.GetHead)

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
-	"strings"
-	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -35,39 +33,6 @@ func callRoutes() []route {
 	return []route{action, poll, test}
 }
 
-// waiting says how long a call waits.
-type waiting struct {
-	Timeout string `query:"timeout" doc:"How long to wait, such as 10s. Defaults to the longest that the server waits, 30s." example:"10s"`
-	Mode    string `query:"mode" enum:"sync,async" default:"sync" doc:"async answers at once."`
-	Prefer  string `header:"Prefer" doc:"RFC 7240: wait=10 waits 10 seconds, respond-async answers at once. The query parameters go first." example:"wait=10"`
-}
-
-// patience returns how long the caller waits, at most longest; 0 is not at all.
-func (in waiting) patience(longest time.Duration) (time.Duration, error) {
-	if in.Mode == "async" {
-		return 0, nil
-	}
-	if in.Timeout != "" {
-		d, err := time.ParseDuration(in.Timeout)
-		if err != nil || d <= 0 || d > longest {
-			return 0, fault.New(fault.InvalidInput, "timeout_invalid", "the timeout must be a duration over 0s and at most %s", longest).
-				At("timeout").WithHint("write it like 10s, or use mode=async")
-		}
-		return d, nil
-	}
-	// A preference that cannot be kept is not an error (RFC 7240, section 2).
-	for part := range strings.SplitSeq(in.Prefer, ",") {
-		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-		if strings.EqualFold(name, "respond-async") {
-			return 0, nil
-		}
-		if n, err := strconv.Atoi(value); strings.EqualFold(name, "wait") && err == nil && n > 0 && n < int(longest/time.Second) {
-			return time.Duration(n) * time.Second, nil
-		}
-	}
-	return longest, nil
-}
-
 // callView is what became of a call.
 type callView struct {
 	Execution string          `json:"execution" doc:"The execution's id."`
@@ -83,8 +48,8 @@ type callOutput struct {
 }
 
 // call starts an execution and waits for it.
-func (s *server) call(ctx context.Context, start execution.Start, w waiting) (*callOutput, error) {
-	patience, err := w.patience(s.o.CallTimeout)
+func (s *server) call(ctx context.Context, start execution.Start, w param.Wait) (*callOutput, error) {
+	patience, err := w.Patience(s.o.CallTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +72,7 @@ func (s *server) call(ctx context.Context, start execution.Start, w waiting) (*c
 	x, err := s.h.Executions.Wait(limited, tenantOf(ctx), started.Execution)
 	if err != nil && limited.Err() == nil && !errors.Is(err, context.DeadlineExceeded) {
 		// It is stored and will run: an error here must not look as if it were not.
-		s.refuse(ctx, err)
+		s.report(ctx, err)
 		return out, nil
 	}
 	if x.ID != "" {
@@ -120,33 +85,33 @@ func (s *server) call(ctx context.Context, start execution.Start, w waiting) (*c
 }
 
 type callActionInput struct {
-	oneInstallation
+	param.OneInstallation
 	Action string `path:"action" doc:"The action's name."`
-	waiting
+	param.Wait
 	Body json.RawMessage `required:"false"`
 }
 
 func (s *server) callAction(ctx context.Context, in *callActionInput) (*callOutput, error) {
 	return s.call(ctx, execution.Start{
 		Installation: in.Installation, Kind: event.Action, Name: in.Action, Input: in.Body,
-	}, in.waiting)
+	}, in.Wait)
 }
 
 type callPollInput struct {
-	oneInstallation
+	param.OneInstallation
 	Poll string `path:"poll" doc:"The poll's name."`
-	waiting
+	param.Wait
 }
 
 func (s *server) callPoll(ctx context.Context, in *callPollInput) (*callOutput, error) {
-	return s.call(ctx, execution.Start{Installation: in.Installation, Kind: event.Poll, Name: in.Poll}, in.waiting)
+	return s.call(ctx, execution.Start{Installation: in.Installation, Kind: event.Poll, Name: in.Poll}, in.Wait)
 }
 
 type testInput struct {
-	oneInstallation
-	waiting
+	param.OneInstallation
+	param.Wait
 }
 
 func (s *server) testInstallation(ctx context.Context, in *testInput) (*callOutput, error) {
-	return s.call(ctx, execution.Start{Installation: in.Installation, Kind: event.Test, Name: "test"}, in.waiting)
+	return s.call(ctx, execution.Start{Installation: in.Installation, Kind: event.Test, Name: "test"}, in.Wait)
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -24,9 +25,7 @@ func TestCalls(t *testing.T) {
 	b.installed(t, "acme")
 	in := func(more map[string]any) map[string]any {
 		p := map[string]any{"tenant": "acme", "installation": "hello"}
-		for k, v := range more {
-			p[k] = v
-		}
+		maps.Copy(p, more)
 		return p
 	}
 	t.Run("an action answers with its output", func(t *testing.T) {
@@ -61,9 +60,9 @@ func TestCalls(t *testing.T) {
 			}
 		}
 	})
-	t.Run("an action that is not there is not found", func(t *testing.T) {
+	t.Run("an action that is not there is named", func(t *testing.T) {
 		t.Parallel()
-		p := b.do(t, 404, "callAction", in(map[string]any{"action": "dance"}), map[string]any{})
+		p := b.do(t, 422, "callAction", in(map[string]any{"action": "dance"}), map[string]any{})
 		if detail, _ := p["detail"].(string); !strings.Contains(detail, "dance") {
 			t.Errorf("detail %q does not name it", detail)
 		}

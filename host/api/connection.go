@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/connection"
 	"github.com/cofferdam-run/cofferdam/host/token"
 )
@@ -40,11 +41,6 @@ func connectionRoutes() []route {
 	}
 }
 
-type oneConnection struct {
-	inTenant
-	Connection string `path:"connection" doc:"The connection's id or name." example:"github"`
-}
-
 type credentialBody struct {
 	Token    string `json:"token,omitempty" writeOnly:"true" doc:"A bearer token."`
 	Username string `json:"username,omitempty" writeOnly:"true" doc:"The user name of basic authentication."`
@@ -52,12 +48,12 @@ type credentialBody struct {
 	Key      string `json:"key,omitempty" writeOnly:"true" doc:"An API key."`
 }
 
-func (s *server) listConnections(ctx context.Context, _ *inTenant) (*answer[page[connection.Connection]], error) {
+func (s *server) listConnections(ctx context.Context, _ *param.InTenant) (*answer[page[connection.Connection]], error) {
 	return listed(s.h.Connections.List(ctx, tenantOf(ctx)))
 }
 
 type createConnectionInput struct {
-	inTenant
+	param.InTenant
 	Body struct {
 		Name       string         `json:"name" doc:"Unique among the tenant's connections. Plugins are granted it under the names that they use." example:"github"`
 		Type       string         `json:"type" enum:"bearer,basic,api_key" doc:"How the credential is presented."`
@@ -75,12 +71,12 @@ func (s *server) createConnection(ctx context.Context, in *createConnectionInput
 	}))
 }
 
-func (s *server) getConnection(ctx context.Context, in *oneConnection) (*answer[connection.Connection], error) {
+func (s *server) getConnection(ctx context.Context, in *param.OneConnection) (*answer[connection.Connection], error) {
 	return answered(s.h.Connections.Get(ctx, tenantOf(ctx), in.Connection))
 }
 
 type replaceCredentialInput struct {
-	oneConnection
+	param.OneConnection
 	Body credentialBody
 }
 
@@ -92,7 +88,7 @@ func (s *server) replaceCredential(ctx context.Context, in *replaceCredentialInp
 	return answered(s.h.Connections.Replace(ctx, tenantOf(ctx), c.ID, connection.Credential(in.Body)))
 }
 
-func (s *server) deleteConnection(ctx context.Context, in *oneConnection) (*nothing, error) {
+func (s *server) deleteConnection(ctx context.Context, in *param.OneConnection) (*nothing, error) {
 	c, err := s.h.Connections.Get(ctx, tenantOf(ctx), in.Connection)
 	if err != nil {
 		return nil, err

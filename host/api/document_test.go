@@ -117,6 +117,7 @@ func TestDocumentIsComplete(t *testing.T) {
 	}
 	camel := regexp.MustCompile(`^[a-z][A-Za-z]+$`)
 	doc.each(t, func(t *testing.T, method, path string, op operation) {
+		t.Helper()
 		if !camel.MatchString(op.ID) {
 			t.Errorf("operation id %q of %s %s is not camelCase", op.ID, method, path)
 		}
@@ -141,6 +142,7 @@ func TestDocumentDeclaresEveryBody(t *testing.T) {
 	t.Parallel()
 	_, doc := document(t)
 	doc.each(t, func(t *testing.T, method, _ string, op operation) {
+		t.Helper()
 		success := false
 		for code, resp := range op.Responses {
 			success = success || strings.HasPrefix(code, "2")
@@ -199,6 +201,7 @@ func TestExamplesFitTheirSchemas(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc.each(t, func(t *testing.T, _, _ string, op operation) {
+		t.Helper()
 		if op.RequestBody == nil {
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/token"
 )
@@ -48,11 +49,6 @@ func endpointRoutes() []route {
 // withoutSecret.
 const secretProperty = "secret"
 
-type oneEndpoint struct {
-	inTenant
-	Endpoint string `path:"endpoint" doc:"The endpoint's id."`
-}
-
 // newEndpoint is an endpoint as it is shown once.
 type newEndpoint struct {
 	endpoint.Endpoint
@@ -64,12 +60,12 @@ func shownOnce(e endpoint.Endpoint, secret string, err error) (*answer[newEndpoi
 	return answered(newEndpoint{Endpoint: e, Path: "/hooks/" + e.ID, Secret: secret}, err)
 }
 
-func (s *server) listEndpoints(ctx context.Context, _ *inTenant) (*answer[page[endpoint.Endpoint]], error) {
+func (s *server) listEndpoints(ctx context.Context, _ *param.InTenant) (*answer[page[endpoint.Endpoint]], error) {
 	return listed(s.h.Endpoints.List(ctx, tenantOf(ctx)))
 }
 
 type createEndpointInput struct {
-	inTenant
+	param.InTenant
 	Body struct {
 		Installation string `json:"installation" doc:"The installation's id or name." example:"hello-go"`
 		Webhook      string `json:"webhook" doc:"Which of the plugin's webhooks deliveries go to." example:"issues"`
@@ -81,12 +77,12 @@ func (s *server) createEndpoint(ctx context.Context, in *createEndpointInput) (*
 	return shownOnce(s.h.Endpoints.Create(ctx, tenantOf(ctx), endpoint.Spec(in.Body)))
 }
 
-func (s *server) getEndpoint(ctx context.Context, in *oneEndpoint) (*answer[endpoint.Endpoint], error) {
+func (s *server) getEndpoint(ctx context.Context, in *param.OneEndpoint) (*answer[endpoint.Endpoint], error) {
 	return answered(s.h.Endpoints.Get(ctx, tenantOf(ctx), in.Endpoint))
 }
 
 type disableEndpointInput struct {
-	oneEndpoint
+	param.OneEndpoint
 	Body struct {
 		Disabled bool `json:"disabled" doc:"Whether deliveries are refused."`
 	}
@@ -97,7 +93,7 @@ func (s *server) disableEndpoint(ctx context.Context, in *disableEndpointInput) 
 }
 
 type rotateEndpointInput struct {
-	oneEndpoint
+	param.OneEndpoint
 	Body *struct {
 		Secret string `json:"secret,omitempty" writeOnly:"true" doc:"The vendor's new signing secret. Defaults to a new one."`
 	}
@@ -111,6 +107,6 @@ func (s *server) rotateEndpoint(ctx context.Context, in *rotateEndpointInput) (*
 	return shownOnce(s.h.Endpoints.Rotate(ctx, tenantOf(ctx), in.Endpoint, secret))
 }
 
-func (s *server) deleteEndpoint(ctx context.Context, in *oneEndpoint) (*nothing, error) {
+func (s *server) deleteEndpoint(ctx context.Context, in *param.OneEndpoint) (*nothing, error) {
 	return nil, s.h.Endpoints.Delete(ctx, tenantOf(ctx), in.Endpoint)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"unicode/utf8"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/token"
@@ -33,8 +34,8 @@ type eventView struct {
 }
 
 type listEventsInput struct {
-	inTenant
-	paging
+	param.InTenant
+	param.Page
 	Installation string `query:"installation" doc:"Only those of an installation, by id or name."`
 	Kind         string `query:"kind" enum:"webhook,action,poll,test,record" doc:"Only those of a kind."`
 	Name         string `query:"name" doc:"Only those of a webhook, action, poll or record."`
@@ -42,7 +43,7 @@ type listEventsInput struct {
 }
 
 func (s *server) listEvents(ctx context.Context, in *listEventsInput) (*answer[page[event.Event]], error) {
-	before, err := in.after(ident.Event)
+	before, err := in.After(ident.Event)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (s *server) listEvents(ctx context.Context, in *listEventsInput) (*answer[p
 }
 
 type oneEvent struct {
-	inTenant
+	param.InTenant
 	Event string `path:"event" doc:"The event's id."`
 }
 

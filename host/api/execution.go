@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -56,8 +57,8 @@ func executionRoutes() []route {
 }
 
 type listExecutionsInput struct {
-	inTenant
-	paging
+	param.InTenant
+	param.Page
 	Installation string `query:"installation" doc:"Only those of an installation, by id or name."`
 	State        string `query:"state" enum:"queued,running,waiting,succeeded,dead,cancelled" doc:"Only those in a state."`
 	Kind         string `query:"kind" enum:"webhook,action,poll,test,record" doc:"Only those of a kind."`
@@ -68,7 +69,7 @@ type listExecutionsInput struct {
 }
 
 func (s *server) listExecutions(ctx context.Context, in *listExecutionsInput) (*answer[page[execution.Execution]], error) {
-	before, err := in.after(ident.Execution)
+	before, err := in.After(ident.Execution)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func (s *server) installationID(ctx context.Context, idOrName string) (string, e
 }
 
 type oneExecution struct {
-	inTenant
+	param.InTenant
 	Execution string `path:"execution" doc:"The execution's id."`
 }
 
@@ -135,6 +136,6 @@ func (s *server) redriveExecution(ctx context.Context, in *oneExecution) (*answe
 	return answered(s.h.Executions.Redrive(ctx, tenantOf(ctx), in.Execution))
 }
 
-func (s *server) listDeadLetters(ctx context.Context, _ *inTenant) (*answer[page[execution.DeadLetters]], error) {
+func (s *server) listDeadLetters(ctx context.Context, _ *param.InTenant) (*answer[page[execution.DeadLetters]], error) {
 	return listed(s.h.Executions.DeadLetters(ctx, tenantOf(ctx)))
 }

@@ -165,8 +165,7 @@ func tooLarge(limit, size int64) error {
 
 // unreadable says that the client stopped sending its body.
 func unreadable(err error) error {
-	var over *http.MaxBytesError
-	if errors.As(err, &over) {
+	if over, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(over.Limit, 0)
 	}
 	return fault.New(fault.InvalidInput, fault.CodeMalformed, "the body ended before all of it had arrived").Because(err)

@@ -18,6 +18,7 @@ func TestEveryPostTakesAKey(t *testing.T) {
 	t.Parallel()
 	_, doc := document(t)
 	doc.each(t, func(t *testing.T, method, _ string, op operation) {
+		t.Helper()
 		takes := false
 		for _, p := range op.Parameters {
 			takes = takes || p.Name == keyHeader && p.In == "header"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
@@ -60,11 +61,6 @@ func installationRoutes() []route {
 	return []route{list, create, get, remove, configure, grant, upgrade, rollback, pause, resume}
 }
 
-type oneInstallation struct {
-	inTenant
-	Installation string `path:"installation" doc:"The installation's id or name." example:"hello-go"`
-}
-
 // grantsBody is installation.Grants with everything optional.
 type grantsBody struct {
 	Egress      []egressBody      `json:"egress,omitempty" nullable:"false" doc:"The hosts and methods that it may use."`
@@ -94,12 +90,12 @@ func (b grantsBody) grants() installation.Grants {
 	return g
 }
 
-func (s *server) listInstallations(ctx context.Context, _ *inTenant) (*answer[page[installation.Installation]], error) {
+func (s *server) listInstallations(ctx context.Context, _ *param.InTenant) (*answer[page[installation.Installation]], error) {
 	return listed(s.h.Installations.List(ctx, tenantOf(ctx)))
 }
 
 type createInstallationInput struct {
-	inTenant
+	param.InTenant
 	Body struct {
 		Plugin string          `json:"plugin" doc:"A plugin: its version's id, or name, name@version, publisher/name or publisher/name@version." example:"hello-go@0.1.0"`
 		Name   string          `json:"name,omitempty" doc:"Unique among the tenant's installations. Defaults to the plugin's."`
@@ -117,16 +113,16 @@ func (s *server) createInstallation(ctx context.Context, in *createInstallationI
 	return answered(s.h.Installations.Create(ctx, tenantOf(ctx), spec))
 }
 
-func (s *server) getInstallation(ctx context.Context, in *oneInstallation) (*answer[installation.Installation], error) {
+func (s *server) getInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installation.Installation], error) {
 	return answered(s.h.Installations.Get(ctx, tenantOf(ctx), in.Installation))
 }
 
-func (s *server) removeInstallation(ctx context.Context, in *oneInstallation) (*nothing, error) {
+func (s *server) removeInstallation(ctx context.Context, in *param.OneInstallation) (*nothing, error) {
 	return nil, s.h.Installations.Uninstall(ctx, tenantOf(ctx), in.Installation)
 }
 
 type configureInput struct {
-	oneInstallation
+	param.OneInstallation
 	Body json.RawMessage
 }
 
@@ -135,7 +131,7 @@ func (s *server) configureInstallation(ctx context.Context, in *configureInput) 
 }
 
 type grantInput struct {
-	oneInstallation
+	param.OneInstallation
 	Body grantsBody
 }
 
@@ -144,7 +140,7 @@ func (s *server) grantInstallation(ctx context.Context, in *grantInput) (*answer
 }
 
 type upgradeInput struct {
-	oneInstallation
+	param.OneInstallation
 	Body *struct {
 		Version string `json:"version,omitempty" doc:"A version of the same plugin. Defaults to the newest." example:"0.2.0"`
 	}
@@ -158,14 +154,14 @@ func (s *server) upgradeInstallation(ctx context.Context, in *upgradeInput) (*an
 	return answered(s.h.Installations.Upgrade(ctx, tenantOf(ctx), in.Installation, version))
 }
 
-func (s *server) rollbackInstallation(ctx context.Context, in *oneInstallation) (*answer[installation.Installation], error) {
+func (s *server) rollbackInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installation.Installation], error) {
 	return answered(s.h.Installations.Rollback(ctx, tenantOf(ctx), in.Installation))
 }
 
-func (s *server) pauseInstallation(ctx context.Context, in *oneInstallation) (*answer[installation.Installation], error) {
+func (s *server) pauseInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installation.Installation], error) {
 	return answered(s.h.Installations.Pause(ctx, tenantOf(ctx), in.Installation))
 }
 
-func (s *server) resumeInstallation(ctx context.Context, in *oneInstallation) (*answer[installation.Installation], error) {
+func (s *server) resumeInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installation.Installation], error) {
 	return answered(s.h.Installations.Resume(ctx, tenantOf(ctx), in.Installation))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/registry"
@@ -142,18 +143,6 @@ func (s *server) tenantIDs(ctx context.Context, named []string, where string) ([
 	return ids, nil
 }
 
-type onePlugin struct {
-	Plugin    string `path:"plugin" doc:"The plugin's id or name, or publisher/name with the slash encoded as %2F." example:"hello-go"`
-	Publisher string `query:"publisher" doc:"The publisher's name, if several publishers use the plugin's."`
-}
-
-func (p onePlugin) ref() string {
-	if p.Publisher == "" {
-		return p.Plugin
-	}
-	return p.Publisher + "/" + p.Plugin
-}
-
 // pluginView is a plugin with its versions.
 type pluginView struct {
 	registry.Plugin
@@ -164,8 +153,8 @@ func (s *server) listPlugins(ctx context.Context, _ *struct{}) (*answer[page[reg
 	return listed(s.h.Plugins.Plugins(ctx, callerOf(ctx).viewer()))
 }
 
-func (s *server) getPlugin(ctx context.Context, in *onePlugin) (*answer[pluginView], error) {
-	p, versions, err := s.h.Plugins.Plugin(ctx, callerOf(ctx).viewer(), in.ref())
+func (s *server) getPlugin(ctx context.Context, in *param.OnePlugin) (*answer[pluginView], error) {
+	p, versions, err := s.h.Plugins.Plugin(ctx, callerOf(ctx).viewer(), in.Ref())
 	if versions == nil {
 		versions = []registry.Version{}
 	}
@@ -173,7 +162,7 @@ func (s *server) getPlugin(ctx context.Context, in *onePlugin) (*answer[pluginVi
 }
 
 type shareInput struct {
-	onePlugin
+	param.OnePlugin
 	Body struct {
 		Tenants []string `json:"tenants" nullable:"false" doc:"The tenants, by id or name; * is everyone."`
 	}
@@ -181,7 +170,7 @@ type shareInput struct {
 
 func (s *server) sharePlugin(ctx context.Context, in *shareInput) (*answer[registry.Plugin], error) {
 	viewer := callerOf(ctx).viewer()
-	p, _, err := s.h.Plugins.Plugin(ctx, viewer, in.ref())
+	p, _, err := s.h.Plugins.Plugin(ctx, viewer, in.Ref())
 	if err != nil {
 		return nil, err
 	}
@@ -192,14 +181,9 @@ func (s *server) sharePlugin(ctx context.Context, in *shareInput) (*answer[regis
 	return answered(s.h.Plugins.Share(ctx, viewer, p.ID, ids))
 }
 
-type oneVersion struct {
-	onePlugin
-	Version string `path:"version" doc:"The version, or its id." example:"0.1.0"`
-}
-
 // version finds a version of a plugin, by its semver or id. A yanked one is found too.
-func (s *server) version(ctx context.Context, in oneVersion) (registry.Version, error) {
-	_, versions, err := s.h.Plugins.Plugin(ctx, callerOf(ctx).viewer(), in.ref())
+func (s *server) version(ctx context.Context, in param.OneVersion) (registry.Version, error) {
+	_, versions, err := s.h.Plugins.Plugin(ctx, callerOf(ctx).viewer(), in.Ref())
 	if err != nil {
 		return registry.Version{}, err
 	}
@@ -211,19 +195,19 @@ func (s *server) version(ctx context.Context, in oneVersion) (registry.Version, 
 	return registry.Version{}, fault.NotFound("version", in.Version)
 }
 
-func (s *server) getVersion(ctx context.Context, in *oneVersion) (*answer[registry.Version], error) {
+func (s *server) getVersion(ctx context.Context, in *param.OneVersion) (*answer[registry.Version], error) {
 	return answered(s.version(ctx, *in))
 }
 
 type yankInput struct {
-	oneVersion
+	param.OneVersion
 	Body struct {
 		Why string `json:"why" minLength:"1" maxLength:"500" doc:"What people who use it should know."`
 	}
 }
 
 func (s *server) yankVersion(ctx context.Context, in *yankInput) (*answer[registry.Version], error) {
-	v, err := s.version(ctx, in.oneVersion)
+	v, err := s.version(ctx, in.OneVersion)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -99,11 +100,17 @@ func newProblem(status int, class fault.Class, code, detail string) *problem {
 	}
 }
 
-// refuse makes the problem of an error and logs the cause if it is ours.
+// refuse makes the problem of an error and reports it.
 func (s *server) refuse(ctx context.Context, err error) *problem {
+	s.report(ctx, err)
+	return problemOf(err)
+}
+
+// report logs the cause of an error that is ours.
+func (s *server) report(ctx context.Context, err error) {
 	p := problemOf(err)
 	if p.Status < http.StatusInternalServerError {
-		return p
+		return
 	}
 	level := slog.LevelError
 	if ctx.Err() != nil {
@@ -113,15 +120,12 @@ func (s *server) refuse(ctx context.Context, err error) *problem {
 	s.o.Logger.LogAttrs(ctx, level, "request failed",
 		slog.String("route", chi.RouteContext(ctx).RoutePattern()),
 		slog.Int("status", p.Status), slog.String("code", p.Code), slog.String("cause", err.Error()))
-	return p
 }
 
 // fail answers a request with the problem of an error.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := s.refuse(r.Context(), err)
-	for name, values := range p.GetHeaders() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	writeJSON(w, p.Status, problemType, p)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,11 +119,13 @@ func TestAnswersCarrySecurityHeaders(t *testing.T) {
 	}
 }
 
-// down is a store whose database fails whenever it is asked for tenants.
+// down is a store whose database fails whenever it is asked for tenants, and,
+// once the host has started, for its readiness.
 type down struct {
 	store.Store
 	err   error
 	panic bool
+	asked *atomic.Bool
 }
 
 func (d down) Tenants(context.Context, string, int) ([]tenant.Tenant, error) {
@@ -132,7 +135,12 @@ func (d down) Tenants(context.Context, string, int) ([]tenant.Tenant, error) {
 	return nil, d.err
 }
 
-func (d down) Ready(context.Context) error { return d.err }
+func (d down) Ready(ctx context.Context) error {
+	if !d.asked.Swap(true) {
+		return d.Store.Ready(ctx)
+	}
+	return d.err
+}
 
 func TestFailuresOfOurs(t *testing.T) {
 	t.Parallel()
@@ -150,7 +158,10 @@ func TestFailuresOfOurs(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, api.Options{}, func(s store.Store) store.Store { test.store.Store = s; return test.store })
+			b := setup(t, api.Options{}, func(s store.Store) store.Store {
+				test.store.Store, test.store.asked = s, &atomic.Bool{}
+				return test.store
+			})
 			a := b.raw(t, "GET", "/v1/tenants", b.operator, "")
 			a.problem(t)
 			if a.status != test.status || a.header.Get("Retry-After") != test.retry {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/api"
 	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
 )
 
@@ -146,19 +148,34 @@ func TestPlugins(t *testing.T) {
 	if a := b.publish(t, acme, connector("private", "0.1.0"), nil); a.status != 201 {
 		t.Fatalf("publish: %d %s", a.status, a.body)
 	}
+	publisher := publisherOf(t, b, acme)
 	one := map[string]any{"plugin": "private"}
 	do(t, b.c.As(acme), 200, "getPlugin", one, nil)
-	do(t, b.c.As(acme), 200, "getPlugin", map[string]any{"plugin": "acme/private"}, nil)
+	do(t, b.c.As(acme), 200, "getPlugin", map[string]any{"plugin": publisher + "/private"}, nil)
 	do(t, b.c.As(other), 404, "getPlugin", one, nil)
 	b.do(t, 200, "sharePlugin", one, map[string]any{"tenants": []string{"other"}})
 	do(t, b.c.As(other), 200, "getPlugin", one, nil)
 	b.do(t, 422, "sharePlugin", one, map[string]any{"tenants": []string{"nobody"}})
-	version := map[string]any{"plugin": "private", "version": "0.1.0", "publisher": "acme"}
+	version := map[string]any{"plugin": "private", "version": "0.1.0", "publisher": publisher}
 	b.do(t, 200, "getVersion", version, nil)
 	if got := b.do(t, 200, "yankVersion", version, map[string]any{"why": "broken"})["yanked_why"]; got != "broken" {
 		t.Errorf("yanked because of %v", got)
 	}
 	b.do(t, 404, "getVersion", map[string]any{"plugin": "private", "version": "9.9.9"}, nil)
+}
+
+// publisherOf returns the name that a tenant publishes under.
+func publisherOf(t *testing.T, b *bundle, secret string) string {
+	t.Helper()
+	own, err := b.h.Tokens.Authenticate(t.Context(), secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.h.Plugins.PublisherOf(t.Context(), registry.Viewer{Tenant: own.Tenant})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Name
 }
 
 func TestUploadsAreRefused(t *testing.T) {
@@ -181,12 +198,12 @@ func TestUploadsAreRefused(t *testing.T) {
 		status int
 	}{
 		{"not wasm", b.operator, []byte("#!/bin/sh"), map[string][]string{"name": {"x"}, "version": {"1.0.0"}}, 422},
-		{"other bytes under the same version", b.operator, append(connector("hello", "0.1.0"), 0, 2, 1, 'x'), nil, 409},
+		{"other bytes under the same version", b.operator, append(connector("hello", "0.1.0"), 0, 3, 1, 'x', 0), nil, 409},
 		{"as somebody else", acme, echo, map[string][]string{"publisher": {"somebody"}, "name": {"x"}, "version": {"1.0.0"}}, 403},
 		{"a share with nobody", b.operator, echo, map[string][]string{"share": {"nobody"}, "name": {"x"}, "version": {"1.0.0"}}, 422},
 		{"egress that is not JSON", b.operator, echo, map[string][]string{"egress": {"api.github.com"}, "name": {"x"}, "version": {"1.0.0"}}, 422},
 		{"over the cap", b.operator, make([]byte, 33<<20), map[string][]string{"name": {"x"}, "version": {"1.0.0"}}, 413},
-		{"a parameter that is not there", b.operator, echo, map[string][]string{"nmae": {"x"}}, 422},
+		{"a parameter that is not there", b.operator, echo, map[string][]string{"colour": {"x"}}, 422},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -259,9 +276,7 @@ func TestExecutionsAreFoundAndCancelled(t *testing.T) {
 	}
 	list := func(more map[string]any) []any {
 		params := map[string]any{"tenant": "acme"}
-		for k, v := range more {
-			params[k] = v
-		}
+		maps.Copy(params, more)
 		return b.do(t, 200, "listExecutions", params, nil)["items"].([]any)
 	}
 	if got := list(map[string]any{"installation": "hello", "kind": "action", "name": "greet"}); len(got) != 3 {

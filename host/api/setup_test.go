@@ -28,6 +28,7 @@ import (
 // bundle is a server with a host on SQLite whose workers run.
 type bundle struct {
 	h   *host.Host
+	srv *httptest.Server
 	url string
 	// operator is an operator's token.
 	operator string
@@ -70,7 +71,7 @@ func setup(t *testing.T, o api.Options, wrap ...func(store.Store) store.Store) *
 	}
 	srv := httptest.NewServer(api.Handler(b.h, o))
 	t.Cleanup(srv.Close)
-	b.url = srv.URL
+	b.srv, b.url = srv, srv.URL
 	doc, _ := document(t)
 	if b.c, err = apitest.New(doc, srv.URL, b.operator); err != nil {
 		t.Fatal(err)
@@ -199,7 +200,7 @@ func (b *bundle) token(t *testing.T, tenant string, scopes ...token.Scope) strin
 // always the same.
 func connector(name, version string) []byte {
 	return runtimetest.Outputs(map[string]string{
-		"describe": fmt.Sprintf(`{"name":%q,"version":%q,"title":"A connector for tests",
+		"describe": fmt.Sprintf(`{"name":%q,"version":%q,"title":"A connector for tests","test":true,
 			"config":{"type":"object","properties":{"label":{"type":"string"}},"additionalProperties":false},
 			"actions":[{"name":"greet","input":{"type":"object"},"output":{}}],
 			"webhooks":[{"name":"issues","scheme":"github"}],

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humachi"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 )
@@ -23,7 +24,7 @@ type logEvent struct {
 }
 
 type tailInput struct {
-	inTenant
+	param.InTenant
 	Installation string `query:"installation" doc:"Only those of an installation, by id or name."`
 	Logs         bool   `query:"logs" default:"true" doc:"Whether log lines follow an execution that is done."`
 }
@@ -34,11 +35,11 @@ func (s *server) tailExecutions(ctx context.Context, in *tailInput) (*huma.Strea
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
-		r, w := humachi.Unwrap(hc)
+		_, w := humachi.Unwrap(hc)
 		t := tail{s: s, tenant: tenantOf(ctx), installation: installation, logs: in.Logs, w: w, c: http.NewResponseController(w)}
-		if err := t.run(r.Context()); err != nil && r.Context().Err() == nil && !errors.Is(err, errGone) {
+		if err := t.run(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errGone) {
 			// The stream has begun: its end is all that the client can be told.
-			s.refuse(r.Context(), err)
+			s.report(ctx, err)
 		}
 	}}, nil
 }

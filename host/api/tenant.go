@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
@@ -42,12 +43,6 @@ func tenantRoutes() []route {
 	}
 }
 
-// inTenant is the path of everything that a tenant owns. The guard has resolved
-// it: see tenantOf.
-type inTenant struct {
-	Tenant string `path:"tenant" doc:"The tenant's id or name; me for the tenant of the token." example:"acme"`
-}
-
 type limitsBody struct {
 	Running *int `json:"running,omitempty" minimum:"1" doc:"How many of its executions run at once, in the cluster. Defaults to 16."`
 	Weight  *int `json:"weight,omitempty" minimum:"1" doc:"Its share of the workers against other tenants'. Defaults to 1."`
@@ -67,8 +62,8 @@ func (b *limitsBody) over(l tenant.Limits) tenant.Limits {
 	return l
 }
 
-func (s *server) listTenants(ctx context.Context, in *paging) (*answer[page[tenant.Tenant]], error) {
-	after, err := in.after(ident.Tenant)
+func (s *server) listTenants(ctx context.Context, in *param.Page) (*answer[page[tenant.Tenant]], error) {
+	after, err := in.After(ident.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +86,12 @@ func (s *server) createTenant(ctx context.Context, in *createTenantInput) (*answ
 	return answered(s.h.Tenants.Create(ctx, in.Body.Name, in.Body.Title, in.Body.Limits.over(tenant.Limits{})))
 }
 
-func (s *server) getTenant(ctx context.Context, _ *inTenant) (*answer[tenant.Tenant], error) {
+func (s *server) getTenant(ctx context.Context, _ *param.InTenant) (*answer[tenant.Tenant], error) {
 	return answered(s.h.Tenants.Get(ctx, tenantOf(ctx)))
 }
 
 type limitTenantInput struct {
-	inTenant
+	param.InTenant
 	Body struct {
 		Limits limitsBody `json:"limits" doc:"The limits to change."`
 	}
@@ -110,10 +105,10 @@ func (s *server) limitTenant(ctx context.Context, in *limitTenantInput) (*answer
 	return answered(s.h.Tenants.Limit(ctx, t.ID, in.Body.Limits.over(t.Limits)))
 }
 
-func (s *server) pauseTenant(ctx context.Context, in *inTenant) (*answer[tenant.Tenant], error) {
+func (s *server) pauseTenant(ctx context.Context, in *param.InTenant) (*answer[tenant.Tenant], error) {
 	return answered(s.h.Tenants.Pause(ctx, in.Tenant))
 }
 
-func (s *server) resumeTenant(ctx context.Context, in *inTenant) (*answer[tenant.Tenant], error) {
+func (s *server) resumeTenant(ctx context.Context, in *param.InTenant) (*answer[tenant.Tenant], error) {
 	return answered(s.h.Tenants.Resume(ctx, in.Tenant))
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/token"
 )
 
@@ -83,12 +84,12 @@ func (s *server) revokeOperatorToken(ctx context.Context, in *oneOperatorToken) 
 	return nil, s.h.Tokens.Revoke(ctx, "", in.Token)
 }
 
-func (s *server) listTokens(ctx context.Context, _ *inTenant) (*answer[page[token.Token]], error) {
+func (s *server) listTokens(ctx context.Context, _ *param.InTenant) (*answer[page[token.Token]], error) {
 	return listed(s.h.Tokens.List(ctx, tenantOf(ctx)))
 }
 
 type createTokenInput struct {
-	inTenant
+	param.InTenant
 	Body tokenBody
 }
 
@@ -97,7 +98,7 @@ func (s *server) createToken(ctx context.Context, in *createTokenInput) (*answer
 }
 
 type oneToken struct {
-	inTenant
+	param.InTenant
 	Token string `path:"token" doc:"The token's id, not its secret."`
 }
 

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -174,9 +175,7 @@ func (c *Client) request(ctx context.Context, op operation, call Call) (*http.Re
 		return nil, err
 	}
 	c.dress(req, op, header, kind)
-	for name, values := range call.Header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, call.Header)
 	return req, nil
 }
 
