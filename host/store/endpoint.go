@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+
+	"github.com/cofferdam-run/cofferdam/host/endpoint"
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+)
+
+const endpointColumns = `SELECT tenant, id, installation, webhook, scheme, version, disabled, created_at, sealed FROM endpoints `
+
+// InsertEndpoint implements endpoint.Store. The installation must be the tenant's.
+func (s *SQL) InsertEndpoint(ctx context.Context, e endpoint.Endpoint, sealed []byte) error {
+	return s.insert(ctx, "insert an endpoint",
+		conflict("endpoint_exists", "there is an endpoint %q already", e.ID), fault.NotFound("installation", e.Installation),
+		`INSERT INTO endpoints (tenant, id, installation, webhook, scheme, version, disabled, created_at, sealed)
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		e.Tenant, e.ID, e.Installation, e.Webhook, e.Scheme, e.Version, e.Disabled, column.Micros(e.CreatedAt), column.Bytes(sealed))
+}
+
+// Endpoint implements endpoint.Store.
+func (s *SQL) Endpoint(ctx context.Context, tenant, id string) (endpoint.Endpoint, error) {
+	e, err := find(ctx, s, fault.NotFound("endpoint", id), scanEndpoint, endpointColumns+`WHERE id = $2 AND tenant = $1`, tenant, id)
+	return e.Endpoint, err
+}
+
+// Delivery implements endpoint.Store.
+func (s *SQL) Delivery(ctx context.Context, id string) (endpoint.Endpoint, []byte, error) {
+	e, err := find(ctx, s, fault.NotFound("endpoint", id), scanEndpoint, endpointColumns+`WHERE id = $1`, id)
+	return e.Endpoint, e.sealed, err
+}
+
+// Endpoints implements endpoint.Store.
+func (s *SQL) Endpoints(ctx context.Context, tenant string) ([]endpoint.Endpoint, error) {
+	found, err := list(ctx, s, scanEndpoint, endpointColumns+`WHERE tenant = $1 ORDER BY id`, tenant)
+	es := make([]endpoint.Endpoint, len(found))
+	for i, e := range found {
+		es[i] = e.Endpoint
+	}
+	return es, err
+}
+
+// UpdateEndpoint implements endpoint.Store.
+func (s *SQL) UpdateEndpoint(ctx context.Context, e endpoint.Endpoint, sealed []byte) error {
+	return s.write(ctx, "update an endpoint", func(ctx context.Context, tx Conn) error {
+		n, err := execOn(ctx, tx,
+			`UPDATE endpoints SET webhook = $4, scheme = $5, disabled = $6, version = $3, sealed = COALESCE($7, sealed)
+			 WHERE tenant = $1 AND id = $2 AND version = $3 - 1`,
+			e.Tenant, e.ID, e.Version, e.Webhook, e.Scheme, e.Disabled, column.Bytes(sealed))
+		if err != nil || n == 1 {
+			return err
+		}
+		return stale(ctx, tx, "endpoint", e.ID, `SELECT version FROM endpoints WHERE tenant = $1 AND id = $2`, e.Tenant, e.ID)
+	})
+}
+
+// DeleteEndpoint implements endpoint.Store.
+func (s *SQL) DeleteEndpoint(ctx context.Context, tenant, id string) error {
+	n, err := s.exec(ctx, "delete an endpoint", `DELETE FROM endpoints WHERE tenant = $1 AND id = $2`, tenant, id)
+	if err == nil && n == 0 {
+		return fault.NotFound("endpoint", id)
+	}
+	return err
+}
+
+// sealedEndpoint is a row of endpoints.
+type sealedEndpoint struct {
+	endpoint.Endpoint
+	sealed []byte
+}
+
+func scanEndpoint(r scanner) (sealedEndpoint, error) {
+	var e sealedEndpoint
+	var created int64
+	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Webhook, &e.Scheme, &e.Version, &e.Disabled, &created, &e.sealed)
+	e.CreatedAt = column.Time(created)
+	return e, err
+}

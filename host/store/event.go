@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+)
+
+// maxList is the most that one list returns.
+const maxList = 200
+
+const eventColumns = `SELECT tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at FROM events `
+
+// Event implements event.Store.
+func (s *SQL) Event(ctx context.Context, tenant, id string) (event.Event, error) {
+	return find(ctx, s, fault.NotFound("event", id), scanEvent, eventColumns+`WHERE tenant = $1 AND id = $2`, tenant, id)
+}
+
+// Events implements event.Store.
+func (s *SQL) Events(ctx context.Context, tenant string, f event.Filter) ([]event.Event, error) {
+	var w where
+	w.and("tenant = ?", tenant)
+	w.given("installation = ?", f.Installation)
+	w.given("kind = ?", string(f.Kind))
+	w.given("name = ?", f.Name)
+	w.given("source = ?", f.Endpoint)
+	w.given("id < ?", f.Before)
+	query := eventColumns + w.String() + " ORDER BY id DESC " + w.limit(f.Limit)
+	return list(ctx, s, scanEvent, query, w.args...)
+}
+
+func scanEvent(r scanner) (event.Event, error) {
+	var e event.Event
+	var key, request []byte
+	var received int64
+	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Kind, &e.Name, &e.Source, &key, &request, &e.Body, &received)
+	if err != nil {
+		return e, err
+	}
+	e.DedupeKey, e.ReceivedAt = string(key), column.Time(received)
+	if request == nil {
+		return e, nil
+	}
+	e.Request = &event.Request{}
+	err = column.FromJSON(request, e.Request)
+	return e, err
+}
+
+// where builds the condition of a list. The zero value is empty.
+type where struct {
+	conds []string
+	args  []any
+}
+
+// and adds a condition, each ? of which is the argument.
+func (w *where) and(cond string, arg any) {
+	w.args = append(w.args, arg)
+	w.conds = append(w.conds, strings.ReplaceAll(cond, "?", w.last()))
+}
+
+// given adds a condition unless the argument is empty.
+func (w *where) given(cond, arg string) {
+	if arg != "" {
+		w.and(cond, arg)
+	}
+}
+
+// last names the last argument.
+func (w *where) last() string { return fmt.Sprintf("$%d", len(w.args)) }
+
+// String is the WHERE clause.
+func (w *where) String() string { return "WHERE " + strings.Join(w.conds, " AND ") }
+
+// limit is the LIMIT clause, at most maxList.
+func (w *where) limit(n int) string {
+	if n <= 0 || n > maxList {
+		n = maxList
+	}
+	w.args = append(w.args, n)
+	return "LIMIT " + w.last()
+}

@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+)
+
+const installationColumns = `SELECT tenant, id, name, plugin, version_id, plugin_name, version, previous,
+ config, grants, state, reason, created_at, updated_at FROM installations `
+
+// InsertInstallation implements installation.Store.
+func (s *SQL) InsertInstallation(ctx context.Context, i installation.Installation) error {
+	grants, err := column.JSON(i.Grants)
+	if err != nil {
+		return err
+	}
+	return s.insert(ctx, "insert an installation", installationTaken(i), fault.NotFound("tenant", i.Tenant),
+		`INSERT INTO installations (tenant, id, name, plugin, version_id, plugin_name, version, previous,
+		 config, grants, state, reason, created_at, updated_at)
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
+		column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.CreatedAt), column.Micros(i.UpdatedAt))
+}
+
+// Installation implements installation.Store.
+func (s *SQL) Installation(ctx context.Context, tenant, idOrName string) (installation.Installation, error) {
+	return find(ctx, s, fault.NotFound("installation", idOrName), scanInstallation,
+		installationColumns+`WHERE tenant = $1 AND (id = $2 OR (name = $2 AND state <> 'removed'))`, tenant, idOrName)
+}
+
+// Installations implements installation.Store.
+func (s *SQL) Installations(ctx context.Context, tenant string) ([]installation.Installation, error) {
+	return list(ctx, s, scanInstallation,
+		installationColumns+`WHERE tenant = $1 AND state <> 'removed' ORDER BY id`, tenant)
+}
+
+// UpdateInstallation implements installation.Store.
+func (s *SQL) UpdateInstallation(ctx context.Context, i installation.Installation) error {
+	grants, err := column.JSON(i.Grants)
+	if err != nil {
+		return err
+	}
+	err = s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
+		n, err := execOn(ctx, tx,
+			`UPDATE installations SET name = $3, plugin = $4, version_id = $5, plugin_name = $6, version = $7, previous = $8,
+			 config = $9, grants = $10, state = $11, reason = $12, updated_at = $13 WHERE tenant = $1 AND id = $2`,
+			i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
+			column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.UpdatedAt))
+		if err == nil && n == 0 {
+			return fault.NotFound("installation", i.ID)
+		}
+		return err
+	})
+	return s.refused(err, "update an installation", installationTaken(i), nil)
+}
+
+func scanInstallation(r scanner) (installation.Installation, error) {
+	var i installation.Installation
+	var config, grants []byte
+	var created, updated int64
+	err := r.Scan(&i.Tenant, &i.ID, &i.Name, &i.Plugin, &i.VersionID, &i.PluginName, &i.Version, &i.Previous,
+		&config, &grants, &i.State, &i.Reason, &created, &updated)
+	if err != nil {
+		return i, err
+	}
+	i.Config, i.CreatedAt, i.UpdatedAt = config, column.Time(created), column.Time(updated)
+	err = column.FromJSON(grants, &i.Grants)
+	return i, err
+}
+
+func installationTaken(i installation.Installation) *fault.Error {
+	return conflict("name_taken", "the tenant has an installation named %q already", i.Name).At("/name")
+}

@@ -1,0 +1,83 @@
+package finish_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
+	"github.com/cofferdam-run/cofferdam/hostfns/emit"
+)
+
+func TestOf(t *testing.T) {
+	t.Parallel()
+	now, later := time.UnixMicro(1000), time.UnixMicro(5000)
+	for name, tt := range map[string]struct {
+		c         execution.Completion
+		cancelled bool
+		want      finish.Row
+	}{
+		"success is over": {
+			execution.Completion{Outcome: execution.Succeeded, Counted: true, Output: []byte("1"), Tags: []emit.Tag{{Name: "a", Value: "b"}}},
+			false,
+			finish.Row{State: column.Succeeded, Counted: 1, Output: []byte("1"), Tags: []byte(`[{"name":"a","value":"b"}]`), RunAt: 1000, FinishedAt: 1000},
+		},
+		"success stands though it was to be cancelled": {
+			execution.Completion{Outcome: execution.Succeeded}, true,
+			finish.Row{State: column.Succeeded, RunAt: 1000, FinishedAt: 1000},
+		},
+		"waiting waits until its time": {
+			execution.Completion{Outcome: execution.Waiting, Reason: "retry", Until: later}, false,
+			finish.Row{State: column.Waiting, Reason: "retry", RunAt: 5000},
+		},
+		"waiting without a time waits for ever": {
+			execution.Completion{Outcome: execution.Waiting, Reason: "paused"}, false,
+			finish.Row{State: column.Waiting, Reason: "paused", RunAt: column.Never},
+		},
+		"what would run again is cancelled if that was asked for": {
+			execution.Completion{Outcome: execution.Waiting, Reason: "retry", Until: later}, true,
+			finish.Row{State: column.Cancelled, RunAt: 1000, FinishedAt: 1000},
+		},
+		"handed back is due at once": {
+			execution.Completion{Outcome: execution.Queued}, false,
+			finish.Row{State: column.Queued, RunAt: 1000},
+		},
+		"dead keeps why": {
+			execution.Completion{Outcome: execution.Dead, Error: []byte("{}"), Fingerprint: "f", Tags: []emit.Tag{{Name: "a"}}}, false,
+			finish.Row{State: column.Dead, Error: []byte("{}"), Fingerprint: "f", RunAt: 1000, FinishedAt: 1000},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := finish.Of(tt.c, tt.cancelled, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+	for _, outcome := range []execution.State{execution.Running, "", "finished"} {
+		if _, err := finish.Of(execution.Completion{Outcome: outcome}, false, now); err == nil {
+			t.Errorf("outcome %q: got no error", outcome)
+		}
+	}
+}
+
+func TestRecordsBelongToTheTenantOfTheExecution(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMicro(1000)
+	c := execution.Completion{Tenant: "mine", Records: []event.Event{{ID: "e", Tenant: "other"}, {ID: "f", Installation: "i2", Source: "s", ReceivedAt: time.UnixMicro(7)}}}
+	want := []event.Event{
+		{ID: "e", Tenant: "mine", Installation: "i", Source: "i", ReceivedAt: now},
+		{ID: "f", Tenant: "mine", Installation: "i2", Source: "s", ReceivedAt: time.UnixMicro(7)},
+	}
+	if d := cmp.Diff(want, finish.Records(c, "i", now)); d != "" {
+		t.Error(d)
+	}
+}

@@ -1,0 +1,185 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/kv"
+)
+
+// lockRuns finds the runs that are still the latest of their executions, and
+// keeps them so. All transactions lock executions in this order.
+const lockRuns = `SELECT e.tenant, e.id, e.claim, e.installation, e.cancel_requested
+ FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x (tenant, id, claim)
+ JOIN executions e ON e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim
+ WHERE e.state = 1 ORDER BY e.tenant, e.id FOR UPDATE OF e`
+
+// readState reads the cells that a group works on, after their locks were taken.
+const readState = `SELECT s.tenant, s.installation, s.key, s.value, s.version
+ FROM unnest($1::text[], $2::text[], $3::bytea[]) AS x (tenant, installation, key)
+ JOIN state_values s ON s.tenant = x.tenant AND s.installation = x.installation AND s.key = x.key`
+
+// completion is a call of Complete in a group.
+type completion struct {
+	item         *group.Item[execution.Completion]
+	row          finish.Row
+	installation string
+	cancelled    bool
+	// live says that the fence let it pass.
+	live bool
+}
+
+// complete runs a group of completions in one transaction. Those that are fenced
+// off or in conflict are left out of it; the others are not affected.
+func (s *Store) complete(ctx context.Context, items []*group.Item[execution.Completion]) {
+	for len(items) > 0 {
+		var now []*group.Item[execution.Completion]
+		now, items = firsts(items)
+		alone(now, s.driver, func(items []*group.Item[execution.Completion]) error {
+			return again(func() error { return s.completeAll(ctx, items) })
+		})
+	}
+}
+
+func (s *Store) completeAll(ctx context.Context, items []*group.Item[execution.Completion]) error {
+	return s.driver.transact(ctx, func(c *pgxpool.Conn) error {
+		now := s.driver.Clock()
+		runs, err := fence(ctx, c, items)
+		if err != nil {
+			return err
+		}
+		for _, r := range runs {
+			r.item.Err = execution.ErrFenced
+			if r.live {
+				r.row, r.item.Err = finish.Of(r.item.Value, r.cancelled, now)
+			}
+		}
+		var table kv.Table
+		if err := applyState(ctx, c, runs, &table); err != nil {
+			return err
+		}
+		return write(ctx, c, runs, &table, now)
+	})
+}
+
+// firsts takes the first completion of each execution; a second one must see
+// what the first has done.
+func firsts(items []*group.Item[execution.Completion]) (now, later []*group.Item[execution.Completion]) {
+	seen := make(map[[2]string]bool, len(items))
+	for _, it := range items {
+		k := [2]string{it.Value.Tenant, it.Value.Execution}
+		if seen[k] {
+			later = append(later, it)
+			continue
+		}
+		seen[k] = true
+		now = append(now, it)
+	}
+	return now, later
+}
+
+// fence begins the transaction and locks the runs that may end.
+func fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[execution.Completion]) ([]*completion, error) {
+	runs := make([]*completion, len(items))
+	byClaim := make(map[claimKey]*completion, len(items))
+	var tenants, ids []string
+	var claims []int64
+	for i, it := range items {
+		v := it.Value
+		runs[i] = &completion{item: it}
+		byClaim[claimKey{v.Tenant, v.Execution, v.Claim}] = runs[i]
+		tenants, ids, claims = append(tenants, v.Tenant), append(ids, v.Execution), append(claims, v.Claim)
+	}
+	b := &pgx.Batch{}
+	b.Queue("BEGIN")
+	b.Queue(lockRuns, tenants, ids, claims).Query(func(rows pgx.Rows) error {
+		var k claimKey
+		var installation string
+		var cancelled bool
+		_, err := pgx.ForEachRow(rows, []any{&k.tenant, &k.execution, &k.claim, &installation, &cancelled}, func() error {
+			r := byClaim[k]
+			r.live, r.installation, r.cancelled = true, installation, cancelled
+			return nil
+		})
+		return err
+	})
+	return runs, send(ctx, c, b)
+}
+
+// applyState takes the locks of all keys that the runs have read or written,
+// and then looks whether what they read still holds. Absent keys have no rows
+// that could be locked, so the locks are on names.
+func applyState(ctx context.Context, c *pgxpool.Conn, runs []*completion, table *kv.Table) error {
+	var names, tenants, installations []string
+	var keys [][]byte
+	touches := 0
+	for _, r := range runs {
+		if !r.succeeds() {
+			continue
+		}
+		for _, k := range kv.Keys(r.item.Value.Tenant, r.installation, r.item.Value.State) {
+			names = append(names, k.Installation+"\x00"+k.Name)
+			tenants, installations = append(tenants, k.Tenant), append(installations, k.Installation)
+			keys = append(keys, []byte(k.Name))
+		}
+		touches++
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	var versions []int64
+	b := &pgx.Batch{}
+	b.Queue(takeLocks, lockState, stripesOf(names))
+	b.Queue(readState, tenants, installations, keys).Query(func(rows pgx.Rows) error { return loadState(rows, table) })
+	b.Queue(`SELECT nextval('state_versions') FROM generate_series(1, $1::int)`, touches).Query(func(rows pgx.Rows) error {
+		var err error
+		versions, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		return err
+	})
+	if err := send(ctx, c, b); err != nil {
+		return err
+	}
+	slices.Sort(versions)
+	for _, r := range runs {
+		if r.succeeds() {
+			r.item.Err = table.Apply(r.item.Value.Tenant, r.installation, r.item.Value.State, versions[0])
+			versions = versions[1:]
+		}
+	}
+	return nil
+}
+
+func loadState(rows pgx.Rows, table *kv.Table) error {
+	var cell kv.Cell
+	var name, value []byte
+	_, err := pgx.ForEachRow(rows, []any{&cell.Key.Tenant, &cell.Key.Installation, &name, &value, &cell.Version}, func() error {
+		cell.Key.Name, cell.Value = string(name), slices.Clone(value)
+		table.Load(cell)
+		return nil
+	})
+	return err
+}
+
+// succeeds says that the run's effects are to be kept.
+func (r *completion) succeeds() bool { return r.item.Err == nil && r.row.State == column.Succeeded }
+
+// write stores the runs that passed, and commits.
+func write(ctx context.Context, c *pgxpool.Conn, runs []*completion, table *kv.Table, now time.Time) error {
+	b := &pgx.Batch{}
+	queueRows(b, runs, column.Micros(now))
+	queueState(b, table)
+	queueEffects(b, runs, now)
+	if b.Len() == 0 {
+		return nil
+	}
+	b.Queue("COMMIT")
+	return send(ctx, c, b)
+}

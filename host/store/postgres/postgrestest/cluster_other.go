@@ -1,0 +1,16 @@
+//go:build !unix
+
+package postgrestest
+
+import "errors"
+
+// cluster is a temporary server, which is started on Unix only.
+type cluster struct {
+	address string
+}
+
+func programs() (string, bool) { return "", false }
+
+func start(string) (*cluster, error) { return nil, errors.ErrUnsupported }
+
+func (c *cluster) stop() {}

@@ -1,0 +1,76 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+)
+
+// Cancel implements execution.Store.
+func (s *SQL) Cancel(ctx context.Context, tenant, id string) (execution.State, error) {
+	var state int
+	err := s.write(ctx, "cancel an execution", func(ctx context.Context, tx Conn) error {
+		// One statement, so that no claim or end can come between look and change.
+		err := tx.QueryRowContext(ctx,
+			`UPDATE executions SET
+			   cancel_requested = (state = 1),
+			   finished_at = CASE WHEN state = 1 THEN finished_at ELSE $3 END,
+			   reason = CASE WHEN state = 1 THEN reason ELSE '' END,
+			   state = CASE WHEN state = 1 THEN state ELSE 5 END,
+			   changed_at = $3
+			 WHERE tenant = $1 AND id = $2 AND state IN (0, 1, 2) RETURNING state`,
+			tenant, id, column.Micros(s.d.Clock())).Scan(&state)
+		if errors.Is(err, sql.ErrNoRows) {
+			return s.stateOn(ctx, tx, tenant, id, &state)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return column.StateOf(state), nil
+}
+
+// Redrive implements execution.Store.
+func (s *SQL) Redrive(ctx context.Context, tenant, id string) error {
+	return s.write(ctx, "redrive an execution", func(ctx context.Context, tx Conn) error {
+		n, err := execOn(ctx, tx,
+			`UPDATE executions SET state = 0, attempt = 0, version_id = '', cancel_requested = FALSE, reason = '', run_at = $3,
+			   error = NULL, fingerprint = '', started_at = 0, finished_at = 0, changed_at = $3
+			 WHERE tenant = $1 AND id = $2 AND state IN (4, 5)`, tenant, id, column.Micros(s.d.Clock()))
+		if err != nil || n == 1 {
+			return err
+		}
+		var state int
+		if err := s.stateOn(ctx, tx, tenant, id, &state); err != nil {
+			return err
+		}
+		return conflict("not_redrivable", "the execution %q is %s, and only dead and cancelled ones can be redriven", id, column.StateOf(state))
+	})
+}
+
+// Release implements execution.Store.
+func (s *SQL) Release(ctx context.Context, tenant, installation string) (int, error) {
+	query := `UPDATE executions SET state = 0, reason = '', run_at = $2, changed_at = $2
+	 WHERE tenant = $1 AND state = 2 AND reason = 'paused'`
+	args := []any{tenant, column.Micros(s.d.Clock())}
+	if installation != "" {
+		query += ` AND installation = $3`
+		args = append(args, installation)
+	}
+	n, err := s.exec(ctx, "release paused executions", query, args...)
+	return int(n), err
+}
+
+// stateOn reads an execution's state in a transaction.
+func (s *SQL) stateOn(ctx context.Context, tx Conn, tenant, id string, state *int) error {
+	err := tx.QueryRowContext(ctx, `SELECT state FROM executions WHERE tenant = $1 AND id = $2`, tenant, id).Scan(state)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.NotFound("execution", id)
+	}
+	return err
+}

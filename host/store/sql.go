@@ -1,0 +1,218 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
+)
+
+// SQL is the part of a Store that is the same text for every database. The
+// folders of the databases embed it and add their own: the hot paths (Accept,
+// Claim, Begin, Complete), the schema and the hints.
+type SQL struct {
+	d Driver
+}
+
+// Driver is what differs between databases for SQL.
+type Driver interface {
+	// Reader runs statements that only read.
+	Reader() Conn
+	// Write runs fn in one durable transaction and returns after its commit. If
+	// ctx ends first the error is ctx's, though fn may still take effect: what fn
+	// set must not be read then.
+	Write(ctx context.Context, fn func(ctx context.Context, tx Conn) error) error
+	// Clock is the database's time.
+	Clock() time.Time
+	// Pick is the condition "is one of these rows", given the part of a SELECT
+	// that begins with FROM. Rows that another transaction holds are left out.
+	Pick(from string) string
+	// Problem says what an error of the driver means.
+	Problem(err error) Problem
+}
+
+// Conn runs statements with parameters $1, $2, ...: a pool or a transaction.
+type Conn interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Problem is what an error of a driver means to whoever asked.
+type Problem int
+
+// The problems.
+const (
+	// Other is anything else.
+	Other Problem = iota
+	// Duplicate is a unique key that is taken.
+	Duplicate
+	// Dangling is a reference to a row that does not exist.
+	Dangling
+	// BadText is text that the database does not take.
+	BadText
+	// Unreachable is a database that does not answer.
+	Unreachable
+	// ReadOnly is a database that takes no writes.
+	ReadOnly
+	// Full is a disk without room.
+	Full
+)
+
+// The codes of a database that cannot be used now; see Unavailable.
+const (
+	CodeUnreachable = fault.CodeDatabaseUnreachable
+	CodeReadOnly    = fault.CodeDatabaseReadOnly
+	CodeFull        = "database_full"
+)
+
+// New returns the shared part over a driver.
+func New(d Driver) *SQL { return &SQL{d: d} }
+
+// Unavailable says that err comes from a database that is down, read-only or
+// full, so that the same call may work later.
+func Unavailable(err error) bool {
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Class != fault.Platform {
+		return false
+	}
+	return f.Code == CodeUnreachable || f.Code == CodeReadOnly || f.Code == CodeFull
+}
+
+// Fault wraps an error with what was being done, and with a fault that says what
+// to do if the database itself is the trouble. Faults pass as they are.
+func Fault(d interface{ Problem(err error) Problem }, err error, doing string) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	err = fmt.Errorf("%s: %w", doing, err)
+	var f *fault.Error
+	switch d.Problem(err) {
+	case Unreachable:
+		f = fault.New(fault.Platform, CodeUnreachable, "the database does not answer").
+			WithHint("check that it runs and that its address is right; the call can be made again")
+	case ReadOnly:
+		f = fault.New(fault.Platform, CodeReadOnly, "the database takes no writes").
+			WithHint("check the permissions of the database file and its folder, or that the server is a primary")
+	case Full:
+		f = fault.New(fault.Platform, CodeFull, "the database's disk is full").WithHint("free some room; nothing was written")
+	case BadText:
+		f = fault.New(fault.InvalidInput, "text_invalid", "a text is not UTF-8, or has a NUL in it")
+	case Duplicate:
+		f = fault.New(fault.Conflict, "exists", "a thing with this id exists already")
+	default:
+		return err
+	}
+	f.Err = err
+	return f
+}
+
+// exec runs one statement in a transaction of its own and returns how many rows
+// it changed.
+func (s *SQL) exec(ctx context.Context, doing, query string, args ...any) (int64, error) {
+	var n int64
+	err := s.write(ctx, doing, func(ctx context.Context, tx Conn) error {
+		var err error
+		n, err = execOn(ctx, tx, query, args...)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func (s *SQL) write(ctx context.Context, doing string, fn func(ctx context.Context, tx Conn) error) error {
+	return Fault(s.d, s.d.Write(ctx, fn), doing)
+}
+
+// insert runs an INSERT. A unique key that is taken becomes taken, and a missing
+// parent missing; either may be nil.
+func (s *SQL) insert(ctx context.Context, doing string, taken, missing *fault.Error, query string, args ...any) error {
+	err := s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
+		_, err := execOn(ctx, tx, query, args...)
+		return err
+	})
+	return s.refused(err, doing, taken, missing)
+}
+
+// refused is the fault of a write that broke a key.
+func (s *SQL) refused(err error, doing string, taken, missing *fault.Error) error {
+	if err == nil {
+		return nil
+	}
+	switch p := s.d.Problem(err); {
+	case p == Duplicate && taken != nil:
+		taken.Err = err
+		return taken
+	case p == Dangling && missing != nil:
+		missing.Err = err
+		return missing
+	default:
+		return Fault(s.d, err, doing)
+	}
+}
+
+// scanner is a *sql.Row or *sql.Rows.
+type scanner interface {
+	Scan(dest ...any) error
+}
+
+// find reads one row. No row is the fault none.
+func find[T any](ctx context.Context, s *SQL, none error, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+	v, err := scan(s.d.Reader().QueryRowContext(ctx, query, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return v, none
+	}
+	return v, Fault(s.d, err, "read the database")
+}
+
+// list reads all rows of a query. It returns an empty slice for none, which is
+// how JSON shows an empty list.
+func list[T any](ctx context.Context, s *SQL, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	vs, err := listOn(ctx, s.d.Reader(), scan, query, args...)
+	return vs, Fault(s.d, err, "read the database")
+}
+
+func listOn[T any](ctx context.Context, c Conn, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	vs := []T{}
+	rows, err := c.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		vs = append(vs, v)
+	}
+	return vs, rows.Err()
+}
+
+func execOn(ctx context.Context, c Conn, query string, args ...any) (int64, error) {
+	r, err := c.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// scanString reads rows of one text.
+func scanString(r scanner) (string, error) {
+	var v string
+	err := r.Scan(&v)
+	return v, err
+}
+
+// conflict is the fault of a name that is taken.
+func conflict(code, format string, args ...any) *fault.Error {
+	return fault.New(fault.Conflict, code, format, args...)
+}

@@ -1,0 +1,164 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/check"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/kv"
+)
+
+// Begin implements execution.Runs.
+func (s *Store) Begin(ctx context.Context, c execution.Claimed, versionID string) error {
+	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
+		r, err := tx.ExecContext(ctx,
+			`UPDATE executions SET version_id = $4, started_at = CASE WHEN started_at = 0 THEN $5 ELSE started_at END
+			 WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
+			c.Tenant, c.Execution, c.Claim, versionID, column.Micros(s.driver.Clock()))
+		if err != nil {
+			return err
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 1 {
+			return err
+		}
+		return execution.ErrFenced
+	})
+	return store.Fault(s.driver, err, "begin a run")
+}
+
+// Complete implements execution.Runs.
+func (s *Store) Complete(ctx context.Context, c execution.Completion) error {
+	if err := check.Completion(c); err != nil {
+		return err
+	}
+	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
+		return s.complete(ctx, tx, c)
+	})
+	return store.Fault(s.driver, err, "complete a run")
+}
+
+func (s *Store) complete(ctx context.Context, tx store.Conn, c execution.Completion) error {
+	var row int64
+	var installation string
+	var cancelled bool
+	err := tx.QueryRowContext(ctx,
+		`SELECT rowid, installation, cancel_requested FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
+		c.Tenant, c.Execution, c.Claim).Scan(&row, &installation, &cancelled)
+	if errors.Is(err, sql.ErrNoRows) {
+		return execution.ErrFenced
+	}
+	if err != nil {
+		return err
+	}
+	now := s.driver.Clock()
+	r, err := finish.Of(c, cancelled, now)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx,
+		`UPDATE executions SET state = $2, reason = $3, run_at = $4, finished_at = $5, attempt = attempt + $6,
+		   version_id = CASE WHEN $7 = '' THEN version_id ELSE $7 END, output = $8, error = $9, fingerprint = $10,
+		   tags = COALESCE($11, tags), worker = '', changed_at = $12 WHERE rowid = $1`,
+		row, r.State, r.Reason, r.RunAt, r.FinishedAt, r.Counted, r.VersionID, r.Output, r.Error, r.Fingerprint,
+		r.Tags, column.Micros(now))
+	if err != nil {
+		return err
+	}
+	if c.Attempt != nil {
+		_, err = tx.ExecContext(ctx, `INSERT INTO attempts (tenant, execution, claim, body) VALUES ($1, $2, $3, $4)`,
+			c.Tenant, c.Execution, c.Claim, c.Attempt)
+		if err != nil {
+			return err
+		}
+	}
+	if r.State != column.Succeeded {
+		return nil
+	}
+	return s.effects(ctx, tx, c, installation)
+}
+
+// effects applies what a success brings.
+func (s *Store) effects(ctx context.Context, tx store.Conn, c execution.Completion, installation string) error {
+	if err := applyState(ctx, tx, c, installation); err != nil {
+		return err
+	}
+	for _, e := range finish.Records(c, installation, s.driver.Clock()) {
+		// Of records with one key the first is kept.
+		if _, err := storeEvent(ctx, tx, e, "", c.Execution); err != nil {
+			return err
+		}
+	}
+	for _, t := range c.Tags {
+		_, err := tx.ExecContext(ctx,
+			`INSERT INTO execution_tags (tenant, name, value, execution) VALUES ($1, CAST($2 AS BLOB), CAST($3 AS BLOB), $4) ON CONFLICT DO NOTHING`,
+			c.Tenant, t.Name, t.Value, c.Execution)
+		if err != nil {
+			return err
+		}
+	}
+	if c.Checkpoint == nil {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx,
+		`INSERT INTO checkpoints (tenant, installation, poll, cursor_value) VALUES ($1, $2, $3, $4)
+		 ON CONFLICT (tenant, installation, poll) DO UPDATE SET cursor_value = excluded.cursor_value`,
+		c.Tenant, c.Checkpoint.Installation, c.Checkpoint.Poll, column.Bytes(c.Checkpoint.Cursor))
+	return err
+}
+
+func applyState(ctx context.Context, tx store.Conn, c execution.Completion, installation string) error {
+	keys := kv.Keys(c.Tenant, installation, c.State)
+	if len(keys) == 0 {
+		return nil
+	}
+	var table kv.Table
+	for _, k := range keys {
+		cell := kv.Cell{Key: k}
+		err := tx.QueryRowContext(ctx, `SELECT value, version FROM state_values WHERE tenant = $1 AND installation = $2 AND key = CAST($3 AS BLOB)`,
+			k.Tenant, k.Installation, k.Name).Scan(&cell.Value, &cell.Version)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		table.Load(cell)
+	}
+	var version int64
+	if len(c.State.Writes) > 0 {
+		err := tx.QueryRowContext(ctx, `UPDATE sequences SET value = value + 1 WHERE name = 'state' RETURNING value`).Scan(&version)
+		if err != nil {
+			return err
+		}
+	}
+	if err := table.Apply(c.Tenant, installation, c.State, version); err != nil {
+		return err
+	}
+	return storeState(ctx, tx, &table)
+}
+
+func storeState(ctx context.Context, tx store.Conn, table *kv.Table) error {
+	put, del := table.Dirty()
+	for _, k := range del {
+		_, err := tx.ExecContext(ctx, `DELETE FROM state_values WHERE tenant = $1 AND installation = $2 AND key = CAST($3 AS BLOB)`,
+			k.Tenant, k.Installation, k.Name)
+		if err != nil {
+			return err
+		}
+	}
+	for _, c := range put {
+		_, err := tx.ExecContext(ctx,
+			`INSERT INTO state_values (tenant, installation, key, value, version) VALUES ($1, $2, CAST($3 AS BLOB), $4, $5)
+			 ON CONFLICT (tenant, installation, key) DO UPDATE SET value = excluded.value, version = excluded.version`,
+			c.Key.Tenant, c.Key.Installation, c.Key.Name, c.Value, c.Version)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package storetest
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/connection"
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/host/vault"
+	"github.com/cofferdam-run/cofferdam/registry/manifest"
+)
+
+func testTenants(t *testing.T, open Open) {
+	b := setup(t, open)
+	ctx := t.Context()
+	acme, err := b.Tenant(ctx, "acme")
+	must(t, err)
+	byID, err := b.Tenant(ctx, acme.ID)
+	must(t, err)
+	equal(t, acme, byID)
+	equal(t, tenant.Limits{Running: 16, Weight: 1}, acme.Limits)
+
+	second := acme
+	second.ID = ident.New(ident.Tenant, b.clock.now())
+	wantFault(t, b.InsertTenant(ctx, second), fault.Conflict, "tenant_exists")
+
+	acme.Title, acme.State, acme.Limits = "Acme", tenant.Paused, tenant.Limits{Running: 2, Weight: 5}
+	must(t, b.UpdateTenant(ctx, acme))
+	got, err := b.Tenant(ctx, "acme")
+	must(t, err)
+	equal(t, acme, got)
+	acme.Name = "other"
+	wantFault(t, b.UpdateTenant(ctx, acme), fault.Conflict, "tenant_exists")
+
+	_, err = b.Tenant(ctx, "nobody")
+	wantNotFound(t, "Tenant", err)
+	wantNotFound(t, "UpdateTenant", b.UpdateTenant(ctx, tenant.Tenant{ID: "ten_none", Name: "none"}))
+
+	all, err := b.Tenants(ctx, "", 10)
+	must(t, err)
+	if len(all) != 2 || all[0].ID >= all[1].ID {
+		t.Fatalf("got %d tenants, want 2 by id", len(all))
+	}
+	rest, err := b.Tenants(ctx, all[0].ID, 1)
+	must(t, err)
+	equal(t, all[1:], rest)
+}
+
+func testInstallations(t *testing.T, open Open) {
+	b := setup(t, open)
+	ctx := t.Context()
+	i := b.installation(b.acme.tenant, "second")
+	i.Grants = installation.Grants{
+		Egress:      []manifest.Egress{{Host: "api.example.com", Methods: []string{"GET"}}},
+		Connections: map[string]string{"github": "con_1"}, Functions: []string{"f"},
+	}
+	must(t, b.InsertInstallation(ctx, i))
+	for _, key := range []string{i.ID, "second"} {
+		got, err := b.Installation(ctx, b.acme.tenant, key)
+		must(t, err)
+		equal(t, i, got)
+	}
+	again := b.installation(b.acme.tenant, "second")
+	wantFault(t, b.InsertInstallation(ctx, again), fault.Conflict, "name_taken")
+	stranger := b.installation("ten_none", "x")
+	wantNotFound(t, "InsertInstallation of no tenant", b.InsertInstallation(ctx, stranger))
+
+	b.clock.advance(time.Minute)
+	i.Previous, i.VersionID, i.State, i.Reason, i.UpdatedAt = "plv_1", "plv_2", installation.Broken, "why", b.clock.now()
+	must(t, b.UpdateInstallation(ctx, i))
+	got, err := b.Installation(ctx, b.acme.tenant, i.ID)
+	must(t, err)
+	equal(t, i, got)
+
+	i.State = installation.Removed
+	must(t, b.UpdateInstallation(ctx, i))
+	_, err = b.Installation(ctx, b.acme.tenant, "second")
+	wantNotFound(t, "a removed one by name", err)
+	_, err = b.Installation(ctx, b.acme.tenant, i.ID)
+	must(t, err)
+	listed, err := b.Installations(ctx, b.acme.tenant)
+	must(t, err)
+	if len(listed) != 1 || listed[0].ID != b.acme.installation {
+		t.Errorf("got %d listed, want the one that is not removed", len(listed))
+	}
+	must(t, b.InsertInstallation(ctx, again)) // The name is free again.
+}
+
+func testConnections(t *testing.T, open Open) {
+	b := setup(t, open)
+	ctx := t.Context()
+	c := connection.Connection{
+		ID: ident.New(ident.Connection, b.clock.now()), Tenant: b.acme.tenant, Name: "github", Type: connection.Bearer,
+		Hosts: []string{"api.github.com"}, Version: 1, CreatedAt: b.clock.now(), UpdatedAt: b.clock.now(),
+	}
+	must(t, b.InsertConnection(ctx, c, []byte("sealed 1")))
+	got, err := b.Connection(ctx, c.Tenant, "github")
+	must(t, err)
+	equal(t, c, got)
+	twin := c
+	twin.ID = ident.New(ident.Connection, b.clock.now())
+	wantFault(t, b.InsertConnection(ctx, twin, nil), fault.Conflict, "name_taken")
+
+	stale := c
+	c.Version, c.Hosts = 2, []string{"ghe.example.com:8443"}
+	must(t, b.UpdateConnection(ctx, c, []byte("sealed 2")))
+	stale.Version = 2
+	wantFault(t, b.UpdateConnection(ctx, stale, []byte("sealed 3")), fault.Conflict, "version_changed")
+	got, sealed, err := b.Sealed(ctx, c.Tenant, c.ID)
+	must(t, err)
+	equal(t, c, got)
+	equal(t, "sealed 2", string(sealed))
+
+	listed, err := b.Connections(ctx, c.Tenant)
+	must(t, err)
+	equal(t, []connection.Connection{c}, listed)
+	must(t, b.DeleteConnection(ctx, c.Tenant, c.ID))
+	wantNotFound(t, "DeleteConnection twice", b.DeleteConnection(ctx, c.Tenant, c.ID))
+	c.Version = 3
+	wantNotFound(t, "UpdateConnection of a deleted one", b.UpdateConnection(ctx, c, []byte("sealed 4")))
+}
+
+func testEndpoints(t *testing.T, open Open) {
+	b := setup(t, open)
+	ctx := t.Context()
+	e := b.endpoint(b.acme)
+	must(t, b.InsertEndpoint(ctx, e, []byte("sealed 1")))
+	wantFault(t, b.InsertEndpoint(ctx, e, nil), fault.Conflict, "endpoint_exists")
+	got, sealed, err := b.Delivery(ctx, e.ID)
+	must(t, err)
+	equal(t, e, got)
+	equal(t, "sealed 1", string(sealed))
+
+	e.Disabled, e.Version = true, 2
+	must(t, b.UpdateEndpoint(ctx, e, nil))
+	got, sealed, err = b.Delivery(ctx, e.ID)
+	must(t, err)
+	equal(t, e, got)
+	equal(t, "sealed 1", string(sealed))
+	wantFault(t, b.UpdateEndpoint(ctx, e, nil), fault.Conflict, "version_changed")
+	e.Version = 3
+	must(t, b.UpdateEndpoint(ctx, e, []byte("sealed 2")))
+	_, sealed, err = b.Delivery(ctx, e.ID)
+	must(t, err)
+	equal(t, "sealed 2", string(sealed))
+
+	foreign := b.endpoint(place{b.acme.tenant, b.other.installation})
+	wantNotFound(t, "an endpoint of another tenant's installation", b.InsertEndpoint(ctx, foreign, nil))
+	must(t, b.DeleteEndpoint(ctx, e.Tenant, e.ID))
+	_, _, err = b.Delivery(ctx, e.ID)
+	wantNotFound(t, "Delivery", err)
+}
+
+func testTokens(t *testing.T, open Open) {
+	b := setup(t, open)
+	ctx := t.Context()
+	n, err := b.CountTokens(ctx)
+	must(t, err)
+	equal(t, 0, n)
+	operator := token.Token{ID: "tok_1", Name: "first", Scopes: []token.Scope{token.Admin}, CreatedAt: b.clock.now()}
+	tenants := token.Token{
+		ID: "tok_2", Name: "acme's", Tenant: b.acme.tenant, Scopes: []token.Scope{token.Read, token.Publish},
+		CreatedAt: b.clock.now(), ExpiresAt: b.clock.now().Add(time.Hour),
+	}
+	must(t, b.InsertToken(ctx, operator, []byte("hash 1")))
+	must(t, b.InsertToken(ctx, tenants, []byte("hash 2")))
+	wantFault(t, b.InsertToken(ctx, token.Token{ID: "tok_3"}, []byte("hash 1")), fault.Conflict, "token_exists")
+	got, err := b.TokenByHash(ctx, []byte("hash 2"))
+	must(t, err)
+	equal(t, tenants, got)
+	_, err = b.TokenByHash(ctx, []byte("hash"))
+	wantNotFound(t, "TokenByHash", err)
+
+	listed, err := b.Tokens(ctx, "")
+	must(t, err)
+	equal(t, []token.Token{operator}, listed)
+	wantNotFound(t, "another tenant's token", b.RevokeToken(ctx, b.other.tenant, "tok_2", b.clock.now()))
+	wantNotFound(t, "an operator's token", b.RevokeToken(ctx, b.acme.tenant, "tok_1", b.clock.now()))
+	at := b.clock.now()
+	must(t, b.RevokeToken(ctx, "", "tok_2", at))
+	must(t, b.RevokeToken(ctx, b.acme.tenant, "tok_2", at.Add(time.Hour)))
+	got, err = b.TokenByHash(ctx, []byte("hash 2"))
+	must(t, err)
+	equal(t, at, got.RevokedAt)
+	n, err = b.CountTokens(ctx)
+	must(t, err)
+	equal(t, 1, n)
+}
+
+func testKeys(t *testing.T, open Open) {
+	b := setup(t, open)
+	ctx := t.Context()
+	_, err := b.AnyKey(ctx)
+	wantNotFound(t, "AnyKey", err)
+	_, err = b.Key(ctx, b.acme.tenant)
+	wantNotFound(t, "Key", err)
+	keys := make([]vault.Key, 10)
+	together(len(keys), func(i int) {
+		k, err := b.InsertKey(ctx, vault.Key{Tenant: b.acme.tenant, KeyID: "kek", Wrapped: []byte{byte(i)}})
+		if err != nil {
+			t.Error(err)
+		}
+		keys[i] = k
+	})
+	stored, err := b.Key(ctx, b.acme.tenant)
+	must(t, err)
+	for _, k := range keys {
+		equal(t, stored, k)
+	}
+	any, err := b.AnyKey(ctx)
+	must(t, err)
+	equal(t, stored, any)
+	_, err = b.InsertKey(ctx, vault.Key{Tenant: "ten_none", KeyID: "kek", Wrapped: []byte{1}})
+	wantNotFound(t, "InsertKey of no tenant", err)
+}
+
+// raw is JSON.
+func raw(s string) json.RawMessage { return json.RawMessage(s) }

@@ -1,0 +1,249 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/manifest"
+)
+
+// shelf is a registry with what tests publish.
+type shelf struct {
+	*bundle
+}
+
+func (s shelf) publisher(name, tenant string) registry.Publisher {
+	kind := registry.Vendor
+	if tenant != "" {
+		kind = registry.TenantOwned
+	}
+	return registry.Publisher{ID: "pub_" + name, Name: name, Kind: kind, Tenant: tenant, CreatedAt: s.clock.now()}
+}
+
+// publish publishes bytes under a fresh id.
+func (s shelf) publish(t testing.TB, p registry.Publisher, name, version, wasm string) (registry.Version, error) {
+	t.Helper()
+	now := s.clock.now()
+	return s.InsertVersion(t.Context(), p,
+		registry.Plugin{ID: ident.New(ident.Plugin, now), Publisher: p.ID, Name: name, CreatedAt: now},
+		registry.Version{
+			ID: ident.New(ident.PluginVersion, now), Name: name, Version: version, Digest: "sha256:" + wasm, Size: int64(len(wasm)),
+			Manifest: manifest.Manifest{Name: name, Version: version, Level: 1}, CreatedAt: now,
+		}, []byte(wasm))
+}
+
+func testRegistry(t *testing.T, open Open) {
+	for name, test := range map[string]func(*testing.T, shelf){
+		"a version never changes":                   versionNeverChanges,
+		"concurrent uploads of a version keep one":  concurrentUploads,
+		"nobody publishes under another's name":     publishersOwnTheirNames,
+		"a tenant sees what is its own or shared":   visibility,
+		"a name of several publishers must be told": ambiguousNames,
+		"a yanked version stays":                    yank,
+		"a version in use is counted":               pinned,
+		"publishers are found by id and name":       publishers,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, shelf{setup(t, open)})
+		})
+	}
+}
+
+func versionNeverChanges(t *testing.T, s shelf) {
+	p := s.publisher("vendor", "")
+	v, err := s.publish(t, p, "hello", "0.1.0", "bytes")
+	must(t, err)
+	same, err := s.publish(t, p, "hello", "0.1.0", "bytes")
+	must(t, err)
+	equal(t, v, same)
+	_, err = s.publish(t, p, "hello", "0.1.0", "other bytes")
+	wantRegistry(t, err, registry.CodeVersionExists)
+
+	s.clock.advance(time.Second)
+	second, err := s.publish(t, p, "hello", "0.2.0", "bytes")
+	must(t, err)
+	if second.Plugin != v.Plugin {
+		t.Errorf("got plugin %s for the second version, want %s", second.Plugin, v.Plugin)
+	}
+	_, versions, err := s.Versions(t.Context(), registry.Viewer{Operator: true}, "hello")
+	must(t, err)
+	equal(t, []registry.Version{second, v}, versions)
+	blob, err := s.Blob(t.Context(), v.Digest)
+	must(t, err)
+	equal(t, "bytes", string(blob))
+	_, err = s.Blob(t.Context(), "sha256:none")
+	wantRegistry(t, err, registry.CodeNotFound)
+}
+
+func concurrentUploads(t *testing.T, s shelf) {
+	p := s.publisher("vendor", "")
+	got := make([]registry.Version, 8)
+	together(len(got), func(i int) {
+		v, err := s.publish(t, p, "hello", "0.1.0", "bytes")
+		if err != nil {
+			t.Error(err)
+		}
+		got[i] = v
+	})
+	for _, v := range got {
+		equal(t, got[0], v)
+	}
+}
+
+func publishersOwnTheirNames(t *testing.T, s shelf) {
+	_, err := s.publish(t, s.publisher("vendor", ""), "hello", "0.1.0", "bytes")
+	must(t, err)
+	thief := s.publisher("vendor", s.acme.tenant)
+	thief.ID = "pub_thief"
+	_, err = s.publish(t, thief, "hello", "0.2.0", "evil")
+	wantFault(t, err, fault.Conflict, "publisher_exists")
+	_, versions, err := s.Versions(t.Context(), registry.Viewer{Operator: true}, "vendor/hello")
+	must(t, err)
+	equal(t, 1, len(versions))
+	if _, err := s.Blob(t.Context(), "sha256:evil"); err == nil {
+		t.Error("the refused bytes were stored")
+	}
+}
+
+func visibility(t *testing.T, s shelf) {
+	ctx := t.Context()
+	for name, tt := range map[string]struct {
+		owner  string
+		shared []string
+		sees   map[string]bool
+	}{
+		"own":      {s.acme.tenant, nil, map[string]bool{s.acme.tenant: true}},
+		"private":  {"", nil, nil},
+		"shared":   {"", []string{s.other.tenant, s.other.tenant}, map[string]bool{s.other.tenant: true}},
+		"everyone": {"", []string{"*"}, map[string]bool{s.acme.tenant: true, s.other.tenant: true}},
+	} {
+		v, err := s.publish(t, s.publisher(name, tt.owner), name, "0.1.0", name)
+		must(t, err)
+		must(t, s.Share(ctx, v.Plugin, tt.shared))
+		for _, viewer := range []registry.Viewer{{Operator: true}, {Tenant: s.acme.tenant}, {Tenant: s.other.tenant}, {}} {
+			want := viewer.Operator || tt.sees[viewer.Tenant]
+			s.wantVisible(t, viewer, v, want)
+		}
+	}
+	all, err := s.Plugins(ctx, registry.Viewer{Operator: true})
+	must(t, err)
+	equal(t, 4, len(all))
+	wantRegistry(t, s.Share(ctx, "plg_none", []string{"*"}), registry.CodeNotFound)
+}
+
+// wantVisible looks for a version in every way that there is.
+func (s shelf) wantVisible(t testing.TB, viewer registry.Viewer, v registry.Version, want bool) {
+	t.Helper()
+	_, byID := s.Version(t.Context(), viewer, v.ID)
+	_, _, byName := s.Versions(t.Context(), viewer, v.Name)
+	_, _, byPlugin := s.Versions(t.Context(), viewer, v.Plugin)
+	_, _, byBoth := s.Versions(t.Context(), viewer, v.Name+"/"+v.Name)
+	for how, err := range map[string]error{"id": byID, "name": byName, "plugin id": byPlugin, "publisher/name": byBoth} {
+		if got := err == nil; got != want {
+			t.Errorf("%+v sees %s by %s: got %t (%v), want %t", viewer, v.Name, how, got, err, want)
+		}
+		if err != nil {
+			wantRegistry(t, err, registry.CodeNotFound)
+		}
+	}
+	listed := false
+	plugins, err := s.Plugins(t.Context(), viewer)
+	must(t, err)
+	for _, p := range plugins {
+		listed = listed || p.ID == v.Plugin
+	}
+	if listed != want {
+		t.Errorf("%+v has %s in the list: got %t, want %t", viewer, v.Name, listed, want)
+	}
+}
+
+func ambiguousNames(t *testing.T, s shelf) {
+	ctx, operator := t.Context(), registry.Viewer{Operator: true}
+	for i, p := range []registry.Publisher{s.publisher("one", ""), s.publisher("two", s.acme.tenant)} {
+		_, err := s.publish(t, p, "hello", "0.1.0", fmt.Sprint(i))
+		must(t, err)
+	}
+	_, _, err := s.Versions(ctx, operator, "hello")
+	wantRegistry(t, err, registry.CodeAmbiguous)
+	_, versions, err := s.Versions(ctx, operator, "two/hello")
+	must(t, err)
+	equal(t, "sha256:1", versions[0].Digest)
+	// What a viewer does not see is not in its way.
+	_, versions, err = s.Versions(ctx, registry.Viewer{Tenant: s.acme.tenant}, "hello")
+	must(t, err)
+	equal(t, "sha256:1", versions[0].Digest)
+}
+
+func yank(t *testing.T, s shelf) {
+	ctx := t.Context()
+	v, err := s.publish(t, s.publisher("vendor", ""), "hello", "0.1.0", "bytes")
+	must(t, err)
+	at := s.clock.now()
+	must(t, s.Yank(ctx, v.ID, "broken", at))
+	must(t, s.Yank(ctx, v.ID, "again", at.Add(time.Hour)))
+	got, err := s.Version(ctx, registry.Viewer{Operator: true}, v.ID)
+	must(t, err)
+	v.YankedAt, v.YankedWhy = at, "broken"
+	equal(t, v, got)
+	if _, err := s.Blob(ctx, v.Digest); err != nil {
+		t.Errorf("the bytes of a yanked version are gone: %v", err)
+	}
+	wantRegistry(t, s.Yank(ctx, "plv_none", "", at), registry.CodeNotFound)
+}
+
+func pinned(t *testing.T, s shelf) {
+	c := s.running(t, s.acme)
+	must(t, s.Begin(t.Context(), c, "plv_1"))
+	wantPinned(t, s.Store, "plv_1", 2, 1)
+	must(t, s.Complete(t.Context(), success(c)))
+	wantPinned(t, s.Store, "plv_1", 2, 0)
+	i, err := s.Installation(t.Context(), s.acme.tenant, s.acme.installation)
+	must(t, err)
+	i.State = "removed"
+	must(t, s.UpdateInstallation(t.Context(), i))
+	wantPinned(t, s.Store, "plv_1", 1, 0)
+	wantPinned(t, s.Store, "plv_none", 0, 0)
+}
+
+func wantPinned(t testing.TB, s store.Store, version string, installations, executions int) {
+	t.Helper()
+	i, e, err := s.Pinned(t.Context(), version)
+	must(t, err)
+	if i != installations || e != executions {
+		t.Errorf("%s: got %d installations and %d executions, want %d and %d", version, i, e, installations, executions)
+	}
+}
+
+func publishers(t *testing.T, s shelf) {
+	ctx := t.Context()
+	p := s.publisher("vendor", "")
+	must(t, s.InsertPublisher(ctx, p))
+	for _, key := range []string{p.ID, p.Name} {
+		got, err := s.Publisher(ctx, key)
+		must(t, err)
+		equal(t, p, got)
+	}
+	twin := p
+	twin.ID = "pub_twin"
+	wantFault(t, s.InsertPublisher(ctx, twin), fault.Conflict, "publisher_exists")
+	_, err := s.Publisher(ctx, "nobody")
+	wantRegistry(t, err, registry.CodeNotFound)
+	all, err := s.Publishers(ctx)
+	must(t, err)
+	equal(t, []registry.Publisher{p}, all)
+}
+
+func wantRegistry(t testing.TB, err error, code string) {
+	t.Helper()
+	var e *registry.Error
+	if !errors.As(err, &e) || e.Code != code {
+		t.Errorf("got error %v, want a registry error %s", err, code)
+	}
+}

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
+)
+
+const tenantColumns = `SELECT id, name, title, running, weight, state, created_at FROM tenants `
+
+// InsertTenant implements tenant.Store.
+func (s *SQL) InsertTenant(ctx context.Context, t tenant.Tenant) error {
+	return s.insert(ctx, "insert a tenant", tenantTaken(t), nil,
+		`INSERT INTO tenants (id, name, title, running, weight, state, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State), column.Micros(t.CreatedAt))
+}
+
+// Tenant implements tenant.Store.
+func (s *SQL) Tenant(ctx context.Context, idOrName string) (tenant.Tenant, error) {
+	return find(ctx, s, fault.NotFound("tenant", idOrName), scanTenant, tenantColumns+`WHERE id = $1 OR name = $1`, idOrName)
+}
+
+// Tenants implements tenant.Store.
+func (s *SQL) Tenants(ctx context.Context, after string, limit int) ([]tenant.Tenant, error) {
+	return list(ctx, s, scanTenant, tenantColumns+`WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+}
+
+// UpdateTenant implements tenant.Store.
+func (s *SQL) UpdateTenant(ctx context.Context, t tenant.Tenant) error {
+	err := s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
+		n, err := execOn(ctx, tx,
+			`UPDATE tenants SET name = $2, title = $3, running = $4, weight = $5, state = $6 WHERE id = $1`,
+			t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State))
+		if err == nil && n == 0 {
+			return fault.NotFound("tenant", t.ID)
+		}
+		return err
+	})
+	return s.refused(err, "update a tenant", tenantTaken(t), nil)
+}
+
+func scanTenant(r scanner) (tenant.Tenant, error) {
+	var t tenant.Tenant
+	var created int64
+	err := r.Scan(&t.ID, &t.Name, &t.Title, &t.Limits.Running, &t.Limits.Weight, &t.State, &created)
+	t.CreatedAt = column.Time(created)
+	return t, err
+}
+
+func tenantTaken(t tenant.Tenant) *fault.Error {
+	return conflict("tenant_exists", "there is a tenant named %q already", t.Name).At("/name")
+}
