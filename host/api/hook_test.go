@@ -100,6 +100,34 @@ func TestDeliveryIsRefused(t *testing.T) {
 	}
 }
 
+func TestEventsAreListedAndShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t, api.Options{})
+	path, secret := b.hooked(t)
+	body := "\xff\xfe"
+	var taken event.Accepted
+	decode(t, b.deliver(t, path, secret, "d-1", body).body, &taken)
+	e := b.do(t, 200, "getEvent", map[string]any{"tenant": "acme", "event": taken.Event}, nil)
+	if e["body"] != "//4=" || e["encoding"] != "base64" {
+		t.Errorf("a body that is not text is shown as %v in %v", e["body"], e["encoding"])
+	}
+	if a := b.deliver(t, path, secret, "d-2", "{}"); a.status != 202 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	endpoint := strings.TrimPrefix(path, "/hooks/")
+	params := map[string]any{"tenant": "acme", "installation": "hello", "endpoint": endpoint, "name": "issues", "limit": 1}
+	page := b.do(t, 200, "listEvents", params, nil)
+	if items := page["items"].([]any); len(items) != 1 || items[0].(map[string]any)["id"] == taken.Event || page["next_cursor"] == "" {
+		t.Fatalf("the first page is %v, want the newest and a cursor", page)
+	}
+	params["cursor"] = page["next_cursor"]
+	page = b.do(t, 200, "listEvents", params, nil)
+	if items := page["items"].([]any); len(items) != 1 || items[0].(map[string]any)["id"] != taken.Event || page["next_cursor"] != "" {
+		t.Errorf("the last page is %v, want the oldest and no cursor", page)
+	}
+	b.do(t, 404, "listEvents", map[string]any{"tenant": "acme", "installation": "nothing"}, nil)
+}
+
 // full is a store that takes no events.
 type full struct{ store.Store }
 

@@ -3,10 +3,13 @@ package api_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,6 +93,20 @@ func TestProblemNamesEveryFault(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("errors are at %q, and not at %v", got, want)
+	}
+}
+
+func TestBodyThatBreaksOff(t *testing.T) {
+	t.Parallel()
+	b := setup(t, api.Options{})
+	for _, path := range []string{"/v1/tenants", "/hooks/end_00000000000000000000000000"} {
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, iotest.ErrReader(io.ErrUnexpectedEOF))
+		req.Header.Set("Authorization", "Bearer "+b.operator)
+		rec := httptest.NewRecorder()
+		b.srv.Config.Handler.ServeHTTP(rec, req)
+		if rec.Code != 400 || !strings.Contains(rec.Body.String(), "malformed_request") {
+			t.Errorf("%s: %d, want 400: %s", path, rec.Code, rec.Body)
+		}
 	}
 }
 

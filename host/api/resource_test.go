@@ -323,8 +323,11 @@ func TestSystemRoutes(t *testing.T) {
 			t.Errorf("%s: %d %v: %.200s", id, code, err, body)
 		}
 	}
-	if a := b.raw(t, http.MethodHead, "/healthz", "", ""); a.status != 200 {
-		t.Errorf("HEAD /healthz: %d, want 200", a.status)
+	b.tenant(t, "acme")
+	for _, path := range []string{"/healthz", "/v1/tenants/acme/executions/tail"} {
+		if a := b.raw(t, http.MethodHead, path, b.operator, ""); a.status != 200 {
+			t.Errorf("HEAD %s: %d, want 200", path, a.status)
+		}
 	}
 }
 

@@ -35,6 +35,10 @@ func (s *server) tailExecutions(ctx context.Context, in *tailInput) (*huma.Strea
 		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		if hc.Method() == http.MethodHead {
+			hc.SetHeader("Content-Type", "text/event-stream")
+			return
+		}
 		_, w := humachi.Unwrap(hc)
 		t := tail{s: s, tenant: tenantOf(ctx), installation: installation, logs: in.Logs, w: w, c: http.NewResponseController(w)}
 		if err := t.run(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, errGone) {
