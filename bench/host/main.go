@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
@@ -26,6 +27,8 @@ type suite struct {
 	guest   []byte
 	seconds time.Duration
 	flood   int
+	// figure is the only one to measure, or empty.
+	figure string
 }
 
 func main() {
@@ -43,6 +46,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	seconds := flags.Duration("time", 5*time.Second, "how long each rate is measured")
 	flood := flags.Int("flood", 100_000, "how many executions the noisy tenant has queued")
 	only := flags.String("db", "", "sqlite or postgres; both by default")
+	figure := flags.String("figure", "", "accepts, executions, latencies or victims; all by default")
+	profile := flags.String("cpuprofile", "", "write a CPU profile to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -50,7 +55,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the guest (make build/hello-go.wasm builds it): %w", err)
 	}
-	s := &suite{out: out, guest: wasm, seconds: *seconds, flood: *flood}
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			return fmt.Errorf("make the profile: %w", err)
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return fmt.Errorf("start the profile: %w", err)
+		}
+		defer pprof.StopCPUProfile()
+	}
+	s := &suite{out: out, guest: wasm, seconds: *seconds, flood: *flood, figure: *figure}
 	for _, db := range []string{"sqlite", "postgres"} {
 		if *only != "" && *only != db {
 			continue
@@ -73,11 +89,15 @@ func (s *suite) measure(ctx context.Context, db string) error {
 		return err
 	}
 	defer d.stop()
-	for _, figure := range []func(context.Context, *database) error{
-		s.accepts, s.executions, s.latencies, s.victims,
-	} {
-		if err := figure(ctx, d); err != nil {
-			return err
+	for _, f := range []struct {
+		name    string
+		measure func(context.Context, *database) error
+	}{{"accepts", s.accepts}, {"executions", s.executions}, {"latencies", s.latencies}, {"victims", s.victims}} {
+		if s.figure != "" && s.figure != f.name {
+			continue
+		}
+		if err := f.measure(ctx, d); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
 		}
 	}
 	return nil
