@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 // measure prints all figures of one database.
 func (s *suite) measure(ctx context.Context, db string) error {
-	d, err := openDatabase(db)
+	d, err := openDatabase(db) //nolint:contextcheck // A test server waits on its own clock.
 	if errors.Is(err, postgrestest.ErrNoServer) {
 		fmt.Fprintf(s.out, "NOT MEASURED: %v\n", err)
 		return nil

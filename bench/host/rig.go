@@ -167,36 +167,42 @@ func (r *rig) deliver(ctx context.Context, c customer) error {
 	return nil
 }
 
-// settled waits until a tenant has n executions that are done, and returns the
-// newest of them.
+// settled waits until a tenant has n executions that have succeeded, and returns
+// the newest of them.
 func (r *rig) settled(ctx context.Context, c customer, n int) ([]execution.Execution, error) {
 	for {
-		var done []execution.Execution
-		before := ""
-		for {
-			all, err := r.host.Executions.List(ctx, c.tenant, execution.Filter{Before: before, Limit: 200})
-			if err != nil {
-				return nil, err
-			}
-			for _, x := range all {
-				if x.State == execution.Succeeded {
-					done = append(done, x)
-				} else if x.State.Done() {
-					return nil, fmt.Errorf("execution %s is %s: %v", x.ID, x.State, x.Error)
-				}
-			}
-			if len(all) < 200 || len(done) >= n {
-				break
-			}
-			before = all[len(all)-1].ID
-		}
-		if len(done) >= n {
-			return done[:n], nil
+		done, err := r.succeeded(ctx, c, n)
+		if err != nil || len(done) >= n {
+			return done, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
+	}
+}
+
+// succeeded lists up to n executions that have succeeded, the newest first. One
+// that will not is an error.
+func (r *rig) succeeded(ctx context.Context, c customer, n int) ([]execution.Execution, error) {
+	var done []execution.Execution
+	for before := ""; ; {
+		all, err := r.host.Executions.List(ctx, c.tenant, execution.Filter{Before: before, Limit: 200})
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range all {
+			switch {
+			case x.State == execution.Succeeded && len(done) < n:
+				done = append(done, x)
+			case x.State.Done() && x.State != execution.Succeeded:
+				return nil, fmt.Errorf("execution %s is %s: %w", x.ID, x.State, x.Error)
+			}
+		}
+		if len(all) < 200 || len(done) == n {
+			return done, nil
+		}
+		before = all[len(all)-1].ID
 	}
 }

@@ -95,8 +95,7 @@ func (c *client) open(ctx context.Context, method, path, contentType string, bod
 
 // plainURLError drops the URL that net/http repeats.
 func plainURLError(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

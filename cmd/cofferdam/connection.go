@@ -15,7 +15,9 @@ import (
 
 func (a *app) connectionCommand() *cobra.Command {
 	return group("connection", "Keep tenants' accounts at third parties",
-		a.connectionCreate(), a.connectionReplace(), a.connectionList(), a.connectionDelete())
+		a.connectionCreate(), a.connectionReplace(),
+		listVerb(a, "connection", "List a tenant's connections, without their secrets", "/connections", printConnections),
+		a.removeVerb("delete", "deleted", "connection github", "Forget a connection and its credential", "/connections"))
 }
 
 func (a *app) connectionCreate() *cobra.Command {
@@ -114,37 +116,6 @@ func (a *app) readCredential(kind connection.Type) (connection.Credential, error
 	default:
 		return connection.Credential{Token: secret}, nil
 	}
-}
-
-func (a *app) connectionList() *cobra.Command {
-	return a.tenantFlag(&cobra.Command{
-		Use:     "list",
-		Short:   "List a tenant's connections, without their secrets",
-		Example: "  cofferdam connection list --tenant acme",
-		Args:    exactly(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			var p page[connection.Connection]
-			if err := a.client().call(c.Context(), http.MethodGet, a.inTenant("/connections"), nil, &p); err != nil {
-				return err
-			}
-			return a.show(p, func(w io.Writer) { printConnections(w, p.Items...) })
-		},
-	})
-}
-
-func (a *app) connectionDelete() *cobra.Command {
-	return a.tenantFlag(&cobra.Command{
-		Use:     "delete NAME",
-		Short:   "Forget a connection and its credential",
-		Example: "  cofferdam connection delete github --tenant acme",
-		Args:    exactly("NAME"),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := a.client().call(c.Context(), http.MethodDelete, a.inTenant("/connections/%s", escape(args[0])), nil, nil); err != nil {
-				return err
-			}
-			return a.show(map[string]string{"deleted": args[0]}, func(w io.Writer) { fmt.Fprintln(w, "deleted", args[0]) })
-		},
-	})
 }
 
 func printConnections(w io.Writer, all ...connection.Connection) {

@@ -13,7 +13,10 @@ import (
 
 func (a *app) endpointCommand() *cobra.Command {
 	return group("endpoint", "Make the addresses that vendors deliver webhooks to",
-		a.endpointCreate(), a.endpointList(), a.endpointRotate(), a.endpointDelete())
+		a.endpointCreate(), a.endpointRotate(),
+		listVerb(a, "endpoint", "List a tenant's endpoints", "/endpoints", printEndpoints),
+		a.removeVerb("delete", "deleted", "endpoint end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O",
+			"Forget an endpoint; deliveries to it are refused from then on", "/endpoints"))
 }
 
 // endpointSecret is an endpoint as it is shown once, with its secret.
@@ -69,43 +72,14 @@ func (a *app) changeEndpoint(c *cobra.Command, path string, body any) error {
 	})
 }
 
-func (a *app) endpointList() *cobra.Command {
-	return a.tenantFlag(&cobra.Command{
-		Use:     "list",
-		Short:   "List a tenant's endpoints",
-		Example: "  cofferdam endpoint list --tenant acme",
-		Args:    exactly(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			var p page[endpoint.Endpoint]
-			if err := a.client().call(c.Context(), http.MethodGet, a.inTenant("/endpoints"), nil, &p); err != nil {
-				return err
-			}
-			return a.show(p, func(w io.Writer) {
-				var rows [][]string
-				for _, e := range p.Items {
-					state := "open"
-					if e.Disabled {
-						state = "disabled"
-					}
-					rows = append(rows, []string{e.ID, e.Installation, e.Webhook, e.Scheme, state})
-				}
-				table(w, []string{"ID", "INSTALLATION", "WEBHOOK", "SCHEME", "STATE"}, rows)
-			})
-		},
-	})
-}
-
-func (a *app) endpointDelete() *cobra.Command {
-	return a.tenantFlag(&cobra.Command{
-		Use:     "delete ENDPOINT",
-		Short:   "Forget an endpoint; deliveries to it are refused from then on",
-		Example: "  cofferdam endpoint delete end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme",
-		Args:    exactly("ENDPOINT"),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := a.client().call(c.Context(), http.MethodDelete, a.inTenant("/endpoints/%s", escape(args[0])), nil, nil); err != nil {
-				return err
-			}
-			return a.show(map[string]string{"deleted": args[0]}, func(w io.Writer) { fmt.Fprintln(w, "deleted", args[0]) })
-		},
-	})
+func printEndpoints(w io.Writer, all ...endpoint.Endpoint) {
+	var rows [][]string
+	for _, e := range all {
+		state := "open"
+		if e.Disabled {
+			state = "disabled"
+		}
+		rows = append(rows, []string{e.ID, e.Installation, e.Webhook, e.Scheme, state})
+	}
+	table(w, []string{"ID", "INSTALLATION", "WEBHOOK", "SCHEME", "STATE"}, rows)
 }

@@ -48,31 +48,15 @@ func (a *app) installCommand() *cobra.Command {
 
 func (a *app) installationCommand() *cobra.Command {
 	return group("installation", "Look at what a tenant has installed, and change it",
-		a.installationList(),
+		listVerb(a, "installation", "List a tenant's installations", "/installations", printInstallations),
 		a.installationVerb("show", "Show an installation", http.MethodGet, ""),
 		a.installationConfigure(),
 		a.installationUpgrade(),
 		a.installationVerb("rollback", "Go back to the version before the last upgrade", http.MethodPost, "/rollback"),
 		a.installationVerb("pause", "Keep events without running them", http.MethodPost, "/pause"),
 		a.installationVerb("resume", "Run what has gathered", http.MethodPost, "/resume"),
-		a.installationRemove(),
+		a.removeVerb("remove", "removed", "installation hello-go", "Uninstall; what it has run stays visible", "/installations"),
 		a.installationCall())
-}
-
-func (a *app) installationList() *cobra.Command {
-	return a.tenantFlag(&cobra.Command{
-		Use:     "list",
-		Short:   "List a tenant's installations",
-		Example: "  cofferdam installation list --tenant acme",
-		Args:    exactly(),
-		RunE: func(c *cobra.Command, _ []string) error {
-			var p page[installation.Installation]
-			if err := a.client().call(c.Context(), http.MethodGet, a.inTenant("/installations"), nil, &p); err != nil {
-				return err
-			}
-			return a.show(p, func(w io.Writer) { printInstallations(w, p.Items...) })
-		},
-	})
 }
 
 // installationVerb is a verb that takes an installation and nothing else.
@@ -131,21 +115,6 @@ func (a *app) installationUpgrade() *cobra.Command {
 	return c
 }
 
-func (a *app) installationRemove() *cobra.Command {
-	return a.tenantFlag(&cobra.Command{
-		Use:     "remove INSTALLATION",
-		Short:   "Uninstall; what it has run stays visible",
-		Example: "  cofferdam installation remove hello-go --tenant acme",
-		Args:    exactly("INSTALLATION"),
-		RunE: func(c *cobra.Command, args []string) error {
-			if err := a.client().call(c.Context(), http.MethodDelete, a.inTenant("/installations/%s", escape(args[0])), nil, nil); err != nil {
-				return err
-			}
-			return a.show(map[string]string{"removed": args[0]}, func(w io.Writer) { fmt.Fprintln(w, "removed", args[0]) })
-		},
-	})
-}
-
 func (a *app) installationCall() *cobra.Command {
 	var input string
 	c := a.tenantFlag(&cobra.Command{
@@ -187,11 +156,11 @@ func (a *app) document(flag, value string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, usagef("read %s: %v", flag, err)
 	}
-	var any json.RawMessage
-	if err := json.Unmarshal(data, &any); err != nil {
+	var document json.RawMessage
+	if err := json.Unmarshal(data, &document); err != nil {
 		return nil, usagef("%s is not JSON: %v", flag, err)
 	}
-	return any, nil
+	return document, nil
 }
 
 func (a *app) grants(value string) (*installation.Grants, error) {

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/spf13/cobra"
 )
 
 // everything follows a listing's cursors to its end. The path may have a query.
@@ -43,4 +46,39 @@ func byteCount(n int64) string {
 	default:
 		return fmt.Sprintf("%d B", n)
 	}
+}
+
+// listVerb lists the things of one kind that a tenant has.
+func listVerb[T any](a *app, things, short, path string, text func(w io.Writer, all ...T)) *cobra.Command {
+	return a.tenantFlag(&cobra.Command{
+		Use:     "list",
+		Short:   short,
+		Example: "  cofferdam " + things + " list --tenant acme",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			var p page[T]
+			if err := a.client().call(c.Context(), http.MethodGet, a.inTenant("%s", path), nil, &p); err != nil {
+				return err
+			}
+			return a.show(p, func(w io.Writer) { text(w, p.Items...) })
+		},
+	})
+}
+
+// removeVerb ends one of a tenant's things; done is what became of it, such as
+// "deleted".
+func (a *app) removeVerb(verb, done, example, short, path string) *cobra.Command {
+	thing, name, _ := strings.Cut(example, " ")
+	return a.tenantFlag(&cobra.Command{
+		Use:     verb + " " + strings.ToUpper(thing),
+		Short:   short,
+		Example: "  cofferdam " + thing + " " + verb + " " + name + " --tenant acme",
+		Args:    exactly(strings.ToUpper(thing)),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.client().call(c.Context(), http.MethodDelete, a.inTenant("%s/%s", path, escape(args[0])), nil, nil); err != nil {
+				return err
+			}
+			return a.show(map[string]string{done: args[0]}, func(w io.Writer) { fmt.Fprintln(w, done, args[0]) })
+		},
+	})
 }

@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, t terminal) int {
 		fmt.Fprintln(t.err, "cofferdam:", err)
 		return exitUsage
 	}
-	root := newRoot(&settings, t)
+	root := newRoot(&settings, t) //nolint:contextcheck // The verbs get theirs from ExecuteContext.
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		return t.fail(err)

@@ -169,10 +169,11 @@ func (a *app) openKey(ctx context.Context, keys vault.Store) (keeper vault.Keepe
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, "", err
 	}
-	var none *fault.Error
-	if _, stored := keys.AnyKey(ctx); stored == nil {
+	_, stored := keys.AnyKey(ctx)
+	if stored == nil {
 		return nil, "", fmt.Errorf("%w; the database holds credentials that only this file opens: restore it from a backup, a new one cannot replace it", err)
-	} else if !errors.As(stored, &none) || none.Code != fault.CodeNotFound {
+	}
+	if none, ok := errors.AsType[*fault.Error](stored); !ok || none.Code != fault.CodeNotFound {
 		return nil, "", stored
 	}
 	created, err := keyfile.Create(path)

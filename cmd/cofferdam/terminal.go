@@ -40,8 +40,7 @@ func usagef(format string, args ...any) error {
 // fail prints an error with all that helps to mend it, and returns the exit code.
 func (t terminal) fail(err error) int {
 	fmt.Fprintln(t.err, "cofferdam:", message(err))
-	var f *fault.Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
 		for _, p := range f.Problems {
 			fmt.Fprintf(t.err, "  at %s: %s\n", p.Where, p.Message)
 		}
@@ -54,8 +53,8 @@ func (t terminal) fail(err error) int {
 
 // message is the user's half of a fault, or the whole of any other error.
 func message(err error) string {
-	var f *fault.Error
-	if !errors.As(err, &f) {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok {
 		return err.Error()
 	}
 	text := f.Message
@@ -66,17 +65,17 @@ func message(err error) string {
 }
 
 func exitCode(err error) int {
-	var usage *usageError
-	var f *fault.Error
-	var unreachable *unreachableError
-	switch {
-	case errors.As(err, &usage):
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
-	case errors.As(err, &unreachable):
+	}
+	if _, ok := errors.AsType[*unreachableError](err); ok {
 		return exitUnreachable
-	case !errors.As(err, &f):
+	}
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok {
 		return exitFailed
-	case f.Code == fault.CodeNotFound:
+	}
+	if f.Code == fault.CodeNotFound {
 		return exitNotFound
 	}
 	switch f.Class {

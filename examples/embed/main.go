@@ -23,7 +23,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	l, err := net.Listen("tcp", "127.0.0.1:8090")
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:8090")
 	if err == nil {
 		err = run(ctx, "data", l)
 	}
@@ -58,8 +58,8 @@ func run(ctx context.Context, dir string, l net.Listener) error {
 
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { _ = web.Close() })
-	go web.Serve(l)
-	return h.Run(ctx) // It returns once what is in flight has come to its end.
+	go func() { _ = web.Serve(l) }() // Closing it ends it, and that is no error.
+	return h.Run(ctx)                // It returns once what is in flight has come to its end.
 }
 
 // planOf tells a plugin what the tenant that it runs for has paid for. A plugin
