@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 )
 
@@ -56,7 +58,8 @@ func (a *app) installationCommand() *cobra.Command {
 		a.installationVerb("pause", "Keep events without running them", http.MethodPost, "/pause"),
 		a.installationVerb("resume", "Run what has gathered", http.MethodPost, "/resume"),
 		a.removeVerb("remove", "removed", "installation hello-go", "Uninstall; what it has run stays visible", "/installations"),
-		a.installationCall())
+		a.installationCall(),
+		a.installationTest())
 }
 
 // installationVerb is a verb that takes an installation and nothing else.
@@ -115,11 +118,20 @@ func (a *app) installationUpgrade() *cobra.Command {
 	return c
 }
 
+// called is what the API says of a call.
+type called struct {
+	Execution string          `json:"execution"`
+	Event     string          `json:"event"`
+	State     execution.State `json:"state"`
+	Output    json.RawMessage `json:"output,omitempty"`
+	Error     *fault.Error    `json:"error,omitempty"`
+}
+
 func (a *app) installationCall() *cobra.Command {
 	var input string
 	c := a.tenantFlag(&cobra.Command{
 		Use:     "call INSTALLATION ACTION",
-		Short:   "Call an action and print what it returns",
+		Short:   "Call an action, wait for it, and print what it returns",
 		Example: "  cofferdam installation call hello-go label --input '{\"repo\":\"acme/site\",\"number\":7,\"label\":\"bug\"}' -t acme",
 		Args:    exactly("INSTALLATION", "ACTION"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -127,16 +139,42 @@ func (a *app) installationCall() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var out json.RawMessage
-			path := a.inTenant("/installations/%s/actions/%s", escape(args[0]), escape(args[1]))
-			if err := a.client().call(c.Context(), http.MethodPost, path, map[string]any{"input": body}, &out); err != nil {
-				return err
-			}
-			return a.show(out, func(w io.Writer) { fmt.Fprintln(w, string(out)) })
+			return a.callInstallation(c, a.inTenant("/installations/%s/actions/%s", escape(args[0]), escape(args[1])), body)
 		},
 	})
 	c.Flags().StringVar(&input, "input", "{}", "the input: JSON, @file, or - for standard input")
 	return c
+}
+
+func (a *app) installationTest() *cobra.Command {
+	return a.tenantFlag(&cobra.Command{
+		Use:     "test INSTALLATION",
+		Short:   "Have the plugin check itself: its credentials, whether its API answers",
+		Example: "  cofferdam installation test hello-go --tenant acme",
+		Args:    exactly("INSTALLATION"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.callInstallation(c, a.inTenant("/installations/%s/test", escape(args[0])), nil)
+		},
+	})
+}
+
+// callInstallation prints what a call came to; a call that is dead or cancelled
+// is the verb's error.
+func (a *app) callInstallation(c *cobra.Command, path string, body any) error {
+	var got called
+	if err := a.client().call(c.Context(), http.MethodPost, path, body, &got); err != nil {
+		return err
+	}
+	err := a.show(got, func(w io.Writer) {
+		fmt.Fprintf(w, "%s  %s\n", got.Execution, got.State)
+		if len(got.Output) > 0 {
+			fmt.Fprintln(w, string(got.Output))
+		}
+	})
+	if err == nil && got.Error != nil && got.State.Done() {
+		return got.Error
+	}
+	return err
 }
 
 // document reads a JSON document from a flag: literal, @file or - .

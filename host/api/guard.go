@@ -96,8 +96,12 @@ func (s *server) reached(r *http.Request, rt route, t token.Token) (string, erro
 		return t.Tenant, nil
 	}
 	name := chi.URLParam(r, "tenant")
-	if t.Tenant != "" && (name == t.Tenant || name == "me" || name == "self") {
+	own := name == "me" || name == "self"
+	if t.Tenant != "" && (name == t.Tenant || own) {
 		return t.Tenant, nil
+	}
+	if own {
+		return "", fault.NotFound("tenant", name).WithHint("an operator's token belongs to no tenant: name one")
 	}
 	found, err := s.h.Tenants.Get(r.Context(), name)
 	if err != nil {
