@@ -19,12 +19,13 @@ const (
 )
 
 // Tail calls f with each execution of the tenant that changes, until ctx ends
-// or f fails, and returns that error. An execution that changes often may be
-// seen in its later state only.
+// or f fails, and returns that error. It begins with what has changed in the
+// last 2 seconds, so that who starts something and then looks misses nothing. An
+// execution that changes often may be seen in its later state only.
 func (x *Executions) Tail(ctx context.Context, tenant string, f func(Execution) error) error {
 	rung, stop := x.c.Bell.Listen(tenant)
 	defer stop()
-	t := tail{executions: x, tenant: tenant, f: f, from: x.c.Now(), seen: map[string]time.Time{}}
+	t := tail{executions: x, tenant: tenant, f: f, from: x.c.Now().Add(-tailOverlap), seen: map[string]time.Time{}}
 	for {
 		if err := t.look(ctx); err != nil {
 			return err

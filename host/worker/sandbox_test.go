@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,11 +92,27 @@ func (b *bundle) sandbox(limits runtime.Limits, functions ...hostfns.Func) *work
 	return s
 }
 
+// warm compiles the guest once for all tests, whose runtimes share a folder.
+var warm sync.Once
+
 // guest builds the guest in testdata, which does what its input says.
 func guest(t *testing.T) []byte {
 	t.Helper()
 	_, file, _, _ := goruntime.Caller(0)
-	return runtimetest.BuildGo(t, filepath.Join(filepath.Dir(file), "testdata", "guest"))
+	wasm := runtimetest.BuildGo(t, filepath.Join(filepath.Dir(file), "testdata", "guest"))
+	warm.Do(func() {
+		rt, err := runtime.New(t.Context(), runtime.Config{Functions: worker.Functions([]hostfns.Func{probe(quiet)}), CacheDir: compiled})
+		if err != nil {
+			t.Fatalf("start runtime: %v", err)
+		}
+		if _, err := rt.Prepare(t.Context(), wasm, runtime.Limits{}); err != nil {
+			t.Fatalf("prepare guest: %v", err)
+		}
+		if err := rt.Close(t.Context()); err != nil {
+			t.Fatalf("close runtime: %v", err)
+		}
+	})
+	return wasm
 }
 
 // probe is a host function of the host app's.
