@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -67,6 +68,9 @@ type run struct {
 	usage  Usage
 	// entered says that initialization is over and the export began.
 	entered bool
+	// denied says that the Host has denied the guest something, so that a guest
+	// that passes this on says nothing but the truth.
+	denied bool
 }
 
 func (r *run) do(ctx context.Context) ([]byte, error) {
@@ -144,7 +148,21 @@ func (r *run) ask(ctx context.Context, name string, request []byte) (answer abi.
 	if err != nil {
 		return answer, fmt.Errorf("call host function %q: %w", name, err)
 	}
+	r.denied = r.denied || isDenial(a.Response)
 	return abi.Answer(a), nil
+}
+
+// isDenial says whether an answer is {"error":{"code":"denied"}}.
+func isDenial(answer []byte) bool {
+	if !bytes.HasPrefix(answer, []byte(`{"error"`)) {
+		return false
+	}
+	var e struct {
+		Error struct {
+			Code Code `json:"code"`
+		} `json:"error"`
+	}
+	return json.Unmarshal(answer, &e) == nil && e.Error.Code == CodeDenied
 }
 
 // execute runs the export in a fresh instance and returns its code. What a

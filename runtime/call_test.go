@@ -301,3 +301,23 @@ func TestTablesDoNotGrowWithoutBound(t *testing.T) {
 		}
 	}
 }
+
+// "denied" is the host's word: a guest may repeat it, and not make it up.
+func TestDenialMayBePassedOn(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer string
+		want   runtime.Code
+	}{
+		"after a denial":      {`{"error":{"code":"denied","message":"not granted"}}`, runtime.CodeDenied},
+		"after another error": {`{"error":{"code":"timeout","message":"denied"}}`, runtime.CodePluginBug},
+		"after a result":      {`{"result":{"error":{"code":"denied"}}}`, runtime.CodePluginBug},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			wasm := runtimetest.PassOn("run", "http", `{}`, `{"code":"denied","message":"http: not granted"}`)
+			_, err := prepare(t, wasm, runtime.Limits{}).Call(t.Context(), runtime.Call{Export: "run", Host: answering(test.answer)})
+			wantFailure(t, err, test.want)
+		})
+	}
+}

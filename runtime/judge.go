@@ -167,7 +167,12 @@ func (r *run) guestError(code uint32) error {
 	if text == nil {
 		return &Failure{Code: CodePluginBug, Message: fmt.Sprintf("the export returned %d and set no error", int32(code))}
 	}
-	return parseFailure(text)
+	f := parseFailure(text)
+	if f.Code.reserved() && (f.Code != CodeDenied || !r.denied) {
+		f.Message = fmt.Sprintf("the guest raised %q, which only the host gives: %s", f.Code, f.Message)
+		f.Code = CodePluginBug
+	}
+	return f
 }
 
 // parseFailure reads {"code","message","retry_after_ms","details"}.
@@ -187,10 +192,6 @@ func parseFailure(text []byte) *Failure {
 	}
 	if limit := float64(maxRetryAfter / time.Millisecond); e.RetryAfterMS > 0 {
 		f.RetryAfter = time.Duration(min(e.RetryAfterMS, limit)) * time.Millisecond
-	}
-	if e.Code.reserved() {
-		f.Code = CodePluginBug
-		f.Message = fmt.Sprintf("the guest raised %q, which only the host gives: %s", e.Code, e.Message)
 	}
 	return f
 }

@@ -90,6 +90,19 @@ func Ask(export, function, request string) []byte {
 	return b.Bytes()
 }
 
+// PassOn puts a request to a host function of ours, drops the answer, and raises
+// an error.
+func PassOn(export, function, request, message string) []byte {
+	var b Builder
+	p := kernel(&b)
+	ask := b.Import(User, function, "I", "I")
+	set := b.Import(Extism, "error_set", "I", "")
+	b.Func(export, "", "i", "II",
+		p.place(request, 0), Op(0x20, 0), Invoke(ask), Op(0x1a),
+		p.place(message, 1), Op(0x20, 1), Invoke(set), I32(1))
+	return b.Bytes()
+}
+
 // placer writes constants into Extism's memory.
 type placer struct{ alloc, store8, store64 uint32 }
 
