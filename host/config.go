@@ -45,8 +45,8 @@ type Config struct {
 	Attempts int
 	// CacheDir is a private folder for compiled code. Defaults to none.
 	CacheDir string
-	// Metrics is where metrics are registered. Defaults to a registry of the
-	// Host's own, which has those of the Go runtime and of the process too.
+	// Metrics is where metrics are registered: one Host's to a registry. Defaults to
+	// one of its own, which has those of the Go runtime and of the process too.
 	Metrics *prometheus.Registry
 	// Logger takes what operators should know. Defaults to slog.Default.
 	Logger *slog.Logger

@@ -29,6 +29,8 @@ const (
 	conflictFirst = 10 * time.Millisecond
 	conflictMost  = 2 * time.Second
 	conflictLimit = 100
+	// conflictsMost bounds the executions whose conflicts are counted.
+	conflictsMost = 10_000
 )
 
 // ErrRemoved is a run that did not begin because its installation was removed.
@@ -170,6 +172,9 @@ func (w *Worker) decideGuest(c execution.Claimed, f *runtime.Failure, to *execut
 // has changed: it runs again, from the start, soon.
 func (w *Worker) conflicted(c execution.Claimed, done completed) completed {
 	w.mu.Lock()
+	if len(w.conflicts) >= conflictsMost {
+		clear(w.conflicts) // Those that went on elsewhere are never settled here.
+	}
 	w.conflicts[c.Execution]++
 	n := w.conflicts[c.Execution]
 	w.mu.Unlock()
