@@ -15,7 +15,8 @@ const rememberReaped = 24 * time.Hour
 
 // Backlogs implements execution.Claims. It hops from tenant to tenant on the
 // index of what is queued, so that it costs the number of tenants and not the
-// length of their backlogs.
+// length of their backlogs. The tenants are looked up one by one, because a join
+// may be planned as a comparison of all with all.
 func (s *SQL) Backlogs(ctx context.Context) ([]execution.Backlog, error) {
 	return list(ctx, s, scanBacklog,
 		`WITH RECURSIVE b(tenant) AS (
@@ -23,7 +24,8 @@ func (s *SQL) Backlogs(ctx context.Context) ([]execution.Backlog, error) {
 		   UNION ALL
 		   SELECT (SELECT e.tenant FROM executions e WHERE e.state = 0 AND e.tenant > b.tenant ORDER BY e.tenant LIMIT 1)
 		   FROM b WHERE b.tenant IS NOT NULL)
-		 SELECT t.id, t.running, t.weight FROM b JOIN tenants t ON t.id = b.tenant WHERE t.state = 'active' ORDER BY t.id`)
+		 SELECT b.tenant, (SELECT t.running FROM tenants t WHERE t.id = b.tenant), (SELECT t.weight FROM tenants t WHERE t.id = b.tenant)
+		 FROM b WHERE (SELECT t.state FROM tenants t WHERE t.id = b.tenant) = 'active' ORDER BY b.tenant`)
 }
 
 // Promote implements execution.Claims.

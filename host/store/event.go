@@ -56,6 +56,9 @@ type where struct {
 	args  []any
 }
 
+// String is the WHERE clause.
+func (w *where) String() string { return "WHERE " + strings.Join(w.conds, " AND ") }
+
 // and adds a condition, each ? of which is the argument.
 func (w *where) and(cond string, arg any) {
 	w.args = append(w.args, arg)
@@ -71,9 +74,6 @@ func (w *where) given(cond, arg string) {
 
 // last names the last argument.
 func (w *where) last() string { return fmt.Sprintf("$%d", len(w.args)) }
-
-// String is the WHERE clause.
-func (w *where) String() string { return "WHERE " + strings.Join(w.conds, " AND ") }
 
 // limit is the LIMIT clause, at most maxList.
 func (w *where) limit(n int) string {

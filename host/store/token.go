@@ -9,7 +9,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/token"
 )
 
-const tokenColumns = `SELECT id, name, tenant, scopes, created_at, expires_at, revoked_at FROM tokens `
+const tokenColumns = `SELECT id, name, tenant, scopes, created_at, expires_at, revoked_at FROM tokens ` //nolint:gosec // Columns, no credential.
 
 // InsertToken implements token.Store.
 func (s *SQL) InsertToken(ctx context.Context, t token.Token, hash []byte) error {

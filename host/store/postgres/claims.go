@@ -33,10 +33,12 @@ const dueHeads = `SELECT x.tenant, l.lane, h.id
    ORDER BY e.run_at, e.id LIMIT x.n) h
  ORDER BY x.tenant, l.lane, h.run_at, h.id`
 
-// takeDue claims what was chosen and is still queued.
+// takeDue claims what was chosen and is still queued. "+ 0" keeps the planner
+// from the index of what is queued, where it would pass a tenant's whole backlog
+// to find one id.
 const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker = $3, changed_at = $4
  FROM unnest($1::text[], $2::text[]) AS x (tenant, id)
- WHERE e.tenant = x.tenant AND e.id = x.id AND e.state = 0
+ WHERE e.tenant = x.tenant AND e.id = x.id AND e.state + 0 = 0
  RETURNING e.tenant, e.id, e.claim, e.attempt, e.lane, e.run_at`
 
 // Claim implements execution.Claims. For each tenant one claimer in the cluster

@@ -17,10 +17,11 @@ import (
 
 // lockRuns finds the runs that are still the latest of their executions, and
 // keeps them so. All transactions lock executions in this order.
+// For "+ 0" see takeDue.
 const lockRuns = `SELECT e.tenant, e.id, e.claim, e.installation, e.cancel_requested
  FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x (tenant, id, claim)
  JOIN executions e ON e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim
- WHERE e.state = 1 ORDER BY e.tenant, e.id FOR UPDATE OF e`
+ WHERE e.state + 0 = 1 ORDER BY e.tenant, e.id FOR UPDATE OF e`
 
 // readState reads the cells that a group works on, after their locks were taken.
 const readState = `SELECT s.tenant, s.installation, s.key, s.value, s.version

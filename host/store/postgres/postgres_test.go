@@ -14,22 +14,22 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t testing.TB, now func() time.Time) store.Store {
-		t.Helper()
-		return open(t, postgrestest.DSN(t), now)
+	storetest.Run(t, func(tb testing.TB, now func() time.Time) store.Store {
+		tb.Helper()
+		return open(tb, postgrestest.DSN(tb), now)
 	})
 }
 
 // open opens a database that has the schema.
-func open(t testing.TB, dsn string, now func() time.Time) store.Store {
-	t.Helper()
-	s, err := postgres.Open(t.Context(), dsn, postgres.Options{Now: now})
+func open(tb testing.TB, dsn string, now func() time.Time) store.Store {
+	tb.Helper()
+	s, err := postgres.Open(tb.Context(), dsn, postgres.Options{Now: now})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s

@@ -11,10 +11,11 @@ import (
 )
 
 // beginRuns touches no indexed column, so that Postgres rewrites no index.
+// For "+ 0" see takeDue.
 const beginRuns = `UPDATE executions e SET version_id = x.version_id,
    started_at = CASE WHEN e.started_at = 0 THEN $5 ELSE e.started_at END
  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS x (tenant, id, claim, version_id)
- WHERE e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim AND e.state = 1 RETURNING e.tenant, e.id, e.claim`
+ WHERE e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim AND e.state + 0 = 1 RETURNING e.tenant, e.id, e.claim`
 
 // beginning is a call of Begin in a group.
 type beginning struct {

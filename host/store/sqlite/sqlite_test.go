@@ -16,19 +16,19 @@ func TestStore(t *testing.T) {
 }
 
 // open opens a new file with the schema.
-func open(t testing.TB, now func() time.Time) store.Store {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "data", "cofferdam.db"), sqlite.Options{Now: now})
+func open(tb testing.TB, now func() time.Time) store.Store {
+	tb.Helper()
+	s, err := sqlite.Open(tb.Context(), filepath.Join(tb.TempDir(), "data", "cofferdam.db"), sqlite.Options{Now: now})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
-	if _, _, err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
+	if _, _, err := s.Migrate(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 	return s
 }

@@ -142,7 +142,7 @@ func (c *writeConn) run(ctx context.Context, query string) error {
 func (c *writeConn) close() error { return errors.Join(c.cached.close(), c.conn.Close()) }
 
 // cached prepares each statement once, which is most of the cost of a small one.
-// It translates $1 to ?1: SQLite reads $1 as a name.
+// It translates $1, which SQLite reads as a name.
 type cached struct {
 	prepare    func(ctx context.Context, query string) (*sql.Stmt, error)
 	direct     store.Conn
@@ -151,7 +151,7 @@ type cached struct {
 
 // ExecContext implements store.Conn.
 func (c *cached) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	st, err := c.statement(ctx, query)
+	st, err := c.statement(ctx, query) //nolint:sqlclosecheck // It is kept, and closed with the rest.
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (c *cached) ExecContext(ctx context.Context, query string, args ...any) (sq
 
 // QueryContext implements store.Conn.
 func (c *cached) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	st, err := c.statement(ctx, query)
+	st, err := c.statement(ctx, query) //nolint:sqlclosecheck // It is kept, and closed with the rest.
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +169,7 @@ func (c *cached) QueryContext(ctx context.Context, query string, args ...any) (*
 
 // QueryRowContext implements store.Conn.
 func (c *cached) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	st, err := c.statement(ctx, query)
+	st, err := c.statement(ctx, query) //nolint:sqlclosecheck // It is kept, and closed with the rest.
 	if err != nil {
 		// The same error again, because a *sql.Row cannot be made from one.
 		return c.direct.QueryRowContext(ctx, translate(query), args...)
@@ -187,7 +187,7 @@ func (c *cached) statement(ctx context.Context, query string) (*sql.Stmt, error)
 		return nil, err
 	}
 	if first, raced := c.statements.LoadOrStore(query, st); raced {
-		return first.(*sql.Stmt), st.Close()
+		return first.(*sql.Stmt), st.Close() //nolint:sqlclosecheck // Deferring would close the one that is returned.
 	}
 	return st, nil
 }
@@ -201,10 +201,13 @@ func (c *cached) close() error {
 	return err
 }
 
-// translate is called once per statement text, so compiling the pattern there
-// is cheaper than a package variable is welcome.
+// translate makes $1 to ?1, and a LIMIT an expression: for a bare parameter the
+// planner looks at its value, and prepares the statement again when that changes.
+// It is called once per statement text, so that compiling the pattern there costs
+// nothing.
 func translate(query string) string {
-	return regexp.MustCompile(`\$([0-9]+)`).ReplaceAllString(query, "?$1")
+	query = regexp.MustCompile(`\$([0-9]+)`).ReplaceAllString(query, "?$1")
+	return regexp.MustCompile(`LIMIT (\?[0-9]+)`).ReplaceAllString(query, "LIMIT $1 + 0")
 }
 
 // isNoTable says that the database has no schema.

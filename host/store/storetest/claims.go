@@ -111,8 +111,9 @@ func claimCap(t *testing.T, b *bundle) {
 	CapUnderLoad(t, []execution.Claims{b, b, b}, b, b.acme.tenant, func() { b.work(t, b.acme, event.Live) })
 }
 
-// CapUnderLoad claims with a worker on each store, and completes, until 150
-// executions are done, and fails if ever more than three run.
+// CapUnderLoad queues executions of a tenant with work, claims with a worker on
+// each of claims, and completes with runs, until 150 are done. It fails if ever
+// more than three run: a cap is the cluster's, however many processes claim.
 func CapUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, tenantID string, work func()) {
 	t.Helper()
 	const total, most = 150, 3

@@ -212,9 +212,9 @@ func testKeys(t *testing.T, open Open) {
 	for _, k := range keys {
 		equal(t, stored, k)
 	}
-	any, err := b.AnyKey(ctx)
+	some, err := b.AnyKey(ctx)
 	must(t, err)
-	equal(t, stored, any)
+	equal(t, stored, some)
 	_, err = b.InsertKey(ctx, vault.Key{Tenant: "ten_none", KeyID: "kek", Wrapped: []byte{1}})
 	wantNotFound(t, "InsertKey of no tenant", err)
 }

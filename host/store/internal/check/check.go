@@ -24,8 +24,12 @@ const (
 // Event refuses an event that cannot be kept.
 func Event(e event.Event) error {
 	for _, f := range []field{
-		{"/id", e.ID}, {"/tenant", e.Tenant}, {"/installation", e.Installation},
-		{"/kind", string(e.Kind)}, {"/name", e.Name}, {"/source", e.Source},
+		{"/id", e.ID},
+		{"/tenant", e.Tenant},
+		{"/installation", e.Installation},
+		{"/kind", string(e.Kind)},
+		{"/name", e.Name},
+		{"/source", e.Source},
 	} {
 		if err := f.text(); err != nil {
 			return err

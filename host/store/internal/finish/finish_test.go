@@ -27,27 +27,33 @@ func TestOf(t *testing.T) {
 			finish.Row{State: column.Succeeded, Counted: 1, Output: []byte("1"), Tags: []byte(`[{"name":"a","value":"b"}]`), RunAt: 1000, FinishedAt: 1000},
 		},
 		"success stands though it was to be cancelled": {
-			execution.Completion{Outcome: execution.Succeeded}, true,
+			execution.Completion{Outcome: execution.Succeeded},
+			true,
 			finish.Row{State: column.Succeeded, RunAt: 1000, FinishedAt: 1000},
 		},
 		"waiting waits until its time": {
-			execution.Completion{Outcome: execution.Waiting, Reason: "retry", Until: later}, false,
+			execution.Completion{Outcome: execution.Waiting, Reason: "retry", Until: later},
+			false,
 			finish.Row{State: column.Waiting, Reason: "retry", RunAt: 5000},
 		},
 		"waiting without a time waits for ever": {
-			execution.Completion{Outcome: execution.Waiting, Reason: "paused"}, false,
+			execution.Completion{Outcome: execution.Waiting, Reason: "paused"},
+			false,
 			finish.Row{State: column.Waiting, Reason: "paused", RunAt: column.Never},
 		},
 		"what would run again is cancelled if that was asked for": {
-			execution.Completion{Outcome: execution.Waiting, Reason: "retry", Until: later}, true,
+			execution.Completion{Outcome: execution.Waiting, Reason: "retry", Until: later},
+			true,
 			finish.Row{State: column.Cancelled, RunAt: 1000, FinishedAt: 1000},
 		},
 		"handed back is due at once": {
-			execution.Completion{Outcome: execution.Queued}, false,
+			execution.Completion{Outcome: execution.Queued},
+			false,
 			finish.Row{State: column.Queued, RunAt: 1000},
 		},
 		"dead keeps why": {
-			execution.Completion{Outcome: execution.Dead, Error: []byte("{}"), Fingerprint: "f", Tags: []emit.Tag{{Name: "a"}}}, false,
+			execution.Completion{Outcome: execution.Dead, Error: []byte("{}"), Fingerprint: "f", Tags: []emit.Tag{{Name: "a"}}},
+			false,
 			finish.Row{State: column.Dead, Error: []byte("{}"), Fingerprint: "f", RunAt: 1000, FinishedAt: 1000},
 		},
 	} {

@@ -32,7 +32,8 @@ func TestApply(t *testing.T) {
 		"a read that holds lets writes pass": {
 			map[string]string{"a": "1"},
 			state.Changes{Reads: map[string]int64{"a": 7, "absent": 0}, Writes: []state.Write{set("b", "2")}},
-			map[string]string{"b": "2"}, nil,
+			map[string]string{"b": "2"},
+			nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -49,8 +49,8 @@ type cluster struct {
 func programs() (string, bool) {
 	var folders []string
 	if path, err := exec.LookPath("initdb"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			folders = append(folders, filepath.Dir(real))
+		if target, err := filepath.EvalSymlinks(path); err == nil {
+			folders = append(folders, filepath.Dir(target))
 		}
 		folders = append(folders, filepath.Dir(path))
 	}
@@ -79,7 +79,7 @@ func start(bin string) (*cluster, error) {
 	c := &cluster{dir: dir}
 	address := url.URL{Scheme: "postgres", User: url.User("postgres"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}
 	c.address = address.String()
-	c.cmd = exec.Command("/bin/sh", "-c", run, "sh", dir, bin)
+	c.cmd = exec.CommandContext(context.Background(), "/bin/sh", "-c", run, "sh", dir, bin)
 	c.cmd.Dir, c.cmd.Stderr = dir, os.Stderr
 	if err := unprivileged(c.cmd, dir); err != nil {
 		return nil, err

@@ -1,0 +1,15 @@
+package sqlite
+
+import (
+	"context"
+
+	"github.com/cofferdam-run/cofferdam/host/store"
+)
+
+// Pragma sets something on the writer's connection, to bring trouble about.
+func Pragma(ctx context.Context, s store.Store, pragma string) error {
+	d := s.(*Store).driver
+	// A pragma does not work in a transaction, so it runs between groups.
+	_, err := d.tx.conn.ExecContext(ctx, "PRAGMA "+pragma)
+	return err
+}
