@@ -119,7 +119,7 @@ func (b *bundle) enqueue(tenant string, kind event.Kind, name, input string) str
 func (b *bundle) config(r worker.Runner) worker.Config {
 	return worker.Config{
 		Store: b.store, Runner: r, Name: func() string { return ident.New(ident.Worker, time.Now()) },
-		Scan: 50 * time.Millisecond, Changed: b.bell.Ring, Now: time.Now, After: time.After,
+		Changed: b.bell.Ring, Now: time.Now, After: time.After,
 		Logger: slog.New(slog.NewTextHandler(b.logs, nil)),
 	}
 }

@@ -144,6 +144,13 @@ func (b *bundle) change(tenant string, change func(*installation.Installation)) 
 	}
 }
 
+// runNow starts a worker that looks for work all the time, for tests on the real clock.
+func (b *bundle) runNow(c worker.Config) (w *worker.Worker, end func()) {
+	b.t.Helper()
+	c.Scan = 20 * time.Millisecond
+	return b.run(c)
+}
+
 // outcome of an execution that is run to its end.
 func (b *bundle) outcome(tenant string, kind event.Kind, name, input string, want execution.State) execution.Execution {
 	b.t.Helper()
@@ -158,7 +165,7 @@ func TestEnvelopes(t *testing.T) {
 		i.Config = json.RawMessage(`{"label":"triage"}`)
 		i.Grants.Connections = map[string]string{"github": "con_1", "a": "con_2"}
 	})
-	b.run(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
+	b.runNow(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
 	common := `,"attempt":1,"config":{"label":"triage"},"connections":["a","github"],`
 	received := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	deliver := func(body string) string {
@@ -213,7 +220,7 @@ func TestSuccessCommitsAllThatTheGuestDid(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.guest("ten_a")
-	b.run(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
+	b.runNow(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
 	calls := `{"calls":[
 		{"func":"state_set","request":{"key":"a","value":{"n":1}}},
 		{"func":"state_add","request":{"key":"b","delta":5}},
@@ -264,7 +271,7 @@ func TestFailureCommitsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.guest("ten_a")
-	b.run(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
+	b.runNow(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
 	input := `{"calls":[{"func":"state_set","request":{"key":"a","value":1}},{"func":"emit","request":{"name":"order","data":1}}],
 		"fail":{"code":"auth","message":"the token was revoked"}}`
 	got := b.outcome("ten_a", event.Action, "do", input, execution.Dead)
@@ -287,7 +294,7 @@ func TestConcurrentCountsLoseNothing(t *testing.T) {
 	// The first two read before either writes.
 	var entered atomic.Int64
 	both := make(chan struct{})
-	b.run(b.config(b.sandbox(runtime.Limits{}, probe(func(ctx context.Context) error {
+	b.runNow(b.config(b.sandbox(runtime.Limits{}, probe(func(ctx context.Context) error {
 		switch entered.Add(1) {
 		case 1:
 			select {
@@ -323,7 +330,7 @@ func TestPollCommitsRecordsAndCursorTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.guest("ten_a")
-	b.run(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
+	b.runNow(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
 	for range 3 {
 		b.outcome("ten_a", event.Poll, "issues", ``, execution.Succeeded)
 	}
@@ -354,7 +361,7 @@ func TestGuestsThatRunAwayFailAlone(t *testing.T) {
 	}
 	b.tenant("ten_good", 4, 1, b.publish("echo", runtimetest.Echo("go"), manifest.Manifest{}))
 	c := b.config(b.sandbox(runtime.Limits{Deadline: 300 * time.Millisecond, MemoryBytes: 4 << 20}))
-	b.run(c)
+	b.runNow(c)
 	ids := map[string]string{}
 	for name, g := range guests {
 		b.tenant("ten_"+name, 4, 1, b.publish(name, g.wasm, manifest.Manifest{}))
@@ -374,7 +381,7 @@ func TestPlainPluginsGetAndGiveBytes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.tenant("ten_a", 4, 1, b.publish("echo", runtimetest.Echo("shout"), manifest.Manifest{}))
-	b.run(b.config(b.sandbox(runtime.Limits{})))
+	b.runNow(b.config(b.sandbox(runtime.Limits{})))
 	for input, want := range map[string]string{
 		`{"a": 1}`:     `{"a": 1}`,
 		"no json":      `"bm8ganNvbg=="`,
@@ -420,7 +427,7 @@ func TestPausedInstallationsAndTenantsWait(t *testing.T) {
 			b := setup(t)
 			b.tenant("ten_a", 4, 1, b.publish("echo", runtimetest.Echo("go"), manifest.Manifest{}))
 			pause(b, true)
-			w, _ := b.run(b.config(b.sandbox(runtime.Limits{})))
+			w, _ := b.runNow(b.config(b.sandbox(runtime.Limits{})))
 			id := b.enqueue("ten_a", event.Action, "go", `1`)
 			w.Wake("ten_a")
 			if got := b.await("ten_a", id, execution.Waiting); got.Reason != execution.ReasonPaused {
@@ -447,7 +454,7 @@ func TestExecutionStaysOnTheVersionThatItBeganWith(t *testing.T) {
 	b.tenant("ten_a", 4, 1, first)
 	c := b.config(b.sandbox(runtime.Limits{}))
 	c.Attempts = 3
-	b.run(c)
+	b.runNow(c)
 	id := b.enqueue("ten_a", event.Action, "go", `1`)
 	b.await("ten_a", id, execution.Waiting)
 	b.change("ten_a", func(i *installation.Installation) { i.VersionID = second })
@@ -475,7 +482,7 @@ func TestGrantedFunctionsNeedManifestAndGrant(t *testing.T) {
 			b := setup(t)
 			b.tenant("ten_a", 4, 1, b.publish("guest", guest(t), manifest.Manifest{Level: 1, Functions: test.wanted}))
 			b.change("ten_a", func(i *installation.Installation) { i.Grants.Functions = test.granted })
-			b.run(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
+			b.runNow(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
 			got := b.outcome("ten_a", event.Action, "do", input, execution.Succeeded)
 			if denied := strings.Contains(string(got.Output), `"denied"`); denied != test.denied {
 				t.Errorf("the answer is %s, want denied to be %t", got.Output, test.denied)
@@ -488,7 +495,7 @@ func TestUnknownKindsAreParked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.tenant("ten_a", 4, 1, b.publish("echo", runtimetest.Echo("go"), manifest.Manifest{}))
-	b.run(b.config(b.sandbox(runtime.Limits{})))
+	b.runNow(b.config(b.sandbox(runtime.Limits{})))
 	got := b.outcome("ten_a", "of_the_future", "go", ``, execution.Waiting)
 	if got.Reason != execution.ReasonUnknownKind || got.Attempt != 0 || !got.Until.After(time.Now()) {
 		t.Errorf("it waits for %q until %s after %d attempts, want unknown_kind, later, after none", got.Reason, got.Until, got.Attempt)
@@ -499,7 +506,7 @@ func TestCancelKillsAGuest(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.tenant("ten_a", 4, 1, b.publish("loops", runtimetest.Loop("go"), manifest.Manifest{}))
-	w, _ := b.run(b.config(b.sandbox(runtime.Limits{})))
+	w, _ := b.runNow(b.config(b.sandbox(runtime.Limits{})))
 	id := b.enqueue("ten_a", event.Action, "go", ``)
 	b.await("ten_a", id, execution.Running)
 	if _, err := b.store.Cancel(t.Context(), "ten_a", id); err != nil {

@@ -67,12 +67,14 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 				b := setup(t)
 				b.tenant("ten_a", 4, 1, "plv_1")
 				id := b.enqueue("ten_a", event.Action, "do", `{}`)
-				b.run(b.config(runner(func(_ context.Context, c execution.Claimed) error {
+				c := b.config(runner(func(_ context.Context, c execution.Claimed) error {
 					if c.Attempt == 1 {
 						return rateLimited(test.wish)
 					}
 					return nil
-				})))
+				}))
+				c.Scan, c.Lease = time.Minute, 10*time.Minute // For there is little to do in an hour.
+				b.run(c)
 				waiting := b.await("ten_a", id, execution.Waiting)
 				if waiting.Reason != execution.ReasonRetry || waiting.Error == nil || waiting.Error.Code != "rate_limited" {
 					t.Errorf("it waits for %q after %v, want a retry after rate_limited", waiting.Reason, waiting.Error)
@@ -167,17 +169,17 @@ func TestFailuresOfTheHostCostNoAttempt(t *testing.T) {
 				return errDown
 			case 2:
 				panic("a bug of ours")
-			case 20:
+			case 8:
 				return nil
 			default:
 				return errDown
 			}
 		})))
 		for b.get("ten_a", id).State != execution.Succeeded {
-			time.Sleep(time.Minute)
+			time.Sleep(time.Second)
 		}
-		if got := b.get("ten_a", id); got.Attempt != 1 || got.Claim != 20 {
-			t.Errorf("it took %d attempts and %d claims, want 1 and 20", got.Attempt, got.Claim)
+		if got := b.get("ten_a", id); got.Attempt != 1 || got.Claim != 8 {
+			t.Errorf("it took %d attempts and %d claims, want 1 and 8", got.Attempt, got.Claim)
 		}
 	})
 }
@@ -237,9 +239,9 @@ func TestParkedWaitsUncountedUntilItIsReleased(t *testing.T) {
 		if got := b.await("ten_a", id, execution.Waiting); got.Reason != execution.ReasonPaused || got.Attempt != 0 {
 			t.Errorf("it waits for %q after %d attempts, want paused after none", got.Reason, got.Attempt)
 		}
-		time.Sleep(10 * time.Minute)
+		time.Sleep(2 * time.Minute)
 		if got := b.get("ten_a", id).State; got != execution.Waiting {
-			t.Errorf("ten minutes later it is %s, want waiting", got)
+			t.Errorf("two minutes later it is %s, want waiting", got)
 		}
 		resumed.Store(true)
 		if n, err := b.store.Release(t.Context(), "ten_a", installationOf("ten_a")); err != nil || n != 1 {
