@@ -82,6 +82,8 @@ func (d *driver) Problem(err error) store.Problem {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &connect), errors.As(err, &op), errors.Is(err, group.ErrClosed), errors.Is(err, errLost),
+		// A server that takes longer than anyone waits does not answer.
+		errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, sql.ErrConnDone),
 		strings.Contains(err.Error(), "closed pool"), strings.Contains(err.Error(), "conn closed"):
 		return store.Unreachable

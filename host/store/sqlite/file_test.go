@@ -28,8 +28,8 @@ func TestOneProcessServesAFile(t *testing.T) {
 	if info, err := os.Stat(filepath.Dir(path)); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("got folder %v and %v, want mode 0700", info, err)
 	}
-	if _, err := os.Stat(path); err != nil {
-		t.Errorf("the file is not where it was asked for: %v", err)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("got file %v and %v, want mode 0600", info, err)
 	}
 	_, err = sqlite.Open(t.Context(), path, sqlite.Options{})
 	wantCode(t, err, "database_in_use")

@@ -89,7 +89,11 @@ func Open(ctx context.Context, path string, o Options) (store.Store, error) {
 			return nil, err
 		}
 	}
-	if s.driver, err = openDriver(ctx, path, o); err != nil {
+	err = create(path)
+	if err == nil {
+		s.driver, err = openDriver(ctx, path, o)
+	}
+	if err != nil {
 		if s.lock != nil {
 			err = errors.Join(err, s.lock.Close())
 		}
@@ -144,6 +148,16 @@ func (s *Store) Close() error {
 
 func (s *Store) migrator() schema.Migrator {
 	return schema.Migrator{DB: s.driver.writeDB, Dialect: goose.DialectSQLite3, Files: s.files}
+}
+
+// create makes the file where there is none, for this user's eyes only, and says
+// early if it cannot be written. SQLite gives its other files the same mode.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // The operator names the database.
+	if err != nil {
+		return cannotOpen(path, err)
+	}
+	return f.Close()
 }
 
 // openDriver opens the connections and starts the writer.
