@@ -28,6 +28,8 @@ demo: bin/cofferdam build/hello-go.wasm ## The same, ending after the demo: exit
 test: ## All tests, on SQLite and, where initdb or COFFERDAM_TEST_POSTGRES is found, on Postgres.
 	$(GO) test ./...
 	@for m in $(MODULES); do (cd $$m && echo "$$m" && $(GO) test ./...) || exit 1; done
+	@if [ -z "$$COFFERDAM_TEST_POSTGRES" ] && ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+		echo; echo "THE POSTGRES SUITES DID NOT RUN: install PostgreSQL 15, or set COFFERDAM_TEST_POSTGRES to the URL of a server."; fi
 
 ## Building
 

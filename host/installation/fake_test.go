@@ -110,7 +110,7 @@ func setup(t *testing.T) *testBundle {
 		},
 		Release: func(ctx context.Context, t, id string) error {
 			i, err := b.store.Installation(ctx, t, id)
-			if err != nil || i.State != installation.Active {
+			if err != nil || i.State == installation.Paused {
 				return fmt.Errorf("released while %s: %w", i.State, err)
 			}
 			b.released = append(b.released, id)

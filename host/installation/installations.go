@@ -193,7 +193,8 @@ func (s *Installations) Uninstall(ctx context.Context, tenant, id string) error 
 	if err := s.c.Store.UpdateInstallation(ctx, i); err != nil {
 		return fmt.Errorf("update installation: %w", err)
 	}
-	return nil
+	// What was parked is claimed, and then cancelled.
+	return s.c.Release(ctx, tenant, i.ID)
 }
 
 // update changes an installation that is there.

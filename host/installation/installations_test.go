@@ -230,6 +230,9 @@ func TestUninstall(t *testing.T) {
 			t.Fatalf("got %v after %d writes", err, b.store.writes)
 		}
 	}
+	if len(b.released) != 1 {
+		t.Errorf("what had waited was released %d times, want once, to be cancelled", len(b.released))
+	}
 	if all, err := b.List(t.Context(), tenant); err != nil || len(all) != 0 {
 		t.Errorf("got %v, %v, want none listed", all, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/store"
@@ -203,7 +203,7 @@ type failing struct {
 	completes  int
 }
 
-var errDown = errors.New("connection refused")
+var errDown = fault.New(fault.Platform, fault.CodeDatabaseUnreachable, "connection refused")
 
 // Heartbeat implements execution.Claims.
 func (f *failing) Heartbeat(ctx context.Context, name string, lease time.Duration) ([]string, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
 )
 
 // The pauses after a database error, while claiming and completing.
@@ -160,8 +161,8 @@ func (w *Worker) pause(ctx context.Context, n int) {
 	}
 }
 
-// refusedAfter is how many times a completion may fail while the database is
-// well: then it is the completion that the database does not take.
+// refusedAfter is how many times a completion may fail while the database
+// answers: then it is the completion that the database does not take.
 const refusedAfter = 5
 
 // complete writes how a run ended, until the store has taken it or fenced it, or
@@ -183,7 +184,7 @@ func (w *Worker) complete(ctx context.Context, c execution.Claimed, done complet
 		case ctx.Err() != nil:
 			w.c.Logger.ErrorContext(ctx, "completion given up: the execution will run again", slog.String("execution", c.Execution), slog.Any("error", err))
 			return
-		case failures >= refusedAfter && w.health.well():
+		case failures >= refusedAfter && !isOutage(fault.From(err)) && w.health.well():
 			w.c.Logger.ErrorContext(ctx, "completion refused", slog.String("execution", c.Execution), slog.Any("error", err))
 			done, failures = refused(done), 0
 			continue

@@ -75,7 +75,7 @@ func (s *Sandbox) envelope(ctx context.Context, j job) ([]byte, error) {
 	slices.Sort(e.Connections)
 	switch j.execution.Kind {
 	case event.Action:
-		e.Action, e.Input = j.execution.Name, orJSON(j.event.Body, `null`)
+		e.Action, e.Input = j.execution.Name, orJSON(j.event.Body, `{}`)
 	case event.Webhook:
 		e.Webhook, e.Request = j.execution.Name, delivery(j.event)
 	case event.Poll:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -143,16 +144,39 @@ func (w *Worker) decideFailure(ctx context.Context, c execution.Claimed, v verdi
 		to.Counted, to.Outcome = true, execution.Dead
 		done.fault = fault.From(invalid)
 	default:
-		w.c.Logger.ErrorContext(ctx, "run failed by the host's doing: it will run again",
+		w.c.Logger.ErrorContext(ctx, "run failed by the host's doing",
 			slog.String("execution", c.Execution), slog.String("tenant", c.Tenant), slog.Any("error", v.err))
 		done.fault = fault.From(v.err)
-		to.Outcome, to.Reason = execution.Waiting, execution.ReasonRetry
-		// Not counted, so that an outage of ours costs nobody an attempt; the claims
-		// that no attempt accounts for say how long it has lasted.
-		uncounted := int(min(max(c.Claim-int64(c.Attempt), 0), 100))
-		to.Until = w.c.Now().Add(fullJitter(backoffFirst, backoffMost, uncounted))
+		w.decideHost(c, done.fault, to)
 	}
 	return true
+}
+
+// decideHost says what follows a failure of the host's. While the database is
+// away it is not counted, so that an outage of ours costs nobody an attempt. A
+// host function that fails or panics is, so that a mistake in it does not keep an
+// execution busy for ever.
+func (w *Worker) decideHost(c execution.Claimed, f *fault.Error, to *execution.Completion) {
+	to.Outcome, to.Reason = execution.Waiting, execution.ReasonRetry
+	if isOutage(f) {
+		// The claims that no attempt accounts for say how long it has lasted.
+		uncounted := int(min(max(c.Claim-int64(c.Attempt), 0), 100))
+		to.Until = w.c.Now().Add(fullJitter(backoffFirst, backoffMost, uncounted))
+		return
+	}
+	to.Counted = true
+	if c.Attempt >= w.c.Attempts {
+		to.Outcome, to.Reason = execution.Dead, ""
+		return
+	}
+	to.Until = w.c.Now().Add(fullJitter(backoffFirst, backoffMost, c.Attempt-1))
+}
+
+// isOutage says whether it is the database, or what stands before it, that does
+// not answer, rather than this one thing that does not work.
+func isOutage(f *fault.Error) bool {
+	status := fault.Status(f)
+	return f.Class == fault.Platform && (status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout)
 }
 
 // decideGuest says what follows a failure of the guest's.

@@ -185,7 +185,7 @@ func TestEnvelopes(t *testing.T) {
 			b.enqueue("ten_a", event.Action, "echo", `{"n":[1,2]}`), common + `"action":"echo","input":{"n":[1,2]}`,
 		},
 		"action without input": {
-			b.enqueue("ten_a", event.Action, "echo", ``), common + `"action":"echo","input":null`,
+			b.enqueue("ten_a", event.Action, "echo", ``), common + `"action":"echo","input":{}`,
 		},
 		"webhook": {
 			deliver(`{"action":"opened"}`), common + delivery + `"id":"delivery-{\"action\":\"opened\"}","body":"{\"action\":\"opened\"}"}`,

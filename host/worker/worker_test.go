@@ -2,7 +2,9 @@ package worker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
@@ -156,7 +159,7 @@ func TestFailuresThatNoRetryHelpsAreDeadAtOnce(t *testing.T) {
 	})
 }
 
-func TestFailuresOfTheHostCostNoAttempt(t *testing.T) {
+func TestOutagesCostNoAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
@@ -164,16 +167,10 @@ func TestFailuresOfTheHostCostNoAttempt(t *testing.T) {
 		id := b.enqueue("ten_a", event.Action, "do", `{}`)
 		var runs atomic.Int64
 		b.run(b.config(runner(func(context.Context, execution.Claimed) error {
-			switch runs.Add(1) {
-			case 1:
-				return errDown
-			case 2:
-				panic("a bug of ours")
-			case 8:
-				return nil
-			default:
+			if runs.Add(1) < 8 {
 				return errDown
 			}
+			return nil
 		})))
 		for b.get("ten_a", id).State != execution.Succeeded {
 			time.Sleep(time.Second)
@@ -182,6 +179,30 @@ func TestFailuresOfTheHostCostNoAttempt(t *testing.T) {
 			t.Errorf("it took %d attempts and %d claims, want 1 and 8", got.Attempt, got.Claim)
 		}
 	})
+}
+
+func TestHostFunctionsThatNeverWorkEndInADeadLetter(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func() error{
+		"that panic": func() error { panic("a bug of ours") },
+		"that fail":  func() error { return errors.New("the app's own database is in pieces") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t)
+				b.tenant("ten_a", 4, 1, "plv_1")
+				id := b.enqueue("ten_a", event.Action, "do", `{}`)
+				c := b.config(runner(func(context.Context, execution.Claimed) error { return fail() }))
+				c.Attempts = 3
+				b.run(c)
+				got := b.await("ten_a", id, execution.Dead)
+				if got.Attempt != 3 || got.Error.Class != fault.Platform || strings.Contains(got.Error.Message, "pieces") {
+					t.Errorf("it is dead of %v after %d attempts, want a platform fault after 3 that does not show the cause", got.Error, got.Attempt)
+				}
+			})
+		})
+	}
 }
 
 func TestCancel(t *testing.T) {

@@ -25,6 +25,9 @@ import (
 // Variable names the server to use: a superuser's URL, or one that may create databases.
 const Variable = "COFFERDAM_TEST_POSTGRES"
 
+// Required makes a missing server a failure instead of a skip, if it is not empty.
+const Required = "COFFERDAM_TEST_REQUIRE_POSTGRES"
+
 const skipped = `
 *******************************************************************************
 *  THE POSTGRES SUITES DID NOT RUN: no server. Either install PostgreSQL 15   *
@@ -74,6 +77,9 @@ func (s *server) database(t testing.TB, migrated bool) string {
 	s.once.Do(s.find)
 	if s.err != nil {
 		t.Fatal(s.err)
+	}
+	if s.address == "" && os.Getenv(Required) != "" {
+		t.Fatal(skipped)
 	}
 	if s.address == "" {
 		t.Skip(skipped)
