@@ -26,7 +26,6 @@ import (
 
 func (a *app) demoCommand() *cobra.Command {
 	var p play
-	var keep bool
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Serve, and play the main job: two tenants, a webhook each, an API call with each one's token",
@@ -42,20 +41,13 @@ func (a *app) demoCommand() *cobra.Command {
 			if !c.Flags().Changed("log-level") {
 				a.LogLevel = "warn" // The demo speaks for itself.
 			}
-			return a.serve(c.Context(), func(ctx context.Context, s *server) error {
-				if err := p.run(ctx, s); err != nil || !keep {
-					return err
-				}
-				fmt.Fprintln(a.out, "\nStill serving. Ctrl-C ends it.")
-				<-ctx.Done()
-				return nil
-			})
+			return a.serve(c.Context(), p.run)
 		},
 	}
 	a.serverFlags(c)
 	c.Flags().StringVar(&p.plugin, "plugin", "build/hello-go.wasm", "the connector to publish, built from examples/hello-go")
 	c.Flags().StringVar(&p.github, "github-addr", "127.0.0.1:8081", "where the stand-in for the GitHub API listens")
-	c.Flags().BoolVar(&keep, "keep", false, "go on serving after the demo")
+	c.Flags().BoolVar(&p.keep, "keep", false, "go on serving after the demo")
 	return c
 }
 
@@ -63,8 +55,10 @@ func (a *app) demoCommand() *cobra.Command {
 type play struct {
 	*app
 	plugin, github string
-	api            *client
-	standIn        *demo.GitHub
+	// keep goes on serving, the stand-in included, until Ctrl-C.
+	keep    bool
+	api     *client
+	standIn *demo.GitHub
 }
 
 // actor is a tenant of the demo.
@@ -106,7 +100,12 @@ func (p *play) run(ctx context.Context, s *server) error {
 			return fmt.Errorf("deliver to tenant %s: %w", x.name, err)
 		}
 	}
+	if !p.keep {
+		p.say("\nThat was the demo. 'make run' plays it and goes on serving, for you to look around.")
+		return nil
+	}
 	p.suggest(actors[0])
+	<-ctx.Done()
 	return nil
 }
 
@@ -276,12 +275,15 @@ func (p *play) watch(ctx context.Context, x *actor, a event.Accepted) error {
 
 func (p *play) suggest(x *actor) {
 	p.say(`
-What to try next, in another terminal (the token is valid for an hour):
-  export COFFERDAM_URL=http://%s COFFERDAM_TOKEN=%s
-  bin/cofferdam execution list --tenant %s
+Still serving, the stand-in too; Ctrl-C ends it. What to try next, in another terminal:
+  export COFFERDAM_URL=http://%[1]s COFFERDAM_TENANT=%[2]s COFFERDAM_TOKEN=%[3]s   # valid for an hour
+  bin/cofferdam execution list
+  bin/cofferdam execution list --tag repo=%[2]s/%[4]s
+  bin/cofferdam installation test hello-go
+  bin/cofferdam installation call hello-go label --input '{"repo":"%[2]s/%[4]s","number":7,"label":"bug"}'
+  bin/cofferdam installation call hello-go label --input '{"repo":"globex/rockets","number":7,"label":"bug"}'   # not with %[2]s's token
+  bin/cofferdam dead-letter list
   bin/cofferdam plugin show hello-go
-  bin/cofferdam send %s @examples/hello-go/fixtures/issues.opened.json -H 'X-GitHub-Event: issues' --secret %s
-  curl -H "Authorization: Bearer $COFFERDAM_TOKEN" $COFFERDAM_URL/v1/tenants/%s/executions
-The API is described at http://%s/openapi.json.`,
-		p.Addr, p.api.token, x.name, x.endpoint, x.secret, x.name, p.Addr)
+  curl -H "Authorization: Bearer $COFFERDAM_TOKEN" $COFFERDAM_URL/v1/tenants/%[2]s/executions
+The API is described at http://%[1]s/openapi.json.`, p.Addr, x.name, p.api.token, x.repo)
 }
