@@ -156,7 +156,7 @@ func TestGuestExits(t *testing.T) {
 		h := &host{}
 		_, err := engine.guest(t).Call(t.Context(), runtime.Call{Export: "panics", Host: h})
 		f := wantFailure(t, err, runtime.CodeTrapped)
-		if f.Message != "unreachable: panic: at the disco" || !strings.Contains(f.Stack, "main.panics()") {
+		if f.Message != "the guest crashed: unreachable: panic: at the disco" || !strings.Contains(f.Stack, "main.panics()") {
 			t.Errorf("got message %q and stack %q", f.Message, f.Stack)
 		}
 		if log := strings.Join(h.asked, "\n"); !strings.Contains(log, "panic: at the disco") {

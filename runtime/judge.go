@@ -126,7 +126,7 @@ func (r *run) judgeTrap(ctx context.Context, trap error) error {
 		if words := lastWords(said); words != "" {
 			message += ": " + words
 		}
-		return &Failure{Code: CodeTrapped, Message: message, Stack: said + stack}
+		return &Failure{Code: CodeTrapped, Message: "the guest crashed: " + message, Stack: said + stack}
 	}
 }
 

@@ -41,6 +41,16 @@ type bundle struct {
 // setup starts a server. wrap changes the store that the host sees.
 func setup(t *testing.T, o api.Options, wrap ...func(store.Store) store.Store) *bundle {
 	t.Helper()
+	return setupHost(t, o, func(c *host.Config) {
+		for _, w := range wrap {
+			c.Store = w(c.Store)
+		}
+	})
+}
+
+// setupHost starts a server whose host is configured otherwise.
+func setupHost(t *testing.T, o api.Options, change func(*host.Config)) *bundle {
+	t.Helper()
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -49,18 +59,15 @@ func setup(t *testing.T, o api.Options, wrap ...func(store.Store) store.Store) *
 	if _, _, err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range wrap {
-		db = w(db)
-	}
 	key, err := keyfile.Ephemeral()
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &bundle{log: &buffer{}}
 	o.Logger = slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	b.h, err = host.New(t.Context(), host.Config{
-		Store: db, Keeper: key, Logger: slog.New(slog.DiscardHandler), CacheDir: runtimetest.CacheDir(t),
-	})
+	c := host.Config{Store: db, Keeper: key, Logger: slog.New(slog.DiscardHandler), CacheDir: runtimetest.CacheDir(t)}
+	change(&c)
+	b.h, err = host.New(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}

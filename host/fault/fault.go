@@ -93,9 +93,13 @@ const (
 	CodeInternal = "internal"
 )
 
+// hintNotFound gives away nothing: it is the same whether the thing exists or not.
+const hintNotFound = "Check the id or name. What belongs to somebody else is not found either."
+
 // NotFound says that there is no such thing: kind is a word such as "tenant".
 func NotFound(kind, id string) *Error {
-	return New(InvalidInput, CodeNotFound, "there is no %s %q", kind, id)
+	return New(InvalidInput, CodeNotFound, "there is no %s %q", kind, id).
+		WithHint(hintNotFound)
 }
 
 // WithHint returns e with a hint.

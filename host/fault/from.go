@@ -152,6 +152,10 @@ func fromRegistry(r *registry.Error) *Error {
 		e.Problems = append(e.Problems, Problem{Where: "manifest" + p.Where, Message: p.Message})
 	}
 	switch r.Code {
+	case registry.CodeNotFound:
+		if e.Hint == "" {
+			e.Hint = hintNotFound
+		}
 	case registry.CodeVersionExists, registry.CodeVersionInUse, registry.CodeYanked:
 		e.Class = Conflict
 	case registry.CodeDenied:

@@ -89,7 +89,8 @@ func (s *Installations) checkAction(v registry.Version, name string, input json.
 		input = json.RawMessage("{}")
 	}
 	if problems := under("", compiled.Validate(input)); len(problems) > 0 {
-		e := fault.New(fault.InvalidInput, "input_invalid", "the input does not fit the action %q of %s %s", name, v.Name, v.Version)
+		e := fault.New(fault.InvalidInput, "input_invalid", "the input does not fit the action %q of %s %s", name, v.Name, v.Version).
+			WithHint("Its schema is in the plugin's manifest: see `cofferdam plugin show %s -o json`.", v.Name)
 		e.Problems = problems
 		return e
 	}
