@@ -149,7 +149,7 @@ func (r *Response) code() code.Code {
 // excerpt is enough of the body to recognise an error message: most APIs' fit in 300 bytes.
 func (r *Response) excerpt() string {
 	const enough = 300
-	text := strings.ToValidUTF8(string(r.Body[:min(len(r.Body), enough)]), "")
+	text := strings.TrimSpace(strings.ToValidUTF8(string(r.Body[:min(len(r.Body), enough)]), ""))
 	if len(r.Body) > enough {
 		text += "..."
 	}
