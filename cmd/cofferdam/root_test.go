@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Each verb has an example in its help, and the example names the verb.
+func TestEachVerbShowsAnExample(t *testing.T) {
+	t.Parallel()
+	settings, err := loadSettings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	verbs := 0
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+		if c.HasSubCommands() || c.Name() == "help" || c.Parent() != nil && c.Parent().Name() == "completion" {
+			return
+		}
+		verbs++
+		if !strings.Contains(c.Example, c.CommandPath()) {
+			t.Errorf("%s: the example does not show it: %q", c.CommandPath(), c.Example)
+		}
+		if c.Short == "" {
+			t.Errorf("%s: no short description", c.CommandPath())
+		}
+	}
+	walk(newRoot(&settings, terminal{in: strings.NewReader(""), out: &bytes.Buffer{}, err: &bytes.Buffer{}}))
+	if verbs < 30 {
+		t.Errorf("found %d verbs: the walk is broken", verbs)
+	}
+}
+
+func TestDurationsAndSizesAreRounded(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5 << 20: "5.0 MiB"} {
+		if got := byteCount(n); got != want {
+			t.Errorf("byteCount(%d): got %s, want %s", n, got, want)
+		}
+	}
+	for d, want := range map[int64]string{999: "1µs", 1_234_567: "1.23ms", 2_345_678_901: "2.35s"} {
+		if got := duration(time.Duration(d)); got != want {
+			t.Errorf("duration(%d): got %s, want %s", d, got, want)
+		}
+	}
+}
