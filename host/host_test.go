@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault"
@@ -28,7 +31,20 @@ import (
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { postgrestest.Main(tight{m}) }
+
+// tight is tests that may leave no goroutine behind.
+type tight struct{ *testing.M }
+
+// Run implements postgrestest's runner.
+func (m tight) Run() int {
+	code := m.M.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
 
 func openStore(t *testing.T) store.Store {
 	t.Helper()
@@ -64,11 +80,20 @@ type bundle struct {
 
 func setup(t *testing.T, wasm []byte) *bundle {
 	t.Helper()
-	h, err := host.New(t.Context(), host.Config{Store: openStore(t), Keeper: newKey(t), Logger: slog.New(slog.DiscardHandler)})
+	b := runHost(t, host.Config{Store: openStore(t)})
+	b.tenant = b.addTenant(t, "acme", tenant.Limits{})
+	b.install(t, b.tenant.ID, "plugin", wasm, nil)
+	return b
+}
+
+// runHost runs a Host, which has no tenants yet, until the test ends.
+func runHost(t *testing.T, c host.Config) *bundle {
+	t.Helper()
+	c.Keeper, c.Logger, c.CacheDir = newKey(t), slog.New(slog.DiscardHandler), runtimetest.CacheDir(t)
+	h, err := host.New(t.Context(), c)
 	if err != nil {
 		t.Fatalf("new host: %v", err)
 	}
-	b := &bundle{h: h}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ran := make(chan error, 1)
 	go func() { ran <- h.Run(ctx) }()
@@ -78,21 +103,35 @@ func setup(t *testing.T, wasm []byte) *bundle {
 			t.Errorf("end host: %v", err)
 		}
 	})
-	if b.tenant, err = h.Tenants.Create(t.Context(), "acme", "", tenant.Limits{}); err != nil {
+	return &bundle{h: h}
+}
+
+func (b *bundle) addTenant(t *testing.T, name string, limits tenant.Limits) tenant.Tenant {
+	t.Helper()
+	added, err := b.h.Tenants.Create(t.Context(), name, "", limits)
+	if err != nil {
 		t.Fatalf("create tenant: %v", err)
 	}
-	publisher, err := h.Plugins.PublisherOf(t.Context(), registry.Viewer{Operator: true})
+	return added
+}
+
+// install publishes a plain plugin and installs it for a tenant; nil grants are
+// all that it asks for.
+func (b *bundle) install(t *testing.T, tenant, name string, wasm []byte, grants *installation.Grants) installation.Installation {
+	t.Helper()
+	publisher, err := b.h.Plugins.PublisherOf(t.Context(), registry.Viewer{Operator: true})
 	if err != nil {
 		t.Fatalf("find publisher: %v", err)
 	}
-	upload := registry.Upload{Wasm: bytes.NewReader(wasm), Name: "plugin", Version: "1.0.0"}
-	if _, err := h.Plugins.Publish(t.Context(), publisher.ID, upload); err != nil {
+	upload := registry.Upload{Wasm: bytes.NewReader(wasm), Name: name, Version: "1.0.0"}
+	if _, err := b.h.Plugins.Publish(t.Context(), publisher.ID, upload); err != nil {
 		t.Fatalf("publish: %v", err)
 	}
-	if _, err := h.Installations.Create(t.Context(), b.tenant.ID, installation.Spec{Plugin: "plugin"}); err != nil {
+	i, err := b.h.Installations.Create(t.Context(), tenant, installation.Spec{Plugin: name, Grants: grants})
+	if err != nil {
 		t.Fatalf("install: %v", err)
 	}
-	return b
+	return i
 }
 
 func (b *bundle) start(t *testing.T, input string) string {

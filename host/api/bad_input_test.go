@@ -54,7 +54,9 @@ func tight(t *testing.T) *bundle {
 }
 
 // described is a connector whose describe gives a text.
-func described(manifest string) []byte { return runtimetest.Outputs(map[string]string{"describe": manifest}) }
+func described(manifest string) []byte {
+	return runtimetest.Outputs(map[string]string{"describe": manifest})
+}
 
 func TestBadUploads(t *testing.T) {
 	t.Parallel()

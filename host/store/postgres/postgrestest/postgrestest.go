@@ -52,8 +52,9 @@ type server struct {
 //nolint:gochecknoglobals // One cluster per test binary is what it is for.
 var shared server
 
-// Main runs the tests and stops the temporary server, if there is one.
-func Main(m *testing.M) {
+// Main runs the tests, which are a *testing.M or what stands around one, and
+// stops the temporary server, if there is one.
+func Main(m interface{ Run() int }) {
 	code := m.Run()
 	shared.stop()
 	os.Exit(code)
