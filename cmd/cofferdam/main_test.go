@@ -19,12 +19,16 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts plays the files of testdata/script: the command line as its user
-// meets it. Each gets $ADDR and $GITHUB, addresses of its own, and $GUEST, the
-// example connector.
+// meets it. Each gets $ADDR and $GITHUB, addresses of its own, $GUEST, the
+// example connector, and $RUNAWAY, one whose describe does not end.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	guest := filepath.Join(t.TempDir(), "hello-go.wasm")
 	if err := os.WriteFile(guest, runtimetest.BuildGoFresh(t, "../../examples/hello-go"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runaway := filepath.Join(t.TempDir(), "runaway.wasm")
+	if err := os.WriteFile(runaway, runtimetest.Loop("describe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
@@ -33,6 +37,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("GUEST", guest)
+			e.Setenv("RUNAWAY", runaway)
 			e.Setenv("FIXTURE", must(filepath.Abs("../../examples/hello-go/fixtures/issues.opened.json")))
 			for _, name := range []string{"ADDR", "GITHUB"} {
 				addr, err := freeAddr()
