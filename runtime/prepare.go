@@ -28,6 +28,8 @@ const (
 	// Tables live outside of the memory limit: 4 x 100,000 entries are 3.2 MB.
 	maxTables       = 4
 	maxTableEntries = 100_000
+	// maxOffending is how many imports a refusal names.
+	maxOffending = 20
 )
 
 const (
@@ -53,18 +55,15 @@ func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module
 	if err := checkBytes(binary, l); err != nil {
 		return nil, err
 	}
-	// What the outline cannot follow, the compiler refuses with a better reason.
-	outline, outlineErr := wasm.Read(binary)
-	if outlineErr == nil {
-		if err := r.checkOutline(outline, l); err != nil {
-			return nil, err
-		}
-		binary = outline.ClampTables(binary, maxTableEntries)
+	outline, err := wasm.Read(binary)
+	if err != nil {
+		// Not the compiler's to judge: it makes room for what the bytes promise.
+		return nil, &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
 	}
-	compiled, err := r.compile(ctx, binary)
-	if err == nil && outlineErr != nil {
-		err = errors.Join(outlineErr, compiled.Close(ctx))
+	if err := r.checkOutline(outline, l); err != nil {
+		return nil, err
 	}
+	compiled, err := r.compile(ctx, outline.ClampTables(binary, maxTableEntries))
 	if err != nil {
 		return nil, &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
 	}
@@ -108,7 +107,7 @@ func (r *Runtime) checkImports(o *wasm.Outline) error {
 	hint := hintImport
 	for _, i := range o.Imports {
 		if problem := r.problem(i); problem != "" {
-			offending = append(offending, fmt.Sprintf("%q.%q %s", i.Module, i.Name, problem))
+			offending = append(offending, fmt.Sprintf("%.128q.%.128q %s", i.Module, i.Name, problem))
 			if i.Module == abi.LegacyModule {
 				hint = hintLegacy
 			}
@@ -123,6 +122,9 @@ func (r *Runtime) checkImports(o *wasm.Outline) error {
 	}
 	if len(offending) == 0 {
 		return nil
+	}
+	if more := len(offending) - maxOffending; more > 0 {
+		offending = append(offending[:maxOffending], fmt.Sprintf("and %d more", more))
 	}
 	return &InvalidModule{
 		Code:    "import_not_offered",

@@ -30,6 +30,7 @@ func TestPrepareRefuses(t *testing.T) {
 		{"text", []byte("(module)"), runtime.Limits{}, "not_wasm", []string{"\\0asm"}},
 		{"a component", []byte("\x00asm\x0d\x00\x01\x00"), runtime.Limits{}, "invalid_module", []string{"version"}},
 		{"half a module", runtimetest.Trap("run")[:20], runtime.Limits{}, "invalid_module", nil},
+		{"lengths that no module has", []byte("\x00asm\x01\x00\x00\x00\x07\x05\xff\xff\xff\xff\x0f"), runtime.Limits{}, "invalid_module", []string{"4294967295 entries in 0 bytes"}},
 		{"a type error", importing(func(b *runtimetest.Builder) { b.Func("bad", "", "i", "") }), runtime.Limits{}, "invalid_module", []string{"bad"}},
 		{"a module over the limit", runtimetest.Trap("run"), runtime.Limits{ModuleBytes: 10}, "module_too_large", []string{"the limit is 10"}},
 		{"a memory over the limit", importing(func(b *runtimetest.Builder) { b.Memory(17) }), runtime.Limits{MemoryBytes: 1 << 20}, "memory_too_large", []string{"1114112", "1048576"}},
@@ -43,6 +44,17 @@ func TestPrepareRefuses(t *testing.T) {
 			runtime.Limits{},
 			"import_not_offered",
 			[]string{`"extism:host/user"."rm_rf" (unknown)`, `"elsewhere"."f" (unknown)`},
+		},
+		{
+			"imports that nobody offers, as long as a person reads",
+			importing(func(b *runtimetest.Builder) {
+				for range 50 {
+					b.Import("elsewhere", "f", "", "")
+				}
+			}),
+			runtime.Limits{},
+			"import_not_offered",
+			[]string{"(unknown); and 30 more"},
 		},
 		{
 			"an import of another type",

@@ -2,8 +2,9 @@
 // admitted, before anything costly is done with it: what it imports, what memory
 // and tables it asks for, and how large its functions are.
 //
-// It does not validate: the compiler does, on the same bytes. So a binary that
-// [Read] cannot follow is one that the compiler refuses, with a better reason.
+// It does not validate: the compiler does, on the same bytes. But the compiler
+// believes the lengths that it reads, so that it must never see a binary that
+// [Read] cannot follow.
 //
 // See https://webassembly.github.io/spec/core/binary/modules.html.
 package wasm
@@ -67,6 +68,9 @@ type Outline struct {
 	Functions []Function
 
 	types [][2][]api.ValueType
+	// elements and names count what the sections of that name hold.
+	elements, names uint32
+	named           bool
 	// tables is where the table section lies, its header included.
 	tables struct{ start, end int }
 }
@@ -101,6 +105,7 @@ func Read(binary []byte) (*Outline, error) {
 		return nil, fmt.Errorf("the header is not that of a core module, version 1")
 	}
 	o := &Outline{}
+	seen := map[byte]bool{}
 	for r.err == nil && r.at < len(binary) {
 		start := r.at
 		id := r.byte()
@@ -108,6 +113,10 @@ func Read(binary []byte) (*Outline, error) {
 		if r.err != nil {
 			break
 		}
+		if id != sectionCustom && seen[id] {
+			return nil, fmt.Errorf("read section %d: there is a second one", id)
+		}
+		seen[id] = true
 		section := &reader{data: binary[:r.at], at: r.at - len(body)}
 		o.section(id, section)
 		if section.err != nil {
@@ -123,34 +132,12 @@ func Read(binary []byte) (*Outline, error) {
 	return o, nil
 }
 
-func (o *Outline) section(id byte, r *reader) {
-	var entry func(r *reader)
-	switch id {
-	case sectionType:
-		entry = o.readType
-	case sectionImport:
-		entry = o.readImport
-	case sectionTable:
-		entry = o.readTable
-	case sectionMemory:
-		entry = o.readMemory
-	case sectionCode:
-		entry = o.readBody
-	default:
-		return
-	}
-	for n := r.u32(); n > 0 && r.err == nil; n-- {
-		entry(r)
-	}
-}
-
 func (o *Outline) readType(r *reader) {
 	if form := r.byte(); form != typeFunction {
 		r.fail("type form %#x is not a function's", form)
 		return
 	}
-	params := r.take(uint64(r.u32()))
-	results := r.take(uint64(r.u32()))
+	params, results := r.valueTypes(), r.valueTypes()
 	o.types = append(o.types, [2][]api.ValueType{params, results})
 }
 
@@ -203,7 +190,7 @@ func (o *Outline) readBody(r *reader) {
 	locals := &reader{data: body}
 	for n := locals.u32(); n > 0 && locals.err == nil; n-- {
 		f.Locals += uint64(locals.u32())
-		locals.byte()
+		locals.valueType()
 	}
 	if r.err == nil {
 		r.err = locals.err
