@@ -171,7 +171,7 @@ func (a *app) openKey(ctx context.Context, keys vault.Store) (keeper vault.Keepe
 	}
 	_, stored := keys.AnyKey(ctx)
 	if stored == nil {
-		return nil, "", fmt.Errorf("%w; the database holds credentials that only this file opens: restore it from a backup, a new one cannot replace it", err)
+		return nil, "", fmt.Errorf("%w\n  hint: the database holds credentials that only this file opens, and a new one cannot replace it", err)
 	}
 	if none, ok := errors.AsType[*fault.Error](stored); !ok || none.Code != fault.CodeNotFound {
 		return nil, "", stored

@@ -41,6 +41,10 @@ func usagef(format string, args ...any) error {
 func (t terminal) fail(err error) int {
 	fmt.Fprintln(t.err, "cofferdam:", message(err))
 	if f, ok := errors.AsType[*fault.Error](err); ok {
+		if f.Err != nil {
+			// It happened in this process, so that whoever reads this is its operator.
+			fmt.Fprintln(t.err, "  cause:", strings.ReplaceAll(f.Err.Error(), "\n", " "))
+		}
 		for _, p := range f.Problems {
 			fmt.Fprintf(t.err, "  at %s: %s\n", p.Where, p.Message)
 		}
