@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -203,6 +204,23 @@ func TestCallEndsWithItsContext(t *testing.T) {
 			t.Errorf("got %v, want context.DeadlineExceeded", err)
 		}
 	})
+}
+
+func TestOneCrossingCannotOutliveTheDeadline(t *testing.T) {
+	t.Parallel()
+	// 8192 pieces, each the same 64 KiB of line ends: half a billion log lines.
+	const pieces, lines = 8192, 64 << 10
+	piece := []byte{0, 0, 1, 0, 0, 0, 1, 0} // At 64 KiB, of 64 KiB.
+	var b runtimetest.Builder
+	write := b.Import("wasi_snapshot_preview1", "fd_write", "iiii", "i")
+	b.Memory(3)
+	b.Data(0, bytes.Repeat(piece, pieces))
+	b.Data(lines, bytes.Repeat([]byte("\n"), lines))
+	b.Func("run", "", "i", "",
+		runtimetest.I32(1), runtimetest.I32(0), runtimetest.I32(pieces), runtimetest.I32(2*lines), runtimetest.Invoke(write))
+	module := prepare(t, b.Bytes(), runtime.Limits{Deadline: 20 * time.Millisecond})
+	_, err := module.Call(t.Context(), runtime.Call{Export: "run", Host: answering(`{"result":{}}`)})
+	wantFailure(t, err, runtime.CodeDeadlineExceeded)
 }
 
 func TestCallCountsItsUsage(t *testing.T) {

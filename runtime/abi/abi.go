@@ -184,6 +184,10 @@ func (g *Guest) question(ctx context.Context, name string, request []byte) []byt
 }
 
 func (g *Guest) tryQuestion(ctx context.Context, name string, request []byte) ([]byte, error) {
+	// Here and not only in the guest's loops: one fd_write can ask a billion times.
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	answer, err := g.ask(ctx, name, request)
 	if err != nil {
 		return nil, err
