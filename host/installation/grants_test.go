@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"testing"
@@ -204,6 +205,8 @@ func TestLimitsAreTheLeast(t *testing.T) {
 		{"the manifest asks for less", manifest.Limits{}, manifest.Limits{MemoryMiB: 32, TimeoutMS: 500}, runtime.Limits{}, 32 * mib, 500 * time.Millisecond},
 		{"the grant is less", manifest.Limits{MemoryMiB: 16, TimeoutMS: 100}, manifest.Limits{MemoryMiB: 32, TimeoutMS: 500}, runtime.Limits{}, 16 * mib, 100 * time.Millisecond},
 		{"the manifest asks for too much", manifest.Limits{}, manifest.Limits{MemoryMiB: 4096, TimeoutMS: 3_600_000}, runtime.Limits{MemoryBytes: 128 * mib, Deadline: time.Minute}, 128 * mib, time.Minute},
+		{"a grant that overflows to nothing", manifest.Limits{MemoryMiB: 1 << 44, TimeoutMS: 1 << 58}, manifest.Limits{}, runtime.Limits{MemoryBytes: 8 * mib, Deadline: time.Second}, 8 * mib, time.Second},
+		{"a grant that overflows to less than nothing", manifest.Limits{MemoryMiB: 1 << 43, TimeoutMS: math.MaxInt64 / 1_000_000 * 2}, manifest.Limits{}, runtime.Limits{}, 64 * mib, 30 * time.Second},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

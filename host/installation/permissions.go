@@ -131,11 +131,13 @@ func bracketed(value string) (string, error) {
 func Limits(i Installation, m manifest.Manifest, most runtime.Limits) runtime.Limits {
 	l := most.WithDefaults()
 	for _, wish := range []manifest.Limits{m.Limits, i.Grants.Limits} {
-		if wish.MemoryMiB > 0 {
-			l.MemoryBytes = min(l.MemoryBytes, int64(wish.MemoryMiB)<<20)
+		// Compared before they are multiplied: a wish can be any number, and a
+		// product that overflows would be no limit at all.
+		if mib := int64(wish.MemoryMiB); mib > 0 && mib <= l.MemoryBytes>>20 {
+			l.MemoryBytes = mib << 20
 		}
-		if wish.TimeoutMS > 0 {
-			l.Deadline = min(l.Deadline, time.Duration(wish.TimeoutMS)*time.Millisecond)
+		if ms := int64(wish.TimeoutMS); ms > 0 && ms <= l.Deadline.Milliseconds() {
+			l.Deadline = time.Duration(ms) * time.Millisecond
 		}
 	}
 	return l
