@@ -20,7 +20,7 @@ func callRoutes() []route {
 	line := func(path, id, summary, description string) route {
 		return route{
 			Method: http.MethodPost, Path: one + path, ID: id, Summary: summary, Description: description + waits,
-			Reach: owned, Scope: token.Admin, Tag: "calls", Refuses: []int{http.StatusTooManyRequests},
+			Reach: owned, Scope: token.Admin, Tag: "calls", Refuses: []int{http.StatusTooManyRequests}, Waits: true,
 			Also: map[int]string{http.StatusAccepted: "The execution is not done yet."},
 		}
 	}
@@ -57,7 +57,8 @@ func (s *server) call(ctx context.Context, start execution.Start, w param.Wait) 
 	if patience == 0 {
 		start.Lane = event.Live
 	}
-	started, err := s.h.Executions.Start(ctx, tenantOf(ctx), start)
+	// Only the waiting ends when the client goes: see idempotent.
+	started, err := s.h.Executions.Start(context.WithoutCancel(ctx), tenantOf(ctx), start)
 	if err != nil {
 		return nil, err
 	}

@@ -139,6 +139,9 @@ func (s *server) buffered(rt route, next http.Handler) http.Handler {
 	})
 }
 
+// bodyRoom is what a body gets before any of it has come: more than most have.
+const bodyRoom = 64 << 10
+
 // readBody reads a body of at most limit bytes.
 func readBody(r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
@@ -146,7 +149,8 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	}
 	var buf bytes.Buffer
 	if r.ContentLength > 0 {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+		// What a stranger announces is no reason to make room for all of it.
+		buf.Grow(int(min(r.ContentLength, bodyRoom)) + bytes.MinRead)
 	}
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
 	if err != nil {

@@ -86,6 +86,11 @@ func (s *server) answerOnce(rt route, key store.Key, next http.Handler, w http.R
 			s.note(ctx, "give back an idempotency key", s.h.Store.ReleaseKey(ctx, key))
 		}
 	}()
+	if !rt.Waits {
+		// A client that goes away must not leave an effect that it is told nothing
+		// of, and whose key is free again.
+		r = r.WithContext(ctx)
+	}
 	next.ServeHTTP(rec, r)
 	if rec.status >= 200 && rec.status <= 299 {
 		settled = true

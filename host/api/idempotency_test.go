@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cofferdam-run/cofferdam/host/api"
+	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
@@ -189,4 +191,77 @@ type flaky struct {
 func (f *flaky) InsertTenant(ctx context.Context, t tenant.Tenant) error {
 	f.once.Do(func() { panic("broken") })
 	return f.Store.InsertTenant(ctx, t)
+}
+
+func TestClientThatGoesLeavesItsAnswer(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]struct{ path, body string }{
+		"what is made": {"/v1/tenants", `{"name":"slow"}`},
+		"what is called": {
+			"/v1/tenants/acme/installations/hello/actions/greet", `{}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, leave := context.WithCancel(t.Context())
+			d := &deserted{leave: leave, settled: make(chan struct{}, 1)}
+			b := setup(t, api.Options{}, func(inner store.Store) store.Store { d.Store = inner; return d })
+			b.tenant(t, "acme")
+			b.installed(t, "acme")
+			d.armed.Store(true)
+			r, err := http.NewRequestWithContext(client, http.MethodPost, b.url+call.path, strings.NewReader(call.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header = http.Header{"Authorization": {"Bearer " + b.operator}, "Content-Type": {"application/json"}, keyHeader: {"k"}}
+			if a, err := http.DefaultClient.Do(r); err == nil { //nolint:bodyclose // There is none.
+				t.Fatalf("got %d, and the client had gone", a.StatusCode)
+			}
+			<-d.settled
+			again := b.raw(t, http.MethodPost, call.path, b.operator, call.body, keyHeader, "k")
+			if again.status/100 != 2 || again.header.Get("Idempotency-Replayed") != "true" {
+				t.Errorf("again: %d %v %s, want the first answer", again.status, again.header, again.body)
+			}
+		})
+	}
+}
+
+// deserted has its client leave in the middle of the first effect, whose outcome
+// is then unknown to a handler that leaves with it.
+type deserted struct {
+	store.Store
+	armed   atomic.Bool
+	leave   context.CancelFunc
+	settled chan struct{}
+}
+
+func (d *deserted) InsertTenant(ctx context.Context, tn tenant.Tenant) error {
+	return d.desert(ctx, d.Store.InsertTenant(context.WithoutCancel(ctx), tn))
+}
+
+func (d *deserted) Accept(ctx context.Context, e event.Event, w *event.Work) (event.Accepted, error) {
+	a, err := d.Store.Accept(context.WithoutCancel(ctx), e, w)
+	return a, d.desert(ctx, err)
+}
+
+func (d *deserted) desert(ctx context.Context, err error) error {
+	if !d.armed.Swap(false) {
+		return err
+	}
+	d.leave()
+	if gone := ctx.Done(); gone != nil {
+		<-gone
+		return ctx.Err()
+	}
+	return err
+}
+
+func (d *deserted) Settle(ctx context.Context, k store.Key, a store.Answered) error {
+	defer func() { d.settled <- struct{}{} }()
+	return d.Store.Settle(ctx, k, a)
+}
+
+func (d *deserted) ReleaseKey(ctx context.Context, k store.Key) error {
+	defer func() { d.settled <- struct{}{} }()
+	return d.Store.ReleaseKey(ctx, k)
 }

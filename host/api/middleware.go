@@ -58,7 +58,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		if status == 0 {
 			status = http.StatusOK
 		}
-		s.metrics.requests.WithLabelValues(r.Method, pattern, strconv.Itoa(status)).Inc()
+		s.metrics.requests.WithLabelValues(methodLabel(r.Method), pattern, strconv.Itoa(status)).Inc()
 		s.metrics.seconds.WithLabelValues(pattern).Observe(took.Seconds())
 		level := slog.LevelInfo
 		if r.Method == http.MethodGet || pattern == hookPath {
@@ -69,6 +69,17 @@ func (s *server) observe(next http.Handler) http.Handler {
 			slog.String("method", r.Method), slog.String("route", pattern),
 			slog.Int("status", status), slog.Duration("duration", took))
 	})
+}
+
+// methodLabel bounds the label: a method is any word that a stranger sends, and
+// each new one would be counted for ever.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	default:
+		return "other"
+	}
 }
 
 // metrics are the API's own.

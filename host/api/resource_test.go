@@ -304,8 +304,15 @@ func TestMetrics(t *testing.T) {
 	own.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "app_things", Help: "Things."}, func() float64 { return 42 }))
 	b := setup(t, api.Options{Gatherer: own})
 	b.tenant(t, "acme")
+	for _, method := range []string{"STRANGE1", "STRANGE2"} {
+		b.raw(t, method, "/v1/tenants", "", "")
+	}
 	a := b.raw(t, http.MethodGet, "/metrics", "", "")
+	if strings.Contains(string(a.body), "STRANGE") {
+		t.Errorf("a stranger's method is a label:\n%s", a.body)
+	}
 	for _, want := range []string{
+		`cofferdam_http_requests_total{method="other",route="none",status="405"} 2`,
 		`cofferdam_http_requests_total{method="POST",route="/v1/tenants",status="201"} 1`, "app_things 42",
 	} {
 		if !strings.Contains(string(a.body), want) {

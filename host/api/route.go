@@ -52,6 +52,9 @@ type route struct {
 	// Secret says that the request or the answer carries a secret: neither its
 	// digest nor its bytes may be kept as they are.
 	Secret bool
+	// Waits says that the handler, once it has done what it does, waits for as long
+	// as the client does.
+	Waits bool
 	// Example is a body that works, as JSON.
 	Example string
 
