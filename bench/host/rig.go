@@ -167,18 +167,21 @@ func (r *rig) deliver(ctx context.Context, c customer) error {
 	return nil
 }
 
-// settled waits until a tenant has n executions that have succeeded, and returns
-// the newest of them.
-func (r *rig) settled(ctx context.Context, c customer, n int) ([]execution.Execution, error) {
+// settled waits until n more runs have ended than before, and returns the newest
+// n executions of a tenant that have succeeded.
+func (r *rig) settled(ctx context.Context, c customer, before, n int) ([]execution.Execution, error) {
 	for {
-		done, err := r.succeeded(ctx, c, n)
-		if err != nil || len(done) >= n {
-			return done, err
+		ran, err := r.runs()
+		if err != nil {
+			return nil, err
+		}
+		if ran >= before+n {
+			return r.succeeded(ctx, c, n)
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
