@@ -45,6 +45,8 @@ func compile(doc any) (c *compiled, problems []Problem) {
 	lib.DefaultDraft(jsonschema.Draft2020)
 	lib.UseLoader(refuse{})
 	lib.AssertFormat()
+	own := &patterns{left: maxAllSteps}
+	lib.UseRegexpEngine(own.compile)
 	if err := lib.AddResource(location, doc); err != nil {
 		return nil, schemaProblems(err)
 	}
@@ -52,6 +54,7 @@ func compile(doc any) (c *compiled, problems []Problem) {
 	if err != nil {
 		return nil, schemaProblems(err)
 	}
+	own.compiled = true
 	c = &compiled{root: root}
 	if !c.meter(root, map[*jsonschema.Schema]bool{}) {
 		return nil, []Problem{{Message: "uses a dialect or a dynamic reference that is not supported"}}

@@ -97,6 +97,9 @@ func message(k jsonschema.ErrorKind) string {
 	case *kind.Const:
 		return "must be " + list([]any{k.Want})
 	case *kind.Format:
+		if k.Want == "regex" {
+			return fmt.Sprintf(`must have the format "regex": RE2's syntax, at most %d bytes, and at most %d steps once repetitions are written out`, maxPatternBytes, maxPatternSteps)
+		}
 		return fmt.Sprintf("must have the format %q", k.Want)
 	case *kind.Pattern:
 		return fmt.Sprintf("must match the pattern %q", clip(k.Want))

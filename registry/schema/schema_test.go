@@ -304,3 +304,40 @@ func ExampleSchema_Validate() {
 	// /count must be at least 1
 	// /repo is required
 }
+
+func TestPatternsAreBounded(t *testing.T) {
+	t.Parallel()
+	const vast = `(abcdefghijklmnopqrstuvwxyz){1000}`
+	refused := map[string]string{
+		"one that is repeated a thousand times": `{"pattern":"` + vast + `"}`,
+		"nested repetitions":                    `{"pattern":"((((a{10}){10}){10}){10})"}`,
+		"one that is long":                      `{"pattern":"` + strings.Repeat("a", 1025) + `"}`,
+		"the name of properties":                `{"patternProperties":{"` + vast + `":{}}}`,
+		"many at a time":                        `{"allOf":[` + strings.Repeat(`{"pattern":"(abcdefghi){500}"},`, 100) + `{}]}`,
+		"where data should be":                  `{"$ref":"#/default","default":{"pattern":"` + vast + `"}}`,
+	}
+	for name, raw := range refused {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := schema.Compile(json.RawMessage(raw)); err == nil {
+				t.Error("got no error")
+			}
+		})
+	}
+	t.Run("those of people are not", func(t *testing.T) {
+		t.Parallel()
+		compile(t, `{"allOf":[`+strings.Repeat(`{"pattern":"^([a-z0-9][a-z0-9-]{0,62}\\.)+\\p{L}{2,24}$"},`, 100)+`{}]}`)
+	})
+	t.Run("in a document", func(t *testing.T) {
+		t.Parallel()
+		s := compile(t, `{"format":"regex"}`)
+		if got := s.Validate(json.RawMessage(`"` + vast + `"`)); len(got) != 1 {
+			t.Errorf("got %v, want one problem", got)
+		}
+		for range 100 {
+			if got := s.Validate(json.RawMessage(`"^(abcdefghi){900}$"`)); got != nil {
+				t.Fatalf("got %v, want none", got)
+			}
+		}
+	})
+}
