@@ -244,6 +244,16 @@ func (d *deserted) Accept(ctx context.Context, e event.Event, w *event.Work) (ev
 	return a, d.desert(ctx, err)
 }
 
+func (d *deserted) Settle(ctx context.Context, k store.Key, a store.Answered) error {
+	defer func() { d.settled <- struct{}{} }()
+	return d.Store.Settle(ctx, k, a)
+}
+
+func (d *deserted) ReleaseKey(ctx context.Context, k store.Key) error {
+	defer func() { d.settled <- struct{}{} }()
+	return d.Store.ReleaseKey(ctx, k)
+}
+
 func (d *deserted) desert(ctx context.Context, err error) error {
 	if !d.armed.Swap(false) {
 		return err
@@ -254,14 +264,4 @@ func (d *deserted) desert(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	return err
-}
-
-func (d *deserted) Settle(ctx context.Context, k store.Key, a store.Answered) error {
-	defer func() { d.settled <- struct{}{} }()
-	return d.Store.Settle(ctx, k, a)
-}
-
-func (d *deserted) ReleaseKey(ctx context.Context, k store.Key) error {
-	defer func() { d.settled <- struct{}{} }()
-	return d.Store.ReleaseKey(ctx, k)
 }

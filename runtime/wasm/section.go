@@ -180,12 +180,10 @@ func (r *reader) count(most uint32) uint32 {
 
 // valueType reads one of the types that are one byte, which are all there are
 // without typed references.
-func (r *reader) valueType() api.ValueType {
-	t := r.byte()
-	if r.err == nil && !isValueType(t) {
+func (r *reader) valueType() {
+	if t := r.byte(); r.err == nil && !isValueType(t) {
 		r.fail("value type %#x is unknown", t)
 	}
-	return t
 }
 
 // valueTypes reads a vector of them.
@@ -210,7 +208,8 @@ func (r *reader) expression() {
 		case 0x0b: // end
 			return
 		case 0x41, 0x42, 0x23, 0xd2, 0xd0: // i32.const, i64.const, global.get, ref.func, ref.null
-			for r.byte()&0x80 != 0 { //nolint:revive // The number is the compiler's to read.
+			// The number itself is the compiler's to read.
+			for r.byte()&0x80 != 0 {
 			}
 		case 0x43: // f32.const
 			r.take(4)
