@@ -40,6 +40,11 @@ type server struct {
 // own: see host.Host.Run.
 const drainTime = 10 * time.Second
 
+// requestTime is what they get before they are told of it: most are done in
+// milliseconds, and a delivery that is cut off is one that GitHub does not repeat.
+// What would go on, live tails and calls that are waited for, ends then.
+const requestTime = 2 * time.Second
+
 // openServer opens the store, the key and the host. The caller closes it.
 func (a *app) openServer(ctx context.Context) (*server, error) {
 	allow, err := prefixes(a.EgressAllow)
@@ -96,16 +101,20 @@ func (s *server) close(ctx context.Context) error {
 // in flight come to its end: nothing that was accepted is lost, and what does
 // not end in time is run again by another worker, or after the next start.
 func (s *server) serve(ctx context.Context, l net.Listener) error {
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRequests()
+	working, endWork := context.WithCancel(ctx)
+	defer endWork()
 	web := &http.Server{
 		Handler:           s.api,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		BaseContext:       func(net.Listener) context.Context { return requests },
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}
 	worked := make(chan error, 1)
-	go func() { worked <- s.host.Run(ctx) }()
+	go func() { worked <- s.host.Run(working) }()
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(l) }()
 	var err error
@@ -114,12 +123,15 @@ func (s *server) serve(ctx context.Context, l net.Listener) error {
 		s.logger.InfoContext(ctx, "shutting down: no new work is taken, what is in flight comes to its end")
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
+		defer time.AfterFunc(requestTime, endRequests).Stop()
 		err = web.Shutdown(drain)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = web.Close()
 		}
 		<-served
 	case err = <-served:
+		// Without a port nobody is served: let whoever watches start it anew.
+		endWork()
 	}
 	return errors.Join(err, <-worked)
 }
