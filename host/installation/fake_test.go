@@ -23,6 +23,8 @@ type memory struct {
 	all    []installation.Installation
 	writes int
 	fail   error
+	// meanwhile is what somebody else does just before the next update.
+	meanwhile func(*installation.Installation)
 }
 
 func (m *memory) InsertInstallation(_ context.Context, i installation.Installation) error {
@@ -48,10 +50,16 @@ func (m *memory) Installations(_ context.Context, tenant string) ([]installation
 	}), m.fail
 }
 
-func (m *memory) UpdateInstallation(_ context.Context, i installation.Installation) error {
+func (m *memory) UpdateInstallation(_ context.Context, i installation.Installation, since time.Time) error {
 	m.writes++
 	for n := range m.all {
 		if m.all[n].ID == i.ID {
+			if m.meanwhile != nil {
+				m.meanwhile(&m.all[n])
+			}
+			if !m.all[n].UpdatedAt.Equal(since) {
+				return fault.New(fault.Conflict, installation.CodeChanged, "it has been changed")
+			}
 			m.all[n] = i
 		}
 	}

@@ -62,6 +62,9 @@ type Grants struct {
 	Limits    manifest.Limits `json:"limits,omitzero"`
 }
 
+// CodeChanged is the code of a change that another one came before.
+const CodeChanged = "installation_changed"
+
 // Store keeps installations. Every method is bound to a tenant: another
 // tenant's installation is fault.NotFound.
 type Store interface {
@@ -71,5 +74,8 @@ type Store interface {
 	Installation(ctx context.Context, tenant, idOrName string) (Installation, error)
 	// Installations lists those that are not removed, by id.
 	Installations(ctx context.Context, tenant string) ([]Installation, error)
-	UpdateInstallation(ctx context.Context, i Installation) error
+	// UpdateInstallation replaces it where its UpdatedAt is since, or returns a
+	// Conflict fault with CodeChanged: of two who change it at once, one would put
+	// back what the other has taken away.
+	UpdateInstallation(ctx context.Context, i Installation, since time.Time) error
 }

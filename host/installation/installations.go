@@ -189,34 +189,59 @@ func (s *Installations) Uninstall(ctx context.Context, tenant, id string) error 
 	if err != nil || i.State == Removed {
 		return err
 	}
-	i.State, i.Reason, i.UpdatedAt = Removed, "", s.c.Now()
-	if err := s.c.Store.UpdateInstallation(ctx, i); err != nil {
-		return fmt.Errorf("update installation: %w", err)
+	_, err = s.update(ctx, tenant, i.ID, func(i *Installation) error {
+		i.State, i.Reason = Removed, ""
+		return nil
+	})
+	if e, ok := errors.AsType[*fault.Error](err); ok && e.Code == codeRemoved {
+		return nil // Somebody else was quicker.
+	}
+	if err != nil {
+		return err
 	}
 	// What was parked is claimed, and then cancelled.
 	return s.c.Release(ctx, tenant, i.ID)
 }
 
+// updateTries is how often a change is made anew that another one came before.
+const updateTries = 3
+
 // update changes an installation that is there.
 func (s *Installations) update(ctx context.Context, tenant, id string, change func(*Installation) error) (Installation, error) {
+	var i Installation
+	var err error
+	for range updateTries {
+		i, err = s.updateOnce(ctx, tenant, id, change)
+		if e, ok := errors.AsType[*fault.Error](err); !ok || e.Code != CodeChanged {
+			break
+		}
+	}
+	return i, err
+}
+
+func (s *Installations) updateOnce(ctx context.Context, tenant, id string, change func(*Installation) error) (Installation, error) {
 	i, err := s.present(ctx, tenant, id)
 	if err != nil {
 		return Installation{}, err
 	}
+	since := i.UpdatedAt
 	if err := change(&i); err != nil {
 		return Installation{}, err
 	}
 	i.UpdatedAt = s.c.Now()
-	if err := s.c.Store.UpdateInstallation(ctx, i); err != nil {
+	if err := s.c.Store.UpdateInstallation(ctx, i, since); err != nil {
 		return Installation{}, fmt.Errorf("update installation: %w", err)
 	}
 	return i, nil
 }
 
+// codeRemoved is the code of an installation that was uninstalled.
+const codeRemoved = "installation_removed"
+
 func (s *Installations) present(ctx context.Context, tenant, id string) (Installation, error) {
 	i, err := s.Get(ctx, tenant, id)
 	if err == nil && i.State == Removed {
-		err = fault.New(fault.Conflict, "installation_removed", "the installation %q was uninstalled", i.Name).
+		err = fault.New(fault.Conflict, codeRemoved, "the installation %q was uninstalled", i.Name).
 			WithHint("Install the plugin again.")
 	}
 	return i, err

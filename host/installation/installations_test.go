@@ -257,3 +257,51 @@ func TestInstallationsPassOnTheStoresErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestChangesAtOnceLoseNothing(t *testing.T) {
+	t.Parallel()
+	// revoke is somebody else's change, made n times.
+	revoke := func(n int) func(*installation.Installation) {
+		return func(i *installation.Installation) {
+			if n--; n < 0 {
+				return
+			}
+			i.Grants.Egress, i.UpdatedAt = nil, i.UpdatedAt.Add(time.Second)
+		}
+	}
+	t.Run("what was revoked stays revoked", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		i := b.install(t, "echo", "")
+		b.store.meanwhile = revoke(1)
+		got, err := b.Pause(t.Context(), tenant, i.ID)
+		if err != nil || got.State != installation.Paused || got.Grants.Egress != nil {
+			t.Errorf("got %s with %v, %v, want it paused with nothing granted", got.State, got.Grants.Egress, err)
+		}
+	})
+	t.Run("what was removed stays removed", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		i := b.install(t, "echo", "")
+		b.store.meanwhile = func(i *installation.Installation) {
+			i.State, i.UpdatedAt = installation.Removed, i.UpdatedAt.Add(time.Second)
+		}
+		_, err := b.Pause(t.Context(), tenant, i.ID)
+		if f := fault.From(err); f == nil || f.Code != "installation_removed" {
+			t.Errorf("got %v, want that it was removed", err)
+		}
+		if err := b.Uninstall(t.Context(), tenant, i.ID); err != nil {
+			t.Errorf("uninstall again: %v", err)
+		}
+	})
+	t.Run("those who never come through are told", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		i := b.install(t, "echo", "")
+		b.store.meanwhile = revoke(100)
+		_, err := b.Pause(t.Context(), tenant, i.ID)
+		if f := fault.From(err); f == nil || f.Code != installation.CodeChanged {
+			t.Errorf("got %v, want a conflict", err)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/installation"
@@ -38,7 +39,7 @@ func (s *SQL) Installations(ctx context.Context, tenant string) ([]installation.
 }
 
 // UpdateInstallation implements installation.Store.
-func (s *SQL) UpdateInstallation(ctx context.Context, i installation.Installation) error {
+func (s *SQL) UpdateInstallation(ctx context.Context, i installation.Installation, since time.Time) error {
 	grants, err := column.JSON(i.Grants)
 	if err != nil {
 		return err
@@ -46,15 +47,30 @@ func (s *SQL) UpdateInstallation(ctx context.Context, i installation.Installatio
 	err = s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
 		n, err := execOn(ctx, tx,
 			`UPDATE installations SET name = $3, plugin = $4, version_id = $5, plugin_name = $6, version = $7, previous = $8,
-			 config = $9, grants = $10, state = $11, reason = $12, updated_at = $13 WHERE tenant = $1 AND id = $2`,
+			 config = $9, grants = $10, state = $11, reason = $12, updated_at = $13
+			 WHERE tenant = $1 AND id = $2 AND updated_at = $14`,
 			i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
-			column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.UpdatedAt))
-		if err == nil && n == 0 {
-			return fault.NotFound("installation", i.ID)
+			column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.UpdatedAt), column.Micros(since))
+		if err != nil || n == 1 {
+			return err
 		}
-		return err
+		return installationChanged(ctx, tx, i)
 	})
 	return s.refused(err, "update an installation", installationTaken(i), nil)
+}
+
+// installationChanged says why an update changed nothing.
+func installationChanged(ctx context.Context, tx Conn, i installation.Installation) error {
+	n, err := scanInt(tx.QueryRowContext(ctx, `SELECT count(*) FROM installations WHERE tenant = $1 AND id = $2`, i.Tenant, i.ID))
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return fault.NotFound("installation", i.ID)
+	default:
+		return conflict(installation.CodeChanged, "the installation %q has been changed since it was read", i.ID).
+			WithHint("read it again and repeat the change")
+	}
 }
 
 func scanInstallation(r scanner) (installation.Installation, error) {

@@ -139,7 +139,7 @@ func (b *bundle) change(tenant string, change func(*installation.Installation)) 
 		b.t.Fatal(err)
 	}
 	change(&i)
-	if err := b.store.UpdateInstallation(b.t.Context(), i); err != nil {
+	if err := b.store.UpdateInstallation(b.t.Context(), i, i.UpdatedAt); err != nil {
 		b.t.Fatalf("change installation: %v", err)
 	}
 }

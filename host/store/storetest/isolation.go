@@ -36,7 +36,7 @@ func testIsolation(t *testing.T, open Open) {
 	ins.Tenant = theirs
 	for what, err := range map[string]error{
 		"Installation":       second(b.Installation(ctx, theirs, mine.installation)),
-		"UpdateInstallation": b.UpdateInstallation(ctx, ins),
+		"UpdateInstallation": b.UpdateInstallation(ctx, ins, ins.UpdatedAt),
 		"Connection":         second(b.Connection(ctx, theirs, con.ID)),
 		"Connection by name": second(b.Connection(ctx, theirs, con.Name)),
 		"Sealed":             third(b.Sealed(ctx, theirs, con.ID)),

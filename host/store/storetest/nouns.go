@@ -71,14 +71,16 @@ func testInstallations(t *testing.T, open Open) {
 	wantNotFound(t, "InsertInstallation of no tenant", b.InsertInstallation(ctx, stranger))
 
 	b.clock.advance(time.Minute)
+	since := i.UpdatedAt
 	i.Previous, i.VersionID, i.State, i.Reason, i.UpdatedAt = "plv_1", "plv_2", installation.Broken, "why", b.clock.now()
-	must(t, b.UpdateInstallation(ctx, i))
+	must(t, b.UpdateInstallation(ctx, i, since))
+	wantFault(t, b.UpdateInstallation(ctx, i, since), fault.Conflict, installation.CodeChanged)
 	got, err := b.Installation(ctx, b.acme.tenant, i.ID)
 	must(t, err)
 	equal(t, i, got)
 
 	i.State = installation.Removed
-	must(t, b.UpdateInstallation(ctx, i))
+	must(t, b.UpdateInstallation(ctx, i, i.UpdatedAt))
 	_, err = b.Installation(ctx, b.acme.tenant, "second")
 	wantNotFound(t, "a removed one by name", err)
 	_, err = b.Installation(ctx, b.acme.tenant, i.ID)

@@ -207,7 +207,7 @@ func pinned(t *testing.T, s shelf) {
 	i, err := s.Installation(t.Context(), s.acme.tenant, s.acme.installation)
 	must(t, err)
 	i.State = "removed"
-	must(t, s.UpdateInstallation(t.Context(), i))
+	must(t, s.UpdateInstallation(t.Context(), i, i.UpdatedAt))
 	wantPinned(t, s.Store, "plv_1", 1, 0)
 	wantPinned(t, s.Store, "plv_none", 0, 0)
 }
