@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -19,6 +20,9 @@ func Decode[T any](request json.RawMessage) (T, error) {
 	if !utf8.Valid(request) {
 		return v, Errorf(CodeInvalidRequest, "the request is not UTF-8: send JSON in UTF-8, and other bytes in base64")
 	}
+	if !hasRoom(request) {
+		return v, Errorf(CodeInvalidRequest, "the request is nested thousands of levels deep: make it flatter")
+	}
 	d := json.NewDecoder(bytes.NewReader(request))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&v); err != nil {
@@ -28,6 +32,18 @@ func Decode[T any](request json.RawMessage) (T, error) {
 		return v, Errorf(CodeInvalidRequest, "the request goes on after its JSON object, at byte %d", d.InputOffset())
 	}
 	return v, nil
+}
+
+// hasRoom says whether a document can be kept inside of others. The standard
+// library reads 10,000 levels: what a guest has filled them with could be stored in
+// a trace, which nobody could read then.
+func hasRoom(doc []byte) bool {
+	const few, levels = 9000, 64
+	if bytes.Count(doc, []byte("["))+bytes.Count(doc, []byte("{")) < few {
+		return true
+	}
+	inside := slices.Concat(bytes.Repeat([]byte("["), levels), doc, bytes.Repeat([]byte("]"), levels))
+	return json.Valid(inside) || !json.Valid(doc) // What is no JSON is refused with a better reason.
 }
 
 func decodeError(err error) *Error {

@@ -99,6 +99,11 @@ func TestCallReadsGuestErrors(t *testing.T) {
 		{"JSON without a code", `{"message":"x"}`, runtime.Failure{Code: runtime.CodePluginBug, Message: `{"message":"x"}`}},
 		{"bytes that are no text", "a\xffb", runtime.Failure{Code: runtime.CodePluginBug, Message: "a\uFFFDb"}},
 		{"null details", `{"code":"auth","message":"m","details":null}`, runtime.Failure{Code: "auth", Message: "m"}},
+		{
+			"details that nothing else could hold",
+			`{"code":"auth","message":"m","details":` + strings.Repeat("[", 9990) + strings.Repeat("]", 9990) + `}`,
+			runtime.Failure{Code: "auth", Message: "m"},
+		},
 		{"a retry in the past", `{"code":"retry","retry_after_ms":-5}`, runtime.Failure{Code: "retry"}},
 		{"a retry beyond all measure", `{"code":"retry","retry_after_ms":1e300}`, runtime.Failure{Code: "retry", RetryAfter: 366 * 24 * time.Hour}},
 		{"its own bug, admitted", `{"code":"plugin_bug","message":"m"}`, runtime.Failure{Code: runtime.CodePluginBug, Message: "m"}},

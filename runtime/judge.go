@@ -1,11 +1,13 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	goruntime "runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -187,11 +189,18 @@ func parseFailure(text []byte) *Failure {
 		return &Failure{Code: CodePluginBug, Message: strings.ToValidUTF8(string(text), "\uFFFD")}
 	}
 	f := &Failure{Code: e.Code, Message: e.Message, Details: e.Details}
-	if string(f.Details) == "null" {
+	if string(f.Details) == "null" || !hasRoom(f.Details) {
 		f.Details = nil
 	}
 	if limit := float64(maxRetryAfter / time.Millisecond); e.RetryAfterMS > 0 {
 		f.RetryAfter = time.Duration(min(e.RetryAfterMS, limit)) * time.Millisecond
 	}
 	return f
+}
+
+// hasRoom says whether a document can be kept inside of others: the standard
+// library reads 10,000 levels, and a guest may have filled them.
+func hasRoom(doc []byte) bool {
+	const levels = 64
+	return json.Valid(slices.Concat(bytes.Repeat([]byte("["), levels), doc, bytes.Repeat([]byte("]"), levels)))
 }
