@@ -324,7 +324,7 @@ func TestMetrics(t *testing.T) {
 func TestSystemRoutes(t *testing.T) {
 	t.Parallel()
 	b := setup(t, api.Options{Version: "1.2.3"})
-	for id, want := range map[string]string{"health": "1.2.3", "ready": "1.2.3", "openapi": `"version":"1.2.3"`, "metrics": "cofferdam_http"} {
+	for id, want := range map[string]string{"health": "1.2.3", "ready": "1.2.3", "openapi": `"version":"1.2.3"`, "metrics": "cofferdam_completions"} {
 		code, body, err := b.c.Do(t.Context(), id, nil, nil)
 		if err != nil || code != 200 || !strings.Contains(string(body), want) {
 			t.Errorf("%s: %d %v: %.200s", id, code, err, body)
