@@ -70,7 +70,8 @@ type actor struct {
 	endpoint, secret string
 }
 
-const patience = 30 * time.Second
+// patience is generous: a slow machine compiles the connector for a while.
+const patience = 3 * time.Minute
 
 func (p *play) run(ctx context.Context, s *server) error {
 	_, secret, err := s.host.Tokens.Mint(ctx, token.Spec{Name: "demo", ExpiresAt: time.Now().Add(time.Hour)})

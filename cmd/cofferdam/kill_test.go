@@ -56,7 +56,7 @@ func startServer(t *testing.T, dir string, env ...string) *process {
 	p := &process{addr: addr, out: &lockedBuffer{}}
 	p.cmd = exec.Command("cofferdam", "serve", "--addr", addr, "--egress-allow", "127.0.0.1", "--log", "json")
 	p.cmd.Dir = dir
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(append(os.Environ(), "COFFERDAM_CACHE_DIR="+runtimetest.CacheDir(t)), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -78,12 +78,12 @@ func startServer(t *testing.T, dir string, env ...string) *process {
 // eventually waits for another process; there is no signal that crosses it.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if done() {
 			return
 		}
 	}
-	t.Fatalf("waited a minute for %s", what)
+	t.Fatalf("waited three minutes for %s", what)
 }
 
 var printedToken = regexp.MustCompile(`shown this once: (\S+)`)
@@ -94,7 +94,7 @@ func (p *process) client(t *testing.T, first *process) *client {
 	if found == nil {
 		t.Fatalf("the first start printed no token:\n%s", first.out)
 	}
-	return &client{base: "http://" + p.addr, token: found[1], http: &http.Client{Timeout: time.Minute}}
+	return &client{base: "http://" + p.addr, token: found[1], http: &http.Client{Timeout: 3 * time.Minute}}
 }
 
 // gatedGitHub is a stand-in for the GitHub API whose labels wait at a gate.

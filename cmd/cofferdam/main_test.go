@@ -31,12 +31,14 @@ func TestScripts(t *testing.T) {
 	if err := os.WriteFile(runaway, runtimetest.Loop("describe"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	cache := runtimetest.CacheDir(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("GUEST", guest)
+			e.Setenv("COFFERDAM_CACHE_DIR", cache)
 			e.Setenv("RUNAWAY", runaway)
 			e.Setenv("FIXTURE", must(filepath.Abs("../../examples/hello-go/fixtures/issues.opened.json")))
 			for _, name := range []string{"ADDR", "GITHUB"} {

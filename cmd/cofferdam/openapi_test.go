@@ -31,7 +31,7 @@ func generate(t *testing.T, p *process) generated {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	resp, err := (&http.Client{Timeout: 3 * time.Minute}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 		path = args[0]
 	}
 	client := &http.Client{Timeout: time.Second}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		resp, err := client.Get(ts.Getenv("COFFERDAM_URL") + path)
 		if err != nil {
 			continue
@@ -25,7 +25,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 	}
-	ts.Fatalf("the server did not become ready within a minute")
+	ts.Fatalf("the server did not become ready within three minutes")
 }
 
 // capture puts what a pattern's group finds in a file into a variable:
