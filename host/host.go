@@ -55,6 +55,8 @@ type Host struct {
 	sandbox *worker.Sandbox
 	worker  *worker.Worker
 	running atomic.Bool
+	// left says that runs were left behind, which need the runtime still.
+	left atomic.Bool
 }
 
 // New wires a Host. It checks the store's schema and the key, and starts
@@ -83,20 +85,28 @@ func New(ctx context.Context, c Config) (*Host, error) {
 }
 
 // Run claims and runs executions until ctx ends, then lets those in flight
-// finish for at most Config.Drain, hands back the rest, and returns. It may be
-// called once.
+// finish for at most Config.Drain, hands back the rest, and returns: with an
+// error if runs could not be ended within one more Config.Lease. It may be called
+// once.
 func (h *Host) Run(ctx context.Context) error {
 	if h.running.Swap(true) {
 		return errors.New("run host: it runs already, or has run")
 	}
-	h.worker.Run(ctx)
+	if err := h.worker.Run(ctx); err != nil {
+		h.left.Store(true)
+		return fmt.Errorf("run host: %w", err)
+	}
 	return nil
 }
 
 // Close releases the compiled plugins and the idle connections, after Run has
-// returned. The store stays open.
+// returned. The store stays open. If runs could not be ended, the plugins are
+// not released: their code would be taken from under them.
 func (h *Host) Close(ctx context.Context) error {
 	h.egress.Close()
+	if h.left.Load() {
+		return nil
+	}
 	if err := errors.Join(h.sandbox.Close(ctx), h.runtime.Close(ctx)); err != nil {
 		return fmt.Errorf("close host: %w", err)
 	}

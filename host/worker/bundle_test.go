@@ -127,19 +127,26 @@ func (b *bundle) config(r worker.Runner) worker.Config {
 // run starts a worker, which ends with the test at the latest.
 func (b *bundle) run(c worker.Config) (w *worker.Worker, end func()) {
 	b.t.Helper()
-	w = worker.New(c)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
-	ran := make(chan struct{})
-	go func() {
-		defer close(ran)
-		w.Run(ctx)
-	}()
-	end = func() {
-		cancel()
-		<-ran
-	}
+	w, stop := b.start(c)
+	end = sync.OnceFunc(func() {
+		if err := stop(); err != nil {
+			b.t.Errorf("run worker: %v", err)
+		}
+	})
 	b.t.Cleanup(end)
 	return w, end
+}
+
+// start starts a worker; stop ends it, and returns what Run does.
+func (b *bundle) start(c worker.Config) (w *worker.Worker, stop func() error) {
+	w = worker.New(c)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(b.t.Context()))
+	ran := make(chan error, 1)
+	go func() { ran <- w.Run(ctx) }()
+	return w, func() error {
+		cancel()
+		return <-ran
+	}
 }
 
 func (b *bundle) get(tenant, id string) execution.Execution {

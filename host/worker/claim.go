@@ -107,6 +107,7 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	w.mu.Lock()
 	w.free--
 	t.runs[key] = cancel
+	w.running[key] = struct{}{}
 	if t.lost {
 		cancel(execution.ErrFenced)
 	}
@@ -128,6 +129,7 @@ func (w *Worker) ended(t *tenure, key run, tenant string) {
 	w.mu.Lock()
 	w.free++
 	delete(t.runs, key)
+	delete(w.running, key)
 	if len(t.runs) == 0 && t != w.current {
 		delete(w.tenures, t)
 	}

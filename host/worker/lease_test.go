@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,38 @@ func TestDrainHandsBackWhatDoesNotFinish(t *testing.T) {
 		if got.State != execution.Queued || got.Attempt != 0 {
 			t.Errorf("after the drain it is %s with %d attempts, want queued with none", got.State, got.Attempt)
 		}
+		b.run(b.config(runner(ok)))
+		b.await("ten_a", id, execution.Succeeded)
+	})
+}
+
+func TestDrainLeavesBehindWhatCannotBeEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		release := make(chan struct{})
+		defer close(release)
+		c := b.config(runner(func(context.Context, execution.Claimed) error {
+			<-release // Whatever becomes of its context.
+			return nil
+		}))
+		c.Drain, c.Lease = 3*time.Second, 8*time.Second
+		_, stop := b.start(c)
+		b.await("ten_a", id, execution.Running)
+		stopping := time.Now()
+		err := stop()
+		if got, want := time.Since(stopping), c.Drain+c.Lease; got < want || got > want+time.Second {
+			t.Errorf("the drain took %s, want %s", got, want)
+		}
+		if err == nil || !strings.Contains(err.Error(), id) {
+			t.Errorf("got %v, want an error that names %s", err, id)
+		}
+		if got := b.logs.count("runs left behind"); got != 1 || b.logs.count(id) == 0 {
+			t.Errorf("got %d lines of what was left behind, want one that names it", got)
+		}
+		// Not retired: its lease says that the execution is to be claimed again.
 		b.run(b.config(runner(ok)))
 		b.await("ten_a", id, execution.Succeeded)
 	})

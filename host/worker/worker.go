@@ -30,14 +30,19 @@
 //
 // A completion that the database does not take is tried again until it does, or
 // is fenced. When the worker's context ends it claims nothing more, lets runs
-// finish for Config.Drain, then hands back the rest, uncounted.
+// finish for Config.Drain, then hands back the rest, uncounted. A run that ends
+// for nothing is left behind after one more lease: it is claimed again once the
+// lease that its worker no longer keeps has run out.
 package worker
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -154,6 +159,8 @@ type Worker struct {
 	free    int
 	current *tenure
 	tenures map[*tenure]struct{}
+	// running are the runs in flight, those of lost tenures too.
+	running map[run]struct{}
 	nextDue time.Time
 	// conflicts counts the conflicts of executions that will run again.
 	conflicts map[string]int
@@ -171,6 +178,7 @@ func New(c Config) *Worker {
 		due:       make(chan struct{}, 1),
 		free:      c.Slots,
 		tenures:   map[*tenure]struct{}{},
+		running:   map[run]struct{}{},
 		conflicts: map[string]int{},
 	}
 }
@@ -191,8 +199,9 @@ func (w *Worker) Stop(id string) {
 }
 
 // Run claims and runs executions until ctx ends, then drains. It returns once
-// every goroutine that it started has ended. It may be called once.
-func (w *Worker) Run(ctx context.Context) {
+// every goroutine that it started has ended, or with an error that names the
+// executions whose runs could not be ended. It may be called once.
+func (w *Worker) Run(ctx context.Context) error {
 	// What goes on while the worker drains.
 	alive, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -202,36 +211,70 @@ func (w *Worker) Run(ctx context.Context) {
 	upkeep.Go(func() { w.keepHouse(ctx) })
 
 	w.claim(ctx, alive)
-	w.drain(end)
-	w.retire(alive)
+	err := w.drain(end)
+	if err == nil {
+		w.retire(alive)
+	} else {
+		// Not retired: the row's lease is what has the executions claimed again.
+		w.c.Logger.ErrorContext(ctx, "runs left behind", slog.Any("error", err))
+	}
 	end()
 	upkeep.Wait()
+	return err
 }
 
-// drain waits for the runs in flight: for Drain, then for as long as it takes to
-// hand them back, and for no completion that a lease's time could not write.
-func (w *Worker) drain(end context.CancelFunc) {
+// drain waits for the runs in flight: for Drain, then for at most a lease to
+// hand them back, of which the last quarter is for those whose completion could
+// not be written, and was given up. The error names those that are left.
+func (w *Worker) drain(end context.CancelFunc) error {
 	done := make(chan struct{})
 	go func() {
 		w.runs.Wait()
 		close(done)
 	}()
-	select {
-	case <-done:
-		return
-	case <-w.c.After(w.c.Drain):
+	if w.within(done, w.c.Drain) {
+		return nil
 	}
 	w.mu.Lock()
 	for t := range w.tenures {
 		t.stopAll(errHandBack)
 	}
 	w.mu.Unlock()
+	last := w.c.Lease / 4
+	if w.within(done, w.c.Lease-last) {
+		return nil
+	}
+	end()
+	if w.within(done, last) {
+		return nil
+	}
+	return w.leftBehind()
+}
+
+// within says whether done is closed within d.
+func (w *Worker) within(done <-chan struct{}, d time.Duration) bool {
 	select {
 	case <-done:
-	case <-w.c.After(w.c.Lease):
-		end()
-		<-done
+		return true
+	case <-w.c.After(d):
+		return false
 	}
+}
+
+// leftBehind names the executions whose runs did not end, nil if there are none.
+func (w *Worker) leftBehind() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	left := make([]string, 0, len(w.running))
+	for r := range w.running {
+		left = append(left, r.execution)
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	slices.Sort(left)
+	return fmt.Errorf("drain worker: %d runs did not end within %s of being cancelled, and are claimed again when the lease has run out: %s",
+		len(left), w.c.Lease, strings.Join(left, ", "))
 }
 
 // listen takes the hints of other processes.
