@@ -164,6 +164,19 @@ func TestHTTPExplainsConnections(t *testing.T) {
 		request["headers"] = map[string][]string{"AUTHORIZATION": {"Bearer mine"}}
 		wantError(t, b.with(bearer), request, hostfns.CodeInvalidRequest, `comes from the connection "crm"`)
 	})
+	for _, name := range []string{"Range", "range", "If-Range"} {
+		t.Run("beside the header "+name, func(t *testing.T) {
+			t.Parallel()
+			request := using("crm", url)
+			request["headers"] = map[string][]string{name: {"bytes=0-3"}}
+			want := fmt.Sprintf("%q cannot be used with the connection \"crm\"", strings.ToLower(name))
+			wantError(t, b.with(bearer), request, hostfns.CodeInvalidRequest, want)
+			delete(request, "connection")
+			if got := must(t, b.session(), request).Headers["x-got-"+strings.ToLower(name)]; len(got) != 1 || got[0] != "bytes=0-3" {
+				t.Errorf("without a connection: the server got %q, want it", got)
+			}
+		})
+	}
 	fatal := map[string]credentials{
 		"that cannot be read": func(string, *http.Request) ([]string, error) { return nil, errors.New("key file is gone") },
 		"that change the host": func(_ string, r *http.Request) ([]string, error) {

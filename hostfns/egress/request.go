@@ -161,6 +161,12 @@ func (out *outgoing) judgeHeader(name, value string) (keep bool, err error) {
 			return true, nil
 		}
 		return false, invalid("the header \"authorization\" comes from the connection %.64q: leave one of them out", out.connection)
+	case "Range", "If-Range":
+		if out.connection == "" {
+			return true, nil
+		}
+		// Of a secret that the server echoes, a part at a time would pass the search.
+		return false, invalid("the header %q cannot be used with the connection %.64q: ask for all of it", strings.ToLower(name), out.connection)
 	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
 		"Expect", "Forwarded", "Via", "X-Real-Ip":
 	default:
