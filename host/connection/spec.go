@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 )
 
@@ -22,7 +23,8 @@ var (
 
 // Spec asks for a connection. Logged, it leaves its credential out.
 type Spec struct {
-	// Name is what tenants call it: [a-zA-Z][a-zA-Z0-9_.-]{0,62}.
+	// Name is what tenants call it: [a-zA-Z][a-zA-Z0-9_.-]{0,62}, not beginning as
+	// ids do.
 	Name string `json:"name"`
 	Type Type   `json:"type"`
 	// Hosts are the only ones that the credential is sent to: a host name or "*."
@@ -63,6 +65,13 @@ func invalid(found []fault.Problem) error {
 }
 
 func (s Spec) nameProblems() []fault.Problem {
+	if strings.HasPrefix(s.Name, ident.Connection) {
+		// Both are looked up in one place: such a name could stand for another's id.
+		return []fault.Problem{{
+			Where:   "/name",
+			Message: fmt.Sprintf("the name is %.128q: a name must not begin with %s, for that is how ids begin", s.Name, ident.Connection),
+		}}
+	}
 	if validName.MatchString(s.Name) {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -52,12 +53,14 @@ type Spec struct {
 	Grants *Grants `json:"grants,omitempty"`
 }
 
+const codeNameInvalid = "name_invalid"
+
 var installationName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
 // Create enables a plugin for a tenant.
 func (s *Installations) Create(ctx context.Context, tenant string, spec Spec) (Installation, error) {
-	if spec.Name != "" && !installationName.MatchString(spec.Name) {
-		return Installation{}, fault.New(fault.InvalidInput, "name_invalid", "the name must be 1 to 63 of a-z, 0-9 and -, and not begin with -").At("/name")
+	if err := checkName(spec.Name); err != nil {
+		return Installation{}, err
 	}
 	v, err := s.offered(ctx, tenant, spec.Plugin)
 	if err != nil {
@@ -84,6 +87,20 @@ func (s *Installations) Create(ctx context.Context, tenant string, spec Spec) (I
 		return Installation{}, fmt.Errorf("insert installation: %w", err)
 	}
 	return i, nil
+}
+
+// checkName refuses names that are none; an empty one is the plugin's. The
+// pattern has no _, and the prefix is checked all the same: both are looked up in
+// one place, and such a name could stand for another's id.
+func checkName(name string) error {
+	switch {
+	case strings.HasPrefix(name, ident.Installation):
+		return fault.New(fault.InvalidInput, codeNameInvalid, "the name must not begin with %s, for that is how ids begin", ident.Installation).At("/name")
+	case name != "" && !installationName.MatchString(name):
+		return fault.New(fault.InvalidInput, codeNameInvalid, "the name must be 1 to 63 of a-z, 0-9 and -, and not begin with -").At("/name")
+	default:
+		return nil
+	}
 }
 
 // Get finds an installation by id or name.

@@ -63,6 +63,7 @@ func TestCreateRefuses(t *testing.T) {
 		says  string
 	}{
 		{"a name", installation.Spec{Plugin: "issues", Name: "My Issues"}, "name_invalid", nil, "a-z"},
+		{"a name like an id", installation.Spec{Plugin: "issues", Name: "ins_issues"}, "name_invalid", nil, "must not begin with ins_, for that is how ids begin"},
 		{"a plugin that is not there", installation.Spec{Plugin: "nothing"}, "not_found", nil, `"nothing"`},
 		{"a yanked version", installation.Spec{Plugin: "issues@0.9.0"}, "version_yanked", nil, "it loses labels"},
 		{"a config that is no object", installation.Spec{Plugin: "issues", Config: json.RawMessage(`[1]`)}, "config_invalid", []string{"/config"}, ""},
