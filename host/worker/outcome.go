@@ -30,6 +30,9 @@ const (
 	conflictFirst = 10 * time.Millisecond
 	conflictMost  = 2 * time.Second
 	conflictLimit = 100
+	// conflictsTraced is of how many conflicts steps and logs are kept: the others
+	// read much the same, and whoever reads a trace loads them all.
+	conflictsTraced = 3
 	// conflictsMost bounds the executions whose conflicts are counted.
 	conflictsMost = 10_000
 )
@@ -204,6 +207,10 @@ func (w *Worker) conflicted(c execution.Claimed, done completed) completed {
 	w.mu.Unlock()
 	done = withoutEffects(done)
 	done.fault = fault.New(fault.Conflict, execution.ReasonConflict, "another execution has changed state that this one had read")
+	if n > conflictsTraced {
+		done.attempt = bare(done.attempt)
+		done.fault.Hint = fmt.Sprintf("Its steps and logs were not kept: those of the first %d runs that conflicted are.", conflictsTraced)
+	}
 	if n > conflictLimit {
 		done.completion.Outcome, done.completion.Counted = execution.Dead, true
 		done.fault.Message = fmt.Sprintf("other executions have changed state that this one had read, %d times in a row", n)
@@ -219,14 +226,20 @@ func (w *Worker) conflicted(c execution.Claimed, done completed) completed {
 // well: what the run has left behind is dropped, and a person is told.
 func refused(done completed) completed {
 	done = withoutEffects(done)
-	done.attempt = execution.Attempt{
-		Claim: done.attempt.Claim, Number: done.attempt.Number, Worker: done.attempt.Worker, VersionID: done.attempt.VersionID,
-		StartedAt: done.attempt.StartedAt, FinishedAt: done.attempt.FinishedAt, Usage: done.attempt.Usage,
-	}
+	done.attempt = bare(done.attempt)
 	done.completion.Outcome, done.completion.Counted = execution.Dead, true
 	done.fault = fault.New(fault.Platform, "completion_refused", "the run ended, and what it left behind could not be stored").
 		WithHint("Nothing of its state was changed. The operator's log says what the database refused.")
 	return done
+}
+
+// bare keeps of a run's trace what has a bound.
+func bare(a execution.Attempt) execution.Attempt {
+	return execution.Attempt{
+		Claim: a.Claim, Number: a.Number, Worker: a.Worker, VersionID: a.VersionID,
+		StartedAt: a.StartedAt, FinishedAt: a.FinishedAt, Usage: a.Usage,
+		Steps: []hostfns.Step{}, Logs: []guestlog.Line{},
+	}
 }
 
 // withoutEffects keeps what names the run, and drops what it would have changed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/worker"
+	"github.com/cofferdam-run/cofferdam/hostfns"
+	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -320,6 +323,39 @@ func TestConflictRunsAgainUncounted(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestConflictsKeepTheFirstTraces(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 4, 1, "plv_1")
+		c := b.config(logging{})
+		c.Store = &conflicting{Store: b.store, left: 5}
+		b.run(c)
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		b.await("ten_a", id, execution.Succeeded)
+		got := make([]int, 0, 6)
+		for _, a := range b.attempts("ten_a", id) {
+			if len(a.Steps) != len(a.Logs) || a.Claim == 0 || a.StartedAt.IsZero() || a.Usage.HostCalls == 0 {
+				t.Errorf("got %+v, want as many steps as logs, and what else is known", a)
+			}
+			got = append(got, len(a.Logs))
+		}
+		if want := []int{1, 1, 1, 0, 0, 1}; !slices.Equal(got, want) {
+			t.Errorf("got %v lines by run, want %v", got, want)
+		}
+	})
+}
+
+// logging is a Runner whose runs leave a step and a line.
+type logging struct{}
+
+// Run implements worker.Runner.
+func (logging) Run(context.Context, execution.Claimed) (worker.Ended, error) {
+	return worker.Ended{VersionID: "plv_1", Attempt: execution.Attempt{
+		Steps: make([]hostfns.Step, 1), Logs: make([]guestlog.Line, 1), Usage: runtime.Usage{HostCalls: 1},
+	}}, nil
 }
 
 // conflicting has successes conflict for a while.
