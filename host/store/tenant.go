@@ -28,17 +28,33 @@ func (s *SQL) Tenants(ctx context.Context, after string, limit int) ([]tenant.Te
 }
 
 // UpdateTenant implements tenant.Store.
-func (s *SQL) UpdateTenant(ctx context.Context, t tenant.Tenant) error {
+func (s *SQL) UpdateTenant(ctx context.Context, t, was tenant.Tenant) error {
 	err := s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
 		n, err := execOn(ctx, tx,
-			`UPDATE tenants SET name = $2, title = $3, running = $4, weight = $5, state = $6 WHERE id = $1`,
-			t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State))
-		if err == nil && n == 0 {
-			return fault.NotFound("tenant", t.ID)
+			`UPDATE tenants SET name = $2, title = $3, running = $4, weight = $5, state = $6
+			 WHERE id = $1 AND name = $7 AND title = $8 AND running = $9 AND weight = $10 AND state = $11`,
+			t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State),
+			was.Name, was.Title, was.Limits.Running, was.Limits.Weight, string(was.State))
+		if err != nil || n == 1 {
+			return err
 		}
-		return err
+		return tenantChanged(ctx, tx, t)
 	})
 	return s.refused(err, "update a tenant", tenantTaken(t), nil)
+}
+
+// tenantChanged says why an update changed nothing.
+func tenantChanged(ctx context.Context, tx Conn, t tenant.Tenant) error {
+	n, err := scanInt(tx.QueryRowContext(ctx, `SELECT count(*) FROM tenants WHERE id = $1`, t.ID))
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return fault.NotFound("tenant", t.ID)
+	default:
+		return conflict(tenant.CodeChanged, "the tenant %q has been changed since it was read", t.ID).
+			WithHint("read it again and repeat the change")
+	}
 }
 
 func scanTenant(r scanner) (tenant.Tenant, error) {

@@ -27,6 +27,9 @@ const (
 	Paused State = "paused"
 )
 
+// CodeChanged is the code of a change that another one came before.
+const CodeChanged = "tenant_changed"
+
 // Limits are what a tenant may use at once.
 type Limits struct {
 	// Running caps its executions in flight, in the cluster. Defaults to 16.
@@ -43,5 +46,8 @@ type Store interface {
 	Tenant(ctx context.Context, idOrName string) (Tenant, error)
 	// Tenants lists up to limit tenants after the id after, by id.
 	Tenants(ctx context.Context, after string, limit int) ([]Tenant, error)
-	UpdateTenant(ctx context.Context, t Tenant) error
+	// UpdateTenant changes a tenant that was was when it was read. It returns a
+	// Conflict fault with CodeChanged if it no longer is: of two who change it at
+	// once, one would put back what the other has changed.
+	UpdateTenant(ctx context.Context, t, was Tenant) error
 }

@@ -2,6 +2,7 @@ package tenant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -115,7 +116,22 @@ func (t *Tenants) Resume(ctx context.Context, idOrName string) (Tenant, error) {
 	return resumed, nil
 }
 
+// updateTries is how often a change is made anew that another one came before.
+const updateTries = 3
+
 func (t *Tenants) update(ctx context.Context, idOrName string, change func(*Tenant) error) (Tenant, error) {
+	var found Tenant
+	var err error
+	for range updateTries {
+		found, err = t.updateOnce(ctx, idOrName, change)
+		if e, ok := errors.AsType[*fault.Error](err); !ok || e.Code != CodeChanged {
+			break
+		}
+	}
+	return found, err
+}
+
+func (t *Tenants) updateOnce(ctx context.Context, idOrName string, change func(*Tenant) error) (Tenant, error) {
 	found, err := t.Get(ctx, idOrName)
 	if err != nil {
 		return Tenant{}, err
@@ -127,7 +143,7 @@ func (t *Tenants) update(ctx context.Context, idOrName string, change func(*Tena
 	if found == before {
 		return found, nil
 	}
-	if err := t.c.Store.UpdateTenant(ctx, found); err != nil {
+	if err := t.c.Store.UpdateTenant(ctx, found, before); err != nil {
 		return Tenant{}, fmt.Errorf("update tenant: %w", err)
 	}
 	return found, nil

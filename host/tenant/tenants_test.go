@@ -21,6 +21,10 @@ type memory struct {
 	tenants []tenant.Tenant
 	writes  int
 	fail    error
+	// race is what others do to a tenant between its being read and changed; it
+	// happens races times.
+	race  func(*tenant.Tenant)
+	races int
 }
 
 func (m *memory) InsertTenant(_ context.Context, t tenant.Tenant) error {
@@ -46,13 +50,17 @@ func (m *memory) Tenants(_ context.Context, after string, limit int) ([]tenant.T
 	return all[:min(limit, len(all))], m.fail
 }
 
-func (m *memory) UpdateTenant(_ context.Context, t tenant.Tenant) error {
+func (m *memory) UpdateTenant(_ context.Context, t, was tenant.Tenant) error {
 	m.writes++
-	for i := range m.tenants {
-		if m.tenants[i].ID == t.ID {
-			m.tenants[i] = t
-		}
+	i := slices.IndexFunc(m.tenants, func(o tenant.Tenant) bool { return o.ID == t.ID })
+	if m.races > 0 {
+		m.races--
+		m.race(&m.tenants[i])
 	}
+	if m.tenants[i] != was {
+		return fault.New(fault.Conflict, tenant.CodeChanged, "it has been changed")
+	}
+	m.tenants[i] = t
 	return m.fail
 }
 
@@ -198,6 +206,25 @@ func TestPauseAndResume(t *testing.T) {
 		if err != nil || got.State != tenant.Active || len(b.released) != i+1 || b.released[i] != created.ID {
 			t.Fatalf("got %s, %v, released %v", got.State, err, b.released)
 		}
+	}
+}
+
+func TestLimitDoesNotUndoAPauseThatComesBetween(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.Create(t.Context(), "acme", "", tenant.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	b.store.races, b.store.race = 1, func(o *tenant.Tenant) { o.State = tenant.Paused }
+	got, err := b.Limit(t.Context(), "acme", tenant.Limits{Weight: 5})
+	if err != nil || got.State != tenant.Paused || got.Limits.Weight != 5 {
+		t.Errorf("got %s with weight %d, %v, want it paused with weight 5", got.State, got.Limits.Weight, err)
+	}
+	b.store.races, b.store.race = 3, func(o *tenant.Tenant) { o.Limits.Running++ }
+	_, err = b.Resume(t.Context(), "acme")
+	checkFault(t, err, tenant.CodeChanged, "")
+	if len(b.released) != 0 {
+		t.Error("what waits for a tenant that is paused still was released")
 	}
 }
 

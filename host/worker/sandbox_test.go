@@ -413,10 +413,11 @@ func TestPausedInstallationsAndTenantsWait(t *testing.T) {
 			if err != nil {
 				b.t.Fatal(err)
 			}
+			was := owner
 			if owner.State = tenant.Active; on {
 				owner.State = tenant.Paused
 			}
-			if err := b.store.UpdateTenant(b.t.Context(), owner); err != nil {
+			if err := b.store.UpdateTenant(b.t.Context(), owner, was); err != nil {
 				b.t.Fatal(err)
 			}
 		},

@@ -196,8 +196,9 @@ func backlogs(t *testing.T, b *bundle) {
 	got, err := b.Backlogs(t.Context())
 	must(t, err)
 	equal(t, want, got)
+	was := paused
 	paused.State = tenant.Paused
-	must(t, b.UpdateTenant(t.Context(), paused))
+	must(t, b.UpdateTenant(t.Context(), paused, was))
 	got, err = b.Backlogs(t.Context())
 	must(t, err)
 	equal(t, []execution.Backlog{{Tenant: b.acme.tenant, Running: 16, Weight: 1}}, got)

@@ -29,17 +29,22 @@ func testTenants(t *testing.T, open Open) {
 	second.ID = ident.New(ident.Tenant, b.clock.now())
 	wantFault(t, b.InsertTenant(ctx, second), fault.Conflict, "tenant_exists")
 
+	was := acme
 	acme.Title, acme.State, acme.Limits = "Acme", tenant.Paused, tenant.Limits{Running: 2, Weight: 5}
-	must(t, b.UpdateTenant(ctx, acme))
+	must(t, b.UpdateTenant(ctx, acme, was))
+	limited := was // By one who had read it before it was paused.
+	limited.Limits.Running = 3
+	wantFault(t, b.UpdateTenant(ctx, limited, was), fault.Conflict, tenant.CodeChanged)
 	got, err := b.Tenant(ctx, "acme")
 	must(t, err)
 	equal(t, acme, got)
-	acme.Name = "other"
-	wantFault(t, b.UpdateTenant(ctx, acme), fault.Conflict, "tenant_exists")
+	was, acme.Name = acme, "other"
+	wantFault(t, b.UpdateTenant(ctx, acme, was), fault.Conflict, "tenant_exists")
 
 	_, err = b.Tenant(ctx, "nobody")
 	wantNotFound(t, "Tenant", err)
-	wantNotFound(t, "UpdateTenant", b.UpdateTenant(ctx, tenant.Tenant{ID: "ten_none", Name: "none"}))
+	none := tenant.Tenant{ID: "ten_none", Name: "none"}
+	wantNotFound(t, "UpdateTenant", b.UpdateTenant(ctx, none, none))
 
 	all, err := b.Tenants(ctx, "", 10)
 	must(t, err)
