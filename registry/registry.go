@@ -76,8 +76,9 @@ type Store interface {
 	InsertVersion(ctx context.Context, p Publisher, pl Plugin, v Version, wasm []byte) (Version, error)
 	Plugins(ctx context.Context, v Viewer) ([]Plugin, error)
 	// Versions lists a plugin's versions, newest first. The plugin is named by id,
-	// by name, or by publisher/name; a name that several publishers use is an
-	// *Error with CodeAmbiguous.
+	// by name, or by publisher/name. Of several visible plugins with a name, it is
+	// the one of the viewer's own publisher, else the operator's, else an *Error
+	// with CodeAmbiguous: what a tenant shares takes nobody's name.
 	Versions(ctx context.Context, v Viewer, plugin string) (Plugin, []Version, error)
 	Version(ctx context.Context, v Viewer, id string) (Version, error)
 	Yank(ctx context.Context, id, why string, at time.Time) error

@@ -22,6 +22,14 @@ const versionColumns = `SELECT v.id, v.plugin, p.name, v.version, v.digest, v.si
 const visible = `($1 OR ($2 <> '' AND (b.tenant = $2
  OR EXISTS (SELECT 1 FROM plugin_shares s WHERE s.plugin = p.id AND s.tenant IN ($2, '*')))))`
 
+// nearest has the plugins that a viewer means by a name, or by an id, $3: of all
+// that it sees, those of its own publisher, else the operator's, else the rest.
+// What a tenant shares must not take a name that is in use already.
+const nearest = `SELECT id, publisher, name, title, created_at FROM (
+ SELECT p.id, p.publisher, p.name, p.title, p.created_at, RANK() OVER (ORDER BY CASE
+ WHEN $2 <> '' AND b.tenant = $2 THEN 0 WHEN b.kind = 'operator' THEN 1 ELSE 2 END) AS place
+ FROM plugins p JOIN publishers b ON b.id = p.publisher WHERE ` + visible + ` AND (p.id = $3 OR p.name = $3)) AS seen WHERE place = 1`
+
 // InsertVersion implements registry.Store. A publisher with p's id is kept as it
 // is, and one with its name and another id is a Conflict fault: nobody publishes
 // under another's name.
@@ -69,11 +77,9 @@ func (s *SQL) Plugins(ctx context.Context, v registry.Viewer) ([]registry.Plugin
 
 // Versions implements registry.Store.
 func (s *SQL) Versions(ctx context.Context, v registry.Viewer, plugin string) (registry.Plugin, []registry.Version, error) {
-	query, args := pluginColumns+`WHERE `+visible, []any{v.Operator, v.Tenant}
+	query, args := nearest, []any{v.Operator, v.Tenant, plugin}
 	if publisher, name, ok := strings.Cut(plugin, "/"); ok {
-		query, args = query+` AND b.name = $3 AND p.name = $4`, append(args, publisher, name)
-	} else {
-		query, args = query+` AND (p.id = $3 OR p.name = $3)`, append(args, plugin)
+		query, args = pluginColumns+`WHERE `+visible+` AND b.name = $3 AND p.name = $4`, []any{v.Operator, v.Tenant, publisher, name}
 	}
 	found, err := s.plugins(ctx, query, args...)
 	switch {

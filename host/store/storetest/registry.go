@@ -45,6 +45,7 @@ func testRegistry(t *testing.T, open Open) {
 		"nobody publishes under another's name":     publishersOwnTheirNames,
 		"a tenant sees what is its own or shared":   visibility,
 		"a name of several publishers must be told": ambiguousNames,
+		"a shared plugin takes nobody's name":       nearestNames,
 		"a yanked version stays":                    yank,
 		"a version in use is counted":               pinned,
 		"publishers are found by id and name":       publishers,
@@ -179,6 +180,41 @@ func ambiguousNames(t *testing.T, s shelf) {
 	_, versions, err = s.Versions(ctx, registry.Viewer{Tenant: s.acme.tenant}, "hello")
 	must(t, err)
 	equal(t, "sha256:1", versions[0].Digest)
+}
+
+func nearestNames(t *testing.T, s shelf) {
+	ctx, everyone := t.Context(), []string{"*"}
+	house := s.publisher("house", "")
+	house.Kind = registry.Operator
+	// From what has the least claim on the name to what has the most.
+	for _, p := range []registry.Publisher{s.publisher("one", ""), s.publisher("theirs", s.other.tenant), house, s.publisher("own", s.acme.tenant)} {
+		v, err := s.publish(t, p, "hello", "0.1.0", p.Name)
+		must(t, err)
+		must(t, s.Share(ctx, v.Plugin, everyone))
+		if p.Name == "theirs" {
+			_, _, err := s.Versions(ctx, registry.Viewer{Tenant: s.acme.tenant}, "hello")
+			wantRegistry(t, err, registry.CodeAmbiguous)
+		}
+		if p.Name == "house" {
+			s.wantNearest(t, registry.Viewer{Tenant: s.acme.tenant}, "house")
+		}
+	}
+	s.wantNearest(t, registry.Viewer{Tenant: s.acme.tenant}, "own")
+	s.wantNearest(t, registry.Viewer{Tenant: s.other.tenant}, "theirs")
+	s.wantNearest(t, registry.Viewer{Operator: true}, "house")
+	_, versions, err := s.Versions(ctx, registry.Viewer{Tenant: s.acme.tenant}, "theirs/hello")
+	must(t, err)
+	equal(t, "sha256:theirs", versions[0].Digest)
+}
+
+// wantNearest asks whose plugin a viewer means by the name "hello".
+func (s shelf) wantNearest(t testing.TB, viewer registry.Viewer, publisher string) {
+	t.Helper()
+	p, versions, err := s.Versions(t.Context(), viewer, "hello")
+	must(t, err)
+	equal(t, "pub_"+publisher, p.Publisher)
+	equal(t, 1, len(versions))
+	equal(t, "sha256:"+publisher, versions[0].Digest)
 }
 
 func yank(t *testing.T, s shelf) {
