@@ -42,8 +42,10 @@ type completion struct {
 // off or in conflict are left out of it; the others are not affected.
 func (s *Store) complete(ctx context.Context, items []*group.Item[execution.Completion]) {
 	for len(items) > 0 {
-		var now []*group.Item[execution.Completion]
-		now, items = firsts(items)
+		now, later := firsts(items)
+		now, rest := within(now, groupBytes)
+		// The rest first: it holds the earlier completions of its executions.
+		items = slices.Concat(rest, later)
 		alone(now, s.driver, func(items []*group.Item[execution.Completion]) error {
 			return again(func() error { return s.completeAll(ctx, items) })
 		})
@@ -85,6 +87,37 @@ func firsts(items []*group.Item[execution.Completion]) (now, later []*group.Item
 		now = append(now, it)
 	}
 	return now, later
+}
+
+// within takes the first items that carry at most so many bytes together, and
+// one at least.
+func within(items []*group.Item[execution.Completion], most int) (now, rest []*group.Item[execution.Completion]) {
+	total := 0
+	for i, it := range items {
+		if total += carried(&it.Value); total > most && i > 0 {
+			return items[:i], items[i:]
+		}
+	}
+	return items, nil
+}
+
+// carried is about how many bytes a completion has the server take: those of its
+// parts that a guest or a peer decides on.
+func carried(c *execution.Completion) int {
+	n := len(c.Output) + len(c.Error) + len(c.Attempt)
+	for i := range c.State.Writes {
+		n += len(c.State.Writes[i].Key) + len(c.State.Writes[i].Value)
+	}
+	for i := range c.Records {
+		n += len(c.Records[i].DedupeKey) + len(c.Records[i].Body)
+	}
+	for _, t := range c.Tags {
+		n += len(t.Name) + len(t.Value)
+	}
+	if c.Checkpoint != nil {
+		n += len(c.Checkpoint.Cursor)
+	}
+	return n
 }
 
 // fence begins the transaction and locks the runs that may end.
