@@ -12,7 +12,7 @@
 //   - Errors are RFC 9457 problems with a stable code, a hint and a place. They
 //     never repeat what was sent, for it may be a credential, and never show a
 //     cause: that is logged, once.
-//   - Bodies are capped, and a property that is not known is refused.
+//   - Bodies are capped in size and time, and a property that is not known is refused.
 //   - Every POST honours Idempotency-Key (see idempotent).
 //   - Lists answer {"items": [...], "next_cursor": "..."}; the cursor is empty at
 //     the end.
@@ -55,6 +55,9 @@ type Options struct {
 	// MaxBodyBytes caps a webhook delivery. GitHub sends up to 25 MiB, most vendors
 	// less than one. Defaults to 5 MiB.
 	MaxBodyBytes int64
+	// BodyTimeout is how long a body may take to come; an upload has ten times as
+	// long. Defaults to 30 s.
+	BodyTimeout time.Duration
 	// CallTimeout is the longest that a synchronous call waits for its execution,
 	// which goes on if it takes longer. Defaults to 30 s.
 	CallTimeout time.Duration
@@ -66,7 +69,7 @@ type Options struct {
 	// Logger takes a line per request and the causes of answers over 499. Defaults
 	// to slog.Default.
 	Logger *slog.Logger
-	// Now is the clock. Defaults to time.Now.
+	// Now is the clock, also of the deadlines of connections. Defaults to time.Now.
 	Now func() time.Time
 }
 
@@ -76,6 +79,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxBodyBytes == 0 {
 		o.MaxBodyBytes = 5 * mib
+	}
+	if o.BodyTimeout == 0 {
+		o.BodyTimeout = 30 * time.Second
 	}
 	if o.CallTimeout == 0 {
 		o.CallTimeout = 30 * time.Second
@@ -124,7 +130,7 @@ func newServer(h *host.Host, o Options) *server {
 	}
 	s := &server{h: h, o: o.withDefaults(), router: chi.NewRouter(), metrics: newMetrics()}
 	s.huma = huma.NewAPI(document(s.o), &adapter{s: s, routes: byID(routes())})
-	s.router.Use(s.observe, s.recovered, secured, middleware.GetHead)
+	s.router.Use(s.observe, s.recovered, secured, s.hurried, middleware.GetHead)
 	s.router.NotFound(s.notFound)
 	s.router.MethodNotAllowed(s.methodNotAllowed)
 	for _, rt := range routes() {

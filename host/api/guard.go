@@ -124,6 +124,9 @@ func allows(t token.Token, want token.Scope) bool {
 // streamed body is left alone unless it must be digested.
 func (s *server) buffered(rt route, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rt.Streams {
+			s.readWithin(w, uploadTimes*s.o.BodyTimeout)
+		}
 		if rt.Streams && r.Header.Get(idempotencyHeader) == "" {
 			r.Body = http.MaxBytesReader(w, r.Body, rt.maxBytes())
 			next.ServeHTTP(w, r)
@@ -171,10 +174,13 @@ func tooLarge(limit, size int64) error {
 	return f.WithHint("send less at once; nothing was stored")
 }
 
-// unreadable says that the client stopped sending its body.
+// unreadable says why not all of a body could be read.
 func unreadable(err error) error {
 	if over, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge(over.Limit, 0)
+	}
+	if slow, ok := errors.AsType[*problem](err); ok {
+		return slow
 	}
 	return fault.New(fault.InvalidInput, fault.CodeMalformed, "the body ended before all of it had arrived").Because(err)
 }

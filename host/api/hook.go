@@ -22,7 +22,7 @@ func hookRoutes() []route {
 			"A delivery whose id came before is answered 200 with `duplicate` and runs nothing. A 429 or 503 says that nothing was stored: deliver again.",
 		Also: map[int]string{http.StatusOK: "It was taken before, or causes nothing: nothing new was queued."},
 		Refuses: []int{
-			http.StatusBadRequest, http.StatusUnauthorized, http.StatusGone, http.StatusRequestEntityTooLarge,
+			http.StatusBadRequest, http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusGone, http.StatusRequestEntityTooLarge,
 			http.StatusUnprocessableEntity, http.StatusTooManyRequests,
 		},
 		shape: shapeHook, bind: plain((*server).deliver),

@@ -110,7 +110,7 @@ func (rt route) refusals() []int {
 	}
 	if rt.takesBody() && rt.Reach != open {
 		for _, code := range []int{
-			http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge,
+			http.StatusBadRequest, http.StatusRequestTimeout, http.StatusConflict, http.StatusRequestEntityTooLarge,
 			http.StatusUnsupportedMediaType,
 		} {
 			set[code] = true
