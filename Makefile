@@ -98,7 +98,7 @@ fuzz: ## Run each fuzz target for a while (FUZZTIME=10s).
 
 .PHONY: generate
 generate: ## Write what is written by programs: the OpenAPI document.
-	$(GO) test ./host/api -run TestOpenAPI -update
+	$(GO) test ./host/api -run Document -update
 
 .PHONY: tidy
 tidy: ## go mod tidy, everywhere.
