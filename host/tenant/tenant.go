@@ -46,8 +46,8 @@ type Store interface {
 	Tenant(ctx context.Context, idOrName string) (Tenant, error)
 	// Tenants lists up to limit tenants after the id after, by id.
 	Tenants(ctx context.Context, after string, limit int) ([]Tenant, error)
-	// UpdateTenant changes a tenant that was was when it was read. It returns a
-	// Conflict fault with CodeChanged if it no longer is: of two who change it at
+	// UpdateTenant makes t of what was read as was. It returns a Conflict fault
+	// with CodeChanged if the tenant is no longer that: of two who change it at
 	// once, one would put back what the other has changed.
 	UpdateTenant(ctx context.Context, t, was Tenant) error
 }
