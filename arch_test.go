@@ -27,9 +27,14 @@ var nouns = []string{
 // may import. "x/..." is x and all below it; the most specific row counts, and a
 // folder without a row may import nothing of ours.
 var mayImport = map[string][]string{
-	"runtime/abi":         {},
 	"runtime/wasm":        {},
-	"runtime":             {"runtime/abi", "runtime/wasm"},
+	"runtime/meter":       {"runtime/wasm"},
+	"runtime/image":       {"runtime/wasm"},
+	"runtime/abi":         {"runtime/wasm"},
+	"runtime/fairshare":   {},
+	"runtime/compile":     {},
+	"runtime/extism":      {"runtime"},
+	"runtime":             {"runtime/abi", "runtime/compile", "runtime/fairshare", "runtime/image", "runtime/meter", "runtime/wasm"},
 	"runtime/runtimetest": {"runtime/..."},
 
 	"hostfns":     {"runtime"},
@@ -87,7 +92,7 @@ var ownedBy = map[string][]string{
 	"github.com/spf13/cobra":                {"cmd/..."},
 	"github.com/caarlos0/env":               {"cmd/..."},
 	"github.com/prometheus/client_golang":   {"host", "host/worker", "host/api"},
-	"github.com/extism/go-sdk":              {"bench/..."},
+	"github.com/extism/go-sdk":              {"runtime/extism", "bench/..."},
 	"golang.org/x/oauth2":                   {"host/oauth"},
 	"github.com/golangci/golangci-lint":     {},
 }

@@ -19,6 +19,9 @@ type Limits struct {
 	InputBytes, OutputBytes int
 	// Deadline bounds a call's wall time. Defaults to 30 s.
 	Deadline time.Duration
+	// Fuel bounds a call's CPU in units of fuel, of which a core burns about a
+	// billion in a second. Defaults to 10 billion.
+	Fuel int64
 }
 
 const mib = 1 << 20
@@ -43,6 +46,9 @@ func (l Limits) WithDefaults() Limits {
 	if l.Deadline == 0 {
 		l.Deadline = 30 * time.Second
 	}
+	if l.Fuel == 0 {
+		l.Fuel = 10_000_000_000
+	}
 	return l
 }
 
@@ -55,7 +61,7 @@ func (l Limits) checked() (Limits, error) {
 	l.MemoryBytes = min(l.MemoryBytes, maxMemoryBytes)
 	for name, value := range map[string]int64{
 		"ModuleBytes": int64(l.ModuleBytes), "MemoryBytes": l.MemoryBytes, "KernelBytes": l.KernelBytes,
-		"InputBytes": int64(l.InputBytes), "OutputBytes": int64(l.OutputBytes), "Deadline": int64(l.Deadline),
+		"InputBytes": int64(l.InputBytes), "OutputBytes": int64(l.OutputBytes), "Deadline": int64(l.Deadline), "Fuel": l.Fuel,
 	} {
 		if value < 0 {
 			return l, fmt.Errorf("check limits: %s is %d, and must not be negative", name, value)
@@ -68,6 +74,12 @@ func (l Limits) checked() (Limits, error) {
 type Usage struct {
 	// Wall is the time from the call's start to its end.
 	Wall time.Duration `json:"wall_ns"`
+	// CPU is the time that the guest's own code ran for, host calls and waits
+	// left out. It depends on the machine; Fuel does not.
+	CPU time.Duration `json:"cpu_ns"`
+	// Fuel is the units of fuel that the guest burnt: equal worlds, inputs and
+	// answers burn equal fuel.
+	Fuel int64 `json:"fuel"`
 	// MemoryBytes is the peak of the guest's linear memory.
 	MemoryBytes int64 `json:"memory_bytes"`
 	// HostCalls counts the crossings of the gate.

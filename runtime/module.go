@@ -10,7 +10,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/cofferdam-run/cofferdam/runtime/abi"
-	"github.com/cofferdam-run/cofferdam/runtime/wasm"
+	"github.com/cofferdam-run/cofferdam/runtime/internal/outline"
 )
 
 // Module is a compiled module. It is safe for concurrent use: every Call gets
@@ -27,7 +27,7 @@ type Module struct {
 	closed   bool
 }
 
-func newModule(r *Runtime, compiled wazero.CompiledModule, o *wasm.Outline, l Limits) *Module {
+func newModule(r *Runtime, compiled wazero.CompiledModule, o *outline.Outline, l Limits) *Module {
 	m := &Module{runtime: r, compiled: compiled, limits: l, exports: callable(compiled)}
 	for _, i := range o.Imports {
 		if i.Module == abi.UserModule {

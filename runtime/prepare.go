@@ -13,7 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/cofferdam-run/cofferdam/runtime/abi"
-	"github.com/cofferdam-run/cofferdam/runtime/wasm"
+	"github.com/cofferdam-run/cofferdam/runtime/internal/outline"
 )
 
 const (
@@ -55,7 +55,7 @@ func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module
 	if err := checkBytes(binary, l); err != nil {
 		return nil, err
 	}
-	outline, err := wasm.Read(binary)
+	outline, err := outline.Read(binary)
 	if err != nil {
 		// Not the compiler's to judge: it makes room for what the bytes promise.
 		return nil, &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
@@ -71,7 +71,7 @@ func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module
 }
 
 func checkBytes(binary []byte, l Limits) error {
-	if !bytes.HasPrefix(binary, []byte(wasm.Header[:4])) {
+	if !bytes.HasPrefix(binary, []byte(outline.Header[:4])) {
 		return &InvalidModule{
 			Code:    "not_wasm",
 			Message: fmt.Sprintf("the file of %d bytes does not begin with \\0asm, as WebAssembly does", len(binary)),
@@ -88,7 +88,7 @@ func checkBytes(binary []byte, l Limits) error {
 	return nil
 }
 
-func (r *Runtime) checkOutline(o *wasm.Outline, l Limits) error {
+func (r *Runtime) checkOutline(o *outline.Outline, l Limits) error {
 	if err := r.checkImports(o); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (r *Runtime) checkOutline(o *wasm.Outline, l Limits) error {
 	return checkSizes(o)
 }
 
-func (r *Runtime) checkImports(o *wasm.Outline) error {
+func (r *Runtime) checkImports(o *outline.Outline) error {
 	var offending []string
 	hint := hintImport
 	for _, i := range o.Imports {
@@ -134,8 +134,8 @@ func (r *Runtime) checkImports(o *wasm.Outline) error {
 }
 
 // problem says what is wrong with an import, if anything.
-func (r *Runtime) problem(i wasm.Import) string {
-	if i.Kind != wasm.KindFunction {
+func (r *Runtime) problem(i outline.Import) string {
+	if i.Kind != outline.KindFunction {
 		return fmt.Sprintf("(a %s; only functions can be imported)", i.Kind)
 	}
 	offered, ok := r.offers.Lookup(i.Module, i.Name)
@@ -148,7 +148,7 @@ func (r *Runtime) problem(i wasm.Import) string {
 	return ""
 }
 
-func checkSizes(o *wasm.Outline) error {
+func checkSizes(o *outline.Outline) error {
 	tooLarge := func(format string, args ...any) error {
 		return &InvalidModule{
 			Code:    "invalid_module",

@@ -68,7 +68,7 @@ func (r *reader) name() string { return string(r.take(uint64(r.u32()))) }
 func (r *reader) limits() (low, high uint32, hasMax bool) {
 	switch flag := r.byte(); flag {
 	case 0:
-	case limitsHasMax:
+	case 1:
 		hasMax = true
 	default:
 		r.fail("limits with flag %#x are not supported", flag)

@@ -1,4 +1,4 @@
-// Package wasm reads the parts of a WebAssembly binary that decide whether it is
+// Package outline reads the parts of a WebAssembly binary that decide whether it is
 // admitted, before anything costly is done with it: what it imports, what memory
 // and tables it asks for, and how large its functions are.
 //
@@ -7,7 +7,7 @@
 // [Read] cannot follow.
 //
 // See https://webassembly.github.io/spec/core/binary/modules.html.
-package wasm
+package outline
 
 import (
 	"fmt"

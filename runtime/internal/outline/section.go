@@ -1,4 +1,4 @@
-package wasm
+package outline
 
 import "github.com/tetratelabs/wazero/api"
 

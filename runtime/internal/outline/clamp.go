@@ -1,4 +1,4 @@
-package wasm
+package outline
 
 import (
 	"encoding/binary"

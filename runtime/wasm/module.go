@@ -1,0 +1,181 @@
+package wasm
+
+// Header is what every core module of version 1 begins with.
+const Header = "\x00asm\x01\x00\x00\x00"
+
+// PageBytes is the unit of a memory's size.
+const PageBytes = 64 << 10
+
+// ValueType is the type of a value, as it is encoded.
+type ValueType byte
+
+// The value types that are accepted.
+const (
+	I32       ValueType = 0x7f
+	I64       ValueType = 0x7e
+	F32       ValueType = 0x7d
+	F64       ValueType = 0x7c
+	V128      ValueType = 0x7b
+	FuncRef   ValueType = 0x70
+	ExternRef ValueType = 0x6f
+)
+
+// Kind is the kind of an import or export, as it is encoded.
+type Kind byte
+
+// The kinds of imports and exports.
+const (
+	KindFunction Kind = iota
+	KindTable
+	KindMemory
+	KindGlobal
+)
+
+// Module is a decoded module. Indices in it, and in the bodies, count imports
+// first, as in the binary. Custom sections other than the function names are
+// dropped.
+type Module struct {
+	Types   []FuncType
+	Imports []Import
+	// Functions are the type indices of the defined functions; Code has their
+	// bodies in the same order.
+	Functions []uint32
+	Tables    []Table
+	// Memory is the defined memory, or nil.
+	Memory  *Memory
+	Globals []Global
+	Exports []Export
+	// Start is the index of the start function, or nil.
+	Start    *uint32
+	Elements []Element
+	// DataCount says that there is a data count section, which memory.init and
+	// data.drop need.
+	DataCount bool
+	Code      []Body
+	Data      []Data
+	// Names are the names of functions by index, imports included; nil when the
+	// module has none.
+	Names map[uint32]string
+}
+
+// FuncType is the type of a function.
+type FuncType struct {
+	Params, Results []ValueType
+}
+
+// Import is something that a module asks for.
+type Import struct {
+	Module, Name string
+	Kind         Kind
+	// Type is a function's type index.
+	Type uint32
+	// Table, Memory and Global are set for an import of their kind.
+	Table  Table
+	Memory Memory
+	Global GlobalType
+}
+
+// Table is a table's type. Sizes are in entries.
+type Table struct {
+	Element  ValueType
+	Min, Max uint32
+	HasMax   bool
+}
+
+// Memory is a memory's type. Sizes are in pages.
+type Memory struct {
+	Min, Max uint32
+	HasMax   bool
+}
+
+// GlobalType is a global's type.
+type GlobalType struct {
+	Type    ValueType
+	Mutable bool
+}
+
+// Global is a defined global.
+type Global struct {
+	GlobalType
+	Init Expr
+}
+
+// Expr is a constant expression as it is encoded, its end included.
+type Expr []byte
+
+// Export is something that a module offers.
+type Export struct {
+	Name  string
+	Kind  Kind
+	Index uint32
+}
+
+// SegmentMode says when a segment is used.
+type SegmentMode byte
+
+// The modes of segments. Data segments are not declarative.
+const (
+	Active SegmentMode = iota
+	Passive
+	Declarative
+)
+
+// Element is an element segment: functions, or else expressions.
+type Element struct {
+	Mode SegmentMode
+	// Table and Offset are an active segment's.
+	Table  uint32
+	Offset Expr
+	Type   ValueType
+	// Functions are indices. When it is nil, Exprs are the entries.
+	Functions []uint32
+	Exprs     []Expr
+}
+
+// Data is a data segment.
+type Data struct {
+	Mode SegmentMode
+	// Offset is an active segment's, into memory 0.
+	Offset Expr
+	Init   []byte
+}
+
+// Body is a function's code.
+type Body struct {
+	Locals []Locals
+	// Code is the instructions, the last end included.
+	Code []byte
+}
+
+// Locals are variables of one type that lie side by side.
+type Locals struct {
+	Count uint32
+	Type  ValueType
+}
+
+// ImportCount returns how many imports of a kind there are: the index of the
+// first defined one.
+func (m *Module) ImportCount(k Kind) uint32 {
+	n := uint32(0)
+	for i := range m.Imports {
+		if m.Imports[i].Kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// FunctionType returns the type of a function by index, imports included. The
+// index must be one of the module's.
+func (m *Module) FunctionType(index uint32) FuncType {
+	for i := range m.Imports {
+		if m.Imports[i].Kind != KindFunction {
+			continue
+		}
+		if index == 0 {
+			return m.Types[m.Imports[i].Type]
+		}
+		index--
+	}
+	return m.Types[m.Functions[index]]
+}
