@@ -45,6 +45,7 @@ const (
 	OpI32Load    Opcode = 0x28
 	OpI64Load    Opcode = 0x29
 	OpI32Load8U  Opcode = 0x2d
+	OpI64Load32U Opcode = 0x35
 	OpI32Store   Opcode = 0x36
 	OpI64Store   Opcode = 0x37
 	OpI32Store8  Opcode = 0x3a
