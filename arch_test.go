@@ -21,6 +21,7 @@ const module = "github.com/cofferdam-run/cofferdam"
 var nouns = []string{
 	"host/tenant", "host/token", "host/vault", "host/connection", "host/endpoint", "host/webhook",
 	"host/installation", "host/event", "host/execution", "host/queue", "host/fault", "host/ident",
+	"host/usage",
 }
 
 // mayImport is the map of the house: a folder to the folders of ours that it
@@ -57,6 +58,7 @@ var mayImport = map[string][]string{
 	"host/execution":     {"host/event", "host/fault", "host/ident", "hostfns/...", "runtime"},
 	"host/webhook":       {"host/endpoint", "host/event", "host/fault", "host/ident"},
 	"host/queue":         {"host/execution"},
+	"host/usage":         {"host/fault"},
 	"host/worker":        append([]string{"hostfns/...", "registry/...", "runtime"}, nouns...),
 
 	"host/store":                       append([]string{"hostfns/...", "registry/...", "runtime"}, nouns...),

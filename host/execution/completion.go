@@ -8,6 +8,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
+	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
 // ErrFenced means that the claim is not the execution's latest any more, or that
@@ -37,6 +38,9 @@ type Completion struct {
 	Fingerprint string
 	// Attempt is the run's trace, as JSON of an Attempt; nil keeps none.
 	Attempt []byte
+	// Usage is what the run cost, whatever its outcome: it is added to the day's
+	// total of the execution's tenant and installation (package usage).
+	Usage runtime.Usage
 
 	// What follows is applied only if Outcome is Succeeded.
 

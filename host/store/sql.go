@@ -60,6 +60,8 @@ const (
 	ReadOnly
 	// Full is a disk without room.
 	Full
+	// Outdated is a table that the schema does not have yet.
+	Outdated
 )
 
 // The codes of a database that cannot be used now; see Unavailable.
@@ -68,6 +70,9 @@ const (
 	CodeReadOnly    = fault.CodeDatabaseReadOnly
 	CodeFull        = "database_full"
 )
+
+// codeOutdated is that of a schema that Lifecycle.Ready refuses.
+const codeOutdated = "schema_too_old"
 
 // New returns the shared part over a driver.
 func New(d Driver) *SQL { return &SQL{d: d} }
@@ -102,6 +107,9 @@ func Fault(d interface{ Problem(err error) Problem }, err error, doing string) e
 			WithHint("check the permissions of the database file and its folder, or that the server is a primary")
 	case Full:
 		f = fault.New(fault.Platform, CodeFull, "the database's disk is full").WithHint("free some room; nothing was written")
+	case Outdated:
+		f = fault.New(fault.Platform, codeOutdated, "the database's schema is older than this program's, and does not have this yet").
+			WithHint("run `cofferdam migrate`")
 	case BadText:
 		f = fault.New(fault.InvalidInput, "text_invalid", "a text is not UTF-8, or has a NUL in it")
 	case Duplicate:

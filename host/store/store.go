@@ -18,6 +18,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/host/usage"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/registry"
 )
@@ -56,6 +57,7 @@ type Executions interface {
 	execution.Runs
 	execution.Claims
 	execution.Pins
+	usage.Store
 }
 
 // Lifecycle is the database itself.

@@ -16,6 +16,8 @@ type metrics struct {
 	inFlight   prometheus.Gauge
 	runs       prometheus.Histogram
 	waits      prometheus.Histogram
+	fuel       prometheus.Counter
+	cpu        prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -40,8 +42,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "cofferdam_queue_wait_seconds", Help: "Time from when an execution could have been claimed to when it was.", Buckets: buckets,
 		}),
+		fuel: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "cofferdam_guest_fuel_total", Help: "Fuel that guests have burnt in the runs that ended in this process.",
+		}),
+		cpu: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "cofferdam_guest_cpu_seconds_total", Help: "Time that guests' own code has run for in the runs that ended in this process.",
+		}),
 	}
-	r.MustRegister(m.executions, m.claims, m.fenced, m.inFlight, m.runs, m.waits)
+	r.MustRegister(m.executions, m.claims, m.fenced, m.inFlight, m.runs, m.waits, m.fuel, m.cpu)
 	return m
 }
 
@@ -57,4 +65,7 @@ func (m *metrics) completed(done completed) {
 	}
 	m.executions.WithLabelValues(string(done.completion.Outcome), class).Inc()
 	m.runs.Observe(done.attempt.FinishedAt.Sub(done.attempt.StartedAt).Seconds())
+	// Max, because a counter that is told less than nothing panics.
+	m.fuel.Add(float64(max(done.attempt.Usage.Fuel, 0)))
+	m.cpu.Add(max(done.attempt.Usage.CPU, 0).Seconds())
 }

@@ -74,7 +74,7 @@ func (d completed) sealed() execution.Completion {
 	if d.fault != nil {
 		c.Error = encode(d.fault)
 	}
-	c.Attempt = encode(d.attempt)
+	c.Attempt, c.Usage = encode(d.attempt), d.attempt.Usage
 	return c
 }
 

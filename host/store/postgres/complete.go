@@ -55,7 +55,7 @@ func (s *Store) complete(ctx context.Context, items []*group.Item[execution.Comp
 func (s *Store) completeAll(ctx context.Context, items []*group.Item[execution.Completion]) error {
 	return s.driver.transact(ctx, func(c *pgxpool.Conn) error {
 		now := s.driver.Clock()
-		runs, err := fence(ctx, c, items)
+		runs, err := s.fence(ctx, c, items)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (s *Store) completeAll(ctx context.Context, items []*group.Item[execution.C
 		if err := applyState(ctx, c, runs, &table); err != nil {
 			return err
 		}
-		return write(ctx, c, runs, &table, now)
+		return s.write(ctx, c, runs, &table, now)
 	})
 }
 
@@ -121,7 +121,7 @@ func carried(c *execution.Completion) int {
 }
 
 // fence begins the transaction and locks the runs that may end.
-func fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[execution.Completion]) ([]*completion, error) {
+func (s *Store) fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[execution.Completion]) ([]*completion, error) {
 	runs := make([]*completion, len(items))
 	byClaim := make(map[claimKey]*completion, len(items))
 	var tenants, ids []string
@@ -145,6 +145,14 @@ func fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[execution.C
 		})
 		return err
 	})
+	if !s.counts.Load() {
+		b.Queue(hasUsage).QueryRow(func(row pgx.Row) error {
+			var there bool
+			err := row.Scan(&there)
+			s.counts.Store(there)
+			return err
+		})
+	}
 	return runs, send(ctx, c, b)
 }
 
@@ -206,11 +214,14 @@ func loadState(rows pgx.Rows, table *kv.Table) error {
 func (r *completion) succeeds() bool { return r.item.Err == nil && r.row.State == column.Succeeded }
 
 // write stores the runs that passed, and commits.
-func write(ctx context.Context, c *pgxpool.Conn, runs []*completion, table *kv.Table, now time.Time) error {
+func (s *Store) write(ctx context.Context, c *pgxpool.Conn, runs []*completion, table *kv.Table, now time.Time) error {
 	b := &pgx.Batch{}
 	queueRows(b, runs, column.Micros(now))
 	queueState(b, table)
 	queueEffects(b, runs, now)
+	if s.counts.Load() {
+		queueUsage(b, runs, now)
+	}
 	if b.Len() == 0 {
 		return nil
 	}

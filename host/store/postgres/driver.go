@@ -174,6 +174,8 @@ func problem(code string) store.Problem {
 		return store.Duplicate
 	case foreignKeyViolation:
 		return store.Dangling
+	case undefinedTable:
+		return store.Outdated
 	case badCharacters, untranslatable:
 		return store.BadText
 	case readOnlyTransaction:

@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -90,6 +91,8 @@ type Store struct {
 	files  fs.FS
 	turns  lane.Turns
 	hints  *hints
+	// counts says that the schema is known to have usage_days.
+	counts atomic.Bool
 
 	accepts     *group.Group[*acceptance]
 	begins      *group.Group[*beginning]

@@ -15,6 +15,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
+	"github.com/cofferdam-run/cofferdam/host/store/storetest"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
@@ -85,8 +86,8 @@ func TestSchemasThatDoNotFit(t *testing.T) {
 		version int
 		want    string
 	}{
-		"one newer":  {2, ""},
-		"two newer":  {3, "schema_too_new"},
+		"one newer":  {3, ""},
+		"two newer":  {4, "schema_too_new"},
 		"no version": {0, "schema_too_old"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,15 +109,29 @@ func TestSchemasThatDoNotFit(t *testing.T) {
 			} else {
 				wantCode(t, err, tt.want)
 			}
-			if tt.version == 3 {
+			if tt.version == 4 {
 				_, _, err := s.Migrate(t.Context())
 				wantCode(t, err, tt.want)
-				if got := err.Error(); !strings.Contains(got, "3") || !strings.Contains(got, "2") {
+				if got := err.Error(); !strings.Contains(got, "schema 4") || !strings.Contains(got, "1 to 3") {
 					t.Errorf("%q does not name both versions", got)
 				}
 			}
 		})
 	}
+}
+
+func TestTheSchemaBefore(t *testing.T) {
+	t.Parallel()
+	now := func() time.Time { return time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) }
+	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "cofferdam.db"), sqlite.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if err := sqlite.MigrateBefore(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	storetest.SchemaBefore(t, s, now)
 }
 
 // migrateTo migrates, and then says that the schema is of a later version.
@@ -130,7 +145,7 @@ func migrateTo(t *testing.T, s store.Store, path string, version int) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	for v := 2; v <= version; v++ {
+	for v := 3; v <= version; v++ {
 		if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (?, 1)", v); err != nil {
 			t.Fatal(err)
 		}

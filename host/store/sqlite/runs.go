@@ -76,6 +76,11 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c execution.Complet
 			return err
 		}
 	}
+	if used, ok := finish.Used(c, r, installation, now); ok {
+		if err := s.addUsage(ctx, tx, used); err != nil {
+			return err
+		}
+	}
 	if r.State != column.Succeeded {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,6 +55,9 @@ func (d *driver) Problem(err error) store.Problem {
 	}
 	if !errors.As(err, &e) {
 		return store.Other
+	}
+	if isNoTable(err) && strings.Contains(e.Error(), "no such table") {
+		return store.Outdated
 	}
 	switch e.Code() {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:

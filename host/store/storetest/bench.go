@@ -11,6 +11,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
+	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
 // clients is how many callers a benchmark has, as many as a busy host's.
@@ -20,9 +21,11 @@ const clients = 64
 func Benchmark(b *testing.B, open Open) {
 	b.Helper()
 	b.Run("accept", func(b *testing.B) { benchmarkAccept(b, open) })
-	b.Run("run", func(b *testing.B) { benchmarkRun(b, open, nil) })
+	b.Run("run", func(b *testing.B) { benchmarkRun(b, open, 100, nil) })
+	// All of one installation, whose row of the day's usage they share.
+	b.Run("run_of_one", func(b *testing.B) { benchmarkRun(b, open, 1, nil) })
 	b.Run("run_with_state", func(b *testing.B) {
-		benchmarkRun(b, open, func(i int64) state.Changes {
+		benchmarkRun(b, open, 100, func(i int64) state.Changes {
 			return state.Changes{Writes: []state.Write{{Key: fmt.Sprint("n", i%100), Delta: 1}}}
 		})
 	})
@@ -76,8 +79,8 @@ func benchmarkAccept(b *testing.B, open Open) {
 }
 
 // benchmarkRun claims, begins and completes what was accepted before.
-func benchmarkRun(b *testing.B, open Open, changes func(i int64) state.Changes) {
-	l := newLoad(b, open, 100)
+func benchmarkRun(b *testing.B, open Open, tenants int, changes func(i int64) state.Changes) {
+	l := newLoad(b, open, tenants)
 	l.accept(b, l.places, b.N)
 	claimed := make(chan execution.Claimed, 256)
 	b.ResetTimer()
@@ -90,6 +93,7 @@ func benchmarkRun(b *testing.B, open Open, changes func(i int64) state.Changes) 
 			}
 			s := success(c)
 			s.Attempt, s.Output = []byte(`{"claim":1,"number":1,"outcome":"succeeded"}`), []byte(`{"ok":true}`)
+			s.Usage = runtime.Usage{Wall: time.Millisecond, CPU: time.Millisecond, Fuel: 1_000_000, MemoryBytes: 1 << 20, HostCalls: 2}
 			i := done.Add(1)
 			if changes != nil {
 				s.State = changes(i)

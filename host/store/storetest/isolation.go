@@ -105,9 +105,14 @@ func (b *bundle) wantNothing(t testing.TB, done execution.Execution) {
 	equal(t, state.Entry{Key: "k"}, entry)
 	cursor, err := b.Cursor(ctx, theirs, b.acme.installation, "p")
 	must(t, err)
+	days, err := b.UsageByDay(ctx, theirs, "", always())
+	must(t, err)
+	byInstallation, err := b.UsageByInstallation(ctx, theirs, b.acme.installation, always())
+	must(t, err)
 	for what, n := range map[string]int{
 		"connections": len(connections), "endpoints": len(endpoints), "tokens": len(tokens), "events": len(events),
 		"executions": len(executions), "executions of an event": len(ofEvent), "tagged": len(tagged), "tail": len(tail),
+		"usage": len(days), "usage of an installation": len(byInstallation),
 		"dead letters": len(letters), "state": len(entries), "cursor": len(cursor),
 	} {
 		if n != 0 {

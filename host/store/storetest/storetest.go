@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 		"leases":        testLeases,
 		"completions":   testCompletions,
 		"state":         testState,
+		"usage":         testUsage,
 		"isolation":     testIsolation,
 		"lifecycle":     testLifecycle,
 	} {

@@ -10,7 +10,9 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
+	"github.com/cofferdam-run/cofferdam/host/usage"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
+	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
 func TestOf(t *testing.T) {
@@ -72,6 +74,42 @@ func TestOf(t *testing.T) {
 		if _, err := finish.Of(execution.Completion{Outcome: outcome}, false, now); err == nil {
 			t.Errorf("outcome %q: got no error", outcome)
 		}
+	}
+}
+
+func TestUsedIsNothingForARunThatDidNothing(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 20, 23, 0, 0, 0, time.FixedZone("west", -3600))
+	used := runtime.Usage{Fuel: 1, CPU: 2, Wall: 3, HostCalls: 4, InputBytes: 5, OutputBytes: 6, MemoryBytes: 7}
+	for name, tt := range map[string]struct {
+		c     execution.Completion
+		state int
+		want  usage.Total
+		ok    bool
+	}{
+		"a success": {
+			execution.Completion{Tenant: "t", Counted: true, Usage: used},
+			column.Succeeded,
+			usage.Total{Executions: 1, Attempts: 1, Fuel: 1, CPU: 2, Wall: 3, HostCalls: 4, InputBytes: 5, OutputBytes: 6, MemoryBytes: 7},
+			true,
+		},
+		"a run that was handed back": {
+			execution.Completion{Tenant: "t", Usage: runtime.Usage{Fuel: 1}}, column.Queued, usage.Total{Attempts: 1, Fuel: 1}, true,
+		},
+		"a module that could not be started": {
+			execution.Completion{Tenant: "t", Counted: true}, column.Dead, usage.Total{Executions: 1, Attempts: 1}, true,
+		},
+		"an installation that was removed": {execution.Completion{Tenant: "t"}, column.Cancelled, usage.Total{Executions: 1}, true},
+		"an installation that is paused":   {execution.Completion{Tenant: "t"}, column.Waiting, usage.Total{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, ok := finish.Used(tt.c, finish.Row{State: tt.state}, "i", now)
+			tt.want.Tenant, tt.want.Day, tt.want.Installation = "t", "2026-11-21", "i"
+			if d := cmp.Diff(tt.want, got); d != "" || ok != tt.ok {
+				t.Errorf("got %t, want %t (-want +got):\n%s", ok, tt.ok, d)
+			}
+		})
 	}
 }
 

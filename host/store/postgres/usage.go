@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
+	"github.com/cofferdam-run/cofferdam/host/usage"
+)
+
+// addUsage adds a group's runs to their days.
+const addUsage = `INSERT INTO usage_days AS u (tenant, day, installation, executions, attempts, fuel, cpu_ns, wall_ns,
+   host_calls, input_bytes, output_bytes, memory_bytes)
+ SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+   $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
+ ON CONFLICT (tenant, day, installation) DO UPDATE SET
+   executions = u.executions + excluded.executions, attempts = u.attempts + excluded.attempts, fuel = u.fuel + excluded.fuel,
+   cpu_ns = u.cpu_ns + excluded.cpu_ns, wall_ns = u.wall_ns + excluded.wall_ns, host_calls = u.host_calls + excluded.host_calls,
+   input_bytes = u.input_bytes + excluded.input_bytes, output_bytes = u.output_bytes + excluded.output_bytes, memory_bytes = GREATEST(u.memory_bytes, excluded.memory_bytes)`
+
+// hasUsage asks whether the schema counts: the one before ours does not.
+const hasUsage = `SELECT to_regclass('usage_days') IS NOT NULL`
+
+// queueUsage queues what the runs cost, one row for each installation's day. Its
+// locks are the last that a transaction takes, in the order of the keys: whoever
+// waits for them waits for a commit, and for nothing that waits for others.
+func queueUsage(b *pgx.Batch, runs []*completion, now time.Time) {
+	sums := make(map[usage.Total]usage.Total)
+	for _, r := range runs {
+		if r.item.Err != nil {
+			continue
+		}
+		if t, ok := finish.Used(r.item.Value, r.row, r.installation, now); ok {
+			k := usage.Total{Tenant: t.Tenant, Day: t.Day, Installation: t.Installation}
+			sums[k] = t.Plus(sums[k])
+		}
+	}
+	if len(sums) == 0 {
+		return
+	}
+	totals := slices.SortedFunc(maps.Values(sums), func(x, y usage.Total) int {
+		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Day, y.Day), cmp.Compare(x.Installation, y.Installation))
+	})
+	var tenants, days, installations []string
+	var figures [9][]int64
+	for _, t := range totals {
+		tenants, days, installations = append(tenants, t.Tenant), append(days, string(t.Day)), append(installations, t.Installation)
+		for i, n := range [...]int64{
+			t.Executions, t.Attempts, t.Fuel, int64(t.CPU), int64(t.Wall), t.HostCalls, t.InputBytes, t.OutputBytes, t.MemoryBytes,
+		} {
+			figures[i] = append(figures[i], n)
+		}
+	}
+	args := []any{tenants, days, installations}
+	for _, f := range figures {
+		args = append(args, f)
+	}
+	b.Queue(addUsage, args...)
+}
