@@ -8,7 +8,7 @@
 //	ctx = experimental.WithMemoryAllocator(ctx, mem.Guest())
 //	guest, err := rt.InstantiateModule(ctx, compiled, config)
 //	... // a call
-//	err = mem.Shrink(guest.ExportedMemory("memory"))
+//	err = mem.Shrink(guest.ExportedMemory(image.MemoryExport))
 //	pages, err := mem.Reset(kernelBytes)
 //
 // A [Memory] is one range of addresses:
@@ -23,4 +23,6 @@
 // How pages are kept and put back is the [Mechanism], which [Probe] chooses by
 // trying. All of them give the same contents.
 //
+// [NewPlan] makes a module fit for this: it takes the data segments and the start
+// function out, and exports what a snapshot has to hold.
 package image

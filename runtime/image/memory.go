@@ -94,7 +94,7 @@ func (m *Memory) Peak() int { return m.peak }
 // Shrink takes back what the guest has grown by; without growth it does nothing.
 // Guest is the memory of the instance that has this Memory. It works by an
 // answer to wazero's question for one page more, so the module's declared
-// maximum must be above the present size: see [Plan.Memory].
+// maximum must be above the present size: see [Plan].
 func (m *Memory) Shrink(guest api.Memory) error {
 	if m.failed != nil {
 		return m.failed
