@@ -27,6 +27,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/host/usage"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
 	"github.com/cofferdam-run/cofferdam/host/worker"
@@ -45,6 +46,7 @@ type Host struct {
 	Webhooks      *webhook.Intake
 	Executions    *execution.Executions
 	Tokens        *token.Tokens
+	Usage         *usage.Ledger
 	// Store gives the rest: events, readiness, idempotency keys.
 	Store store.Store
 	// Metrics are those of this Host; none has a label that names a tenant.

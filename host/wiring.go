@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/host/usage"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
 	"github.com/cofferdam-run/cofferdam/host/worker"
@@ -55,6 +56,7 @@ func (w *wiring) nouns() {
 		Wake: w.wake, Stop: func(id string) { h.worker.Stop(id) }, Bell: w.bell, Now: c.Now, After: c.After,
 	})
 	h.Tokens = token.New(token.Config{Store: c.Store, Now: c.Now})
+	h.Usage = usage.New(usage.Config{Store: c.Store, Now: c.Now})
 }
 
 // work makes what runs executions.

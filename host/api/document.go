@@ -63,6 +63,7 @@ func tags() []*huma.Tag {
 		{Name: "endpoints", Description: "Where vendors deliver for an installation."},
 		{Name: "events", Description: "What arrived and is stored."},
 		{Name: "executions", Description: "The work that events cause."},
+		{Name: "usage", Description: "What runs have cost, by UTC day."},
 		{Name: "tokens", Description: "Who may use the API."},
 	}
 }
@@ -79,6 +80,8 @@ func schemaName(t reflect.Type, hint string) string {
 		return "Manifest" + name
 	case pkg == "tenant" && name == "Limits":
 		return "TenantLimits"
+	case pkg == "usage":
+		return "Usage" + name
 	case pkg == "fault" && name == "Error":
 		return "Fault"
 	case pkg == "fault":

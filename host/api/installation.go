@@ -75,8 +75,9 @@ type egressBody struct {
 }
 
 type wishedLimits struct {
-	MemoryMiB int `json:"memory_mib,omitempty" minimum:"0" doc:"The memory of a call in MiB. 0 is the default."`
-	TimeoutMS int `json:"timeout_ms,omitempty" minimum:"0" doc:"The time of a call in milliseconds. 0 is the default."`
+	MemoryMiB int   `json:"memory_mib,omitempty" minimum:"0" doc:"The memory of a call in MiB. 0 is the default."`
+	TimeoutMS int   `json:"timeout_ms,omitempty" minimum:"0" doc:"The time of a call in milliseconds. 0 is the default."`
+	Fuel      int64 `json:"fuel,omitempty" minimum:"0" doc:"The fuel of a call. 0 is the default."`
 }
 
 func (b grantsBody) grants() installation.Grants {

@@ -118,7 +118,7 @@ func hintOfFailure(c runtime.Code) string {
 	case runtime.CodeDeadlineExceeded:
 		return "Raise limits.timeout_ms in the plugin's manifest, as far as the grant and the operator allow, or do less in one execution."
 	case runtime.CodeFuelExhausted:
-		return "The plugin computes too much in one execution. Do less in one, or look for a loop that does not end."
+		return "Raise limits.fuel in the plugin's manifest, as far as the grant and the operator allow, do less in one execution, or look for a loop that does not end."
 	case runtime.CodeStackExhausted:
 		return "The plugin recurses too deep. Look for a recursion that does not end."
 	case runtime.CodeOutputTooLarge:

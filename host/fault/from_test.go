@@ -26,7 +26,7 @@ func TestFromFailure(t *testing.T) {
 		retry  bool
 		hint   string
 	}{
-		{runtime.CodeFuelExhausted, fault.LimitExceeded, 422, false, "loop"},
+		{runtime.CodeFuelExhausted, fault.LimitExceeded, 422, false, "limits.fuel"},
 		{runtime.CodeMemoryExceeded, fault.LimitExceeded, 422, false, "limits.memory_mib"},
 		{runtime.CodeDeadlineExceeded, fault.LimitExceeded, 504, false, "limits.timeout_ms"},
 		{runtime.CodeStackExhausted, fault.LimitExceeded, 422, false, "recurs"},

@@ -145,7 +145,7 @@ func catalog() []registry.Version {
 			{Host: "*.example.com", Methods: []string{"GET"}},
 			{Host: "{config.api_url}", Methods: []string{"GET", "POST"}},
 		},
-		Functions: []string{"crm_lookup"}, Limits: manifest.Limits{MemoryMiB: 64, TimeoutMS: 10_000},
+		Functions: []string{"crm_lookup"}, Limits: manifest.Limits{MemoryMiB: 64, TimeoutMS: 10_000, Fuel: 5_000_000_000},
 	}
 	second, third := m, m
 	second.Version, second.Config = "1.1.0", config(first+`,"depth":{"type":"integer","default":3}`)

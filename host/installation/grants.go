@@ -79,8 +79,9 @@ func excess(m manifest.Manifest, g Grants) []fault.Problem {
 			report(fmt.Sprintf("/grants/functions/%d", i), "the plugin does not ask for the function %q", clip(f))
 		}
 	}
-	excessLimit("/grants/limits/memory_mib", g.Limits.MemoryMiB, m.Limits.MemoryMiB, report)
-	excessLimit("/grants/limits/timeout_ms", g.Limits.TimeoutMS, m.Limits.TimeoutMS, report)
+	excessLimit("/grants/limits/memory_mib", int64(g.Limits.MemoryMiB), int64(m.Limits.MemoryMiB), report)
+	excessLimit("/grants/limits/timeout_ms", int64(g.Limits.TimeoutMS), int64(m.Limits.TimeoutMS), report)
+	excessLimit("/grants/limits/fuel", g.Limits.Fuel, m.Limits.Fuel, report)
 	return problems
 }
 
@@ -114,7 +115,7 @@ func excessEgress(where string, m manifest.Manifest, e manifest.Egress, report f
 	}
 }
 
-func excessLimit(where string, granted, wished int, report func(where, format string, args ...any)) {
+func excessLimit(where string, granted, wished int64, report func(where, format string, args ...any)) {
 	if granted < 0 {
 		report(where, "%d must not be negative: leave it out to grant what the plugin asks for", granted)
 	}

@@ -28,7 +28,7 @@ func TestGrant(t *testing.T) {
 			{Host: "eu.example.com", Methods: []string{"GET"}},
 			{Host: "{config.api_url}", Methods: []string{"POST"}},
 		},
-		Connections: map[string]string{"slack": "github"}, Limits: manifest.Limits{MemoryMiB: 32},
+		Connections: map[string]string{"slack": "github"}, Limits: manifest.Limits{MemoryMiB: 32, Fuel: 1_000_000},
 	}
 	got, err := b.Grant(t.Context(), tenant, i.ID, wish)
 	if err != nil {
@@ -66,6 +66,8 @@ func TestGrantRefusesMoreThanIsAskedFor(t *testing.T) {
 		{"another connection", "/grants/connections", `does not ask for a connection "stripe"`, installation.Grants{Connections: map[string]string{"stripe": "github"}}},
 		{"another function", "/grants/functions/1", `does not ask for the function "erp"`, installation.Grants{Functions: []string{"crm_lookup", "erp"}}},
 		{"more memory", "/grants/limits/memory_mib", "65 is more than the 64", installation.Grants{Limits: manifest.Limits{MemoryMiB: 65}}},
+		{"more fuel", "/grants/limits/fuel", "5000000001 is more than the 5000000000", installation.Grants{Limits: manifest.Limits{Fuel: 5_000_000_001}}},
+		{"negative fuel", "/grants/limits/fuel", "must not be negative", installation.Grants{Limits: manifest.Limits{Fuel: -1}}},
 		{"negative time", "/grants/limits/timeout_ms", "must not be negative", installation.Grants{Limits: manifest.Limits{TimeoutMS: -1}}},
 	}
 	for _, tt := range tests {
@@ -193,27 +195,29 @@ func TestRulesReadTheConfig(t *testing.T) {
 
 func TestLimitsAreTheLeast(t *testing.T) {
 	t.Parallel()
-	const mib = 1 << 20
+	const mib, usual = 1 << 20, 10_000_000_000
 	tests := []struct {
 		name            string
 		granted, wished manifest.Limits
 		most            runtime.Limits
 		memory          int64
 		deadline        time.Duration
+		fuel            int64
 	}{
-		{"the operator's defaults", manifest.Limits{}, manifest.Limits{}, runtime.Limits{}, 64 * mib, 30 * time.Second},
-		{"the manifest asks for less", manifest.Limits{}, manifest.Limits{MemoryMiB: 32, TimeoutMS: 500}, runtime.Limits{}, 32 * mib, 500 * time.Millisecond},
-		{"the grant is less", manifest.Limits{MemoryMiB: 16, TimeoutMS: 100}, manifest.Limits{MemoryMiB: 32, TimeoutMS: 500}, runtime.Limits{}, 16 * mib, 100 * time.Millisecond},
-		{"the manifest asks for too much", manifest.Limits{}, manifest.Limits{MemoryMiB: 4096, TimeoutMS: 3_600_000}, runtime.Limits{MemoryBytes: 128 * mib, Deadline: time.Minute}, 128 * mib, time.Minute},
-		{"a grant that overflows to nothing", manifest.Limits{MemoryMiB: 1 << 44, TimeoutMS: 1 << 58}, manifest.Limits{}, runtime.Limits{MemoryBytes: 8 * mib, Deadline: time.Second}, 8 * mib, time.Second},
-		{"a grant that overflows to less than nothing", manifest.Limits{MemoryMiB: 1 << 43, TimeoutMS: math.MaxInt64 / 1_000_000 * 2}, manifest.Limits{}, runtime.Limits{}, 64 * mib, 30 * time.Second},
+		{"the operator's defaults", manifest.Limits{}, manifest.Limits{}, runtime.Limits{}, 64 * mib, 30 * time.Second, usual},
+		{"the manifest asks for less", manifest.Limits{}, manifest.Limits{MemoryMiB: 32, TimeoutMS: 500, Fuel: 7}, runtime.Limits{}, 32 * mib, 500 * time.Millisecond, 7},
+		{"a new version asks for less than was granted", manifest.Limits{Fuel: 7}, manifest.Limits{Fuel: 5}, runtime.Limits{}, 64 * mib, 30 * time.Second, 5},
+		{"the grant is less", manifest.Limits{MemoryMiB: 16, TimeoutMS: 100, Fuel: 5}, manifest.Limits{MemoryMiB: 32, TimeoutMS: 500, Fuel: 7}, runtime.Limits{}, 16 * mib, 100 * time.Millisecond, 5},
+		{"the manifest asks for too much", manifest.Limits{}, manifest.Limits{MemoryMiB: 4096, TimeoutMS: 3_600_000, Fuel: 10_000_000_000_000}, runtime.Limits{MemoryBytes: 128 * mib, Deadline: time.Minute, Fuel: 20_000_000_000}, 128 * mib, time.Minute, 20_000_000_000},
+		{"a grant that overflows to nothing", manifest.Limits{MemoryMiB: 1 << 44, TimeoutMS: 1 << 58}, manifest.Limits{}, runtime.Limits{MemoryBytes: 8 * mib, Deadline: time.Second}, 8 * mib, time.Second, usual},
+		{"a grant that overflows to less than nothing", manifest.Limits{MemoryMiB: 1 << 43, TimeoutMS: math.MaxInt64 / 1_000_000 * 2, Fuel: math.MaxInt64}, manifest.Limits{}, runtime.Limits{}, 64 * mib, 30 * time.Second, usual},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			got := installation.Limits(installation.Installation{Grants: installation.Grants{Limits: tt.granted}}, manifest.Manifest{Limits: tt.wished}, tt.most)
 			want := tt.most.WithDefaults()
-			want.MemoryBytes, want.Deadline = tt.memory, tt.deadline
+			want.MemoryBytes, want.Deadline, want.Fuel = tt.memory, tt.deadline, tt.fuel
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("limits (-want +got):\n%s", diff)
 			}

@@ -139,6 +139,9 @@ func Limits(i Installation, m manifest.Manifest, most runtime.Limits) runtime.Li
 		if ms := int64(wish.TimeoutMS); ms > 0 && ms <= l.Deadline.Milliseconds() {
 			l.Deadline = time.Duration(ms) * time.Millisecond
 		}
+		if wish.Fuel > 0 {
+			l.Fuel = min(l.Fuel, wish.Fuel)
+		}
 	}
 	return l
 }

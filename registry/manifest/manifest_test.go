@@ -24,7 +24,7 @@ const whole = `{
   "connections": [{ "name": "github", "title": "GitHub", "type": "bearer", "hosts": ["api.github.com"] },
     { "name": "shop", "type": "api_key", "header": "X-Api-Key", "hosts": ["{config.api_url}"] }],
   "egress": [{ "host": "api.github.com", "methods": ["GET", "POST"] }, { "host": "{config.api_url}", "methods": ["GET"] }],
-  "functions": [], "limits": { "memory_mib": 64, "timeout_ms": 30000 }, "test": true
+  "functions": [], "limits": { "memory_mib": 64, "timeout_ms": 30000, "fuel": 10000000000 }, "test": true
 }`
 
 func TestParseReadsWhatTheContractShows(t *testing.T) {
@@ -44,7 +44,7 @@ func TestParseReadsWhatTheContractShows(t *testing.T) {
 			{Name: "shop", Type: "api_key", Header: "X-Api-Key", Hosts: []string{"{config.api_url}"}},
 		},
 		Egress:    []manifest.Egress{{Host: "api.github.com", Methods: []string{"GET", "POST"}}, {Host: "{config.api_url}", Methods: []string{"GET"}}},
-		Functions: []string{}, Limits: manifest.Limits{MemoryMiB: 64, TimeoutMS: 30000}, Level: 1, Test: true,
+		Functions: []string{}, Limits: manifest.Limits{MemoryMiB: 64, TimeoutMS: 30000, Fuel: 10_000_000_000}, Level: 1, Test: true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("manifest (-want +got):\n%s", diff)
@@ -87,11 +87,12 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 			{"/Name", "is not a field of a manifest: here it may be one of actions, config, connections, description, egress, functions, level, limits, name, polls, test, title, version, webhooks"},
 			{"/actions/0/schema", "is not a field of a manifest: here it may be one of description, idempotent, input, name, output, title"},
 			{"/actoins", "is not a field of a manifest: here it may be one of actions, config, connections, description, egress, functions, level, limits, name, polls, test, title, version, webhooks"},
-			{"/limits/memory", "is not a field of a manifest: here it may be one of memory_mib, timeout_ms"},
+			{"/limits/memory", "is not a field of a manifest: here it may be one of fuel, memory_mib, timeout_ms"},
 		}},
-		{"every wrong type", `{"name":7,"actions":{},"egress":[{"host":"a.test","methods":["GET",1]}],"test":"yes","limits":{"memory_mib":1.5,"timeout_ms":"1s"}}`, []manifest.Problem{
+		{"every wrong type", `{"name":7,"actions":{},"egress":[{"host":"a.test","methods":["GET",1]}],"test":"yes","limits":{"memory_mib":1.5,"timeout_ms":"1s","fuel":1e30}}`, []manifest.Problem{
 			{"/actions", "must be an array, not an object"},
 			{"/egress/0/methods/1", "must be a string, not a number"},
+			{"/limits/fuel", "must be a whole number, not this number"},
 			{"/limits/memory_mib", "must be a whole number, not this number"},
 			{"/limits/timeout_ms", "must be a whole number, not a string"},
 			{"/name", "must be a string, not a number"},
@@ -187,6 +188,8 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 		{"negative memory", manifest.Manifest{Limits: manifest.Limits{MemoryMiB: -1}}, "/limits/memory_mib", "-1 must be from 1 to 4096"},
 		{"too much memory", manifest.Manifest{Limits: manifest.Limits{MemoryMiB: 4097}}, "/limits/memory_mib", "4097 must be"},
 		{"too much time", manifest.Manifest{Limits: manifest.Limits{TimeoutMS: 3_600_001}}, "/limits/timeout_ms", "from 1 to 3600000"},
+		{"negative fuel", manifest.Manifest{Limits: manifest.Limits{Fuel: -1}}, "/limits/fuel", "-1 must be from 1 to 10000000000000"},
+		{"too much fuel", manifest.Manifest{Limits: manifest.Limits{Fuel: 10_000_000_000_001}}, "/limits/fuel", "10000000000001 must be"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -29,6 +29,7 @@ const (
 	maxVersion     = 64
 	maxMemoryMiB   = 4096 // A 32-bit memory has no more.
 	maxTimeoutMS   = 3_600_000
+	maxFuel        = 10_000_000_000_000 // An hour of a core is some 3.6 of them.
 	minEvery       = time.Second
 	maxEvery       = 366 * 24 * time.Hour
 )
@@ -228,6 +229,9 @@ func (l Limits) check(where string, problems *list) {
 	}
 	if l.TimeoutMS < 0 || l.TimeoutMS > maxTimeoutMS {
 		problems.add(where+"/timeout_ms", "%d must be from 1 to %d, or left out", l.TimeoutMS, maxTimeoutMS)
+	}
+	if l.Fuel < 0 || l.Fuel > maxFuel {
+		problems.add(where+"/fuel", "%d must be from 1 to %d, or left out", l.Fuel, int64(maxFuel))
 	}
 }
 

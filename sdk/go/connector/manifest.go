@@ -55,6 +55,7 @@ type wirePoll struct {
 type wireLimits struct {
 	MemoryMiB int   `json:"memory_mib,omitempty"`
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	Fuel      int64 `json:"fuel,omitempty"`
 }
 
 // describe gives the manifest, or says all that is wrong with the connector.
@@ -62,7 +63,7 @@ func (c Connector) describe() ([]byte, error) {
 	m := manifest{
 		Name: c.Name, Version: c.Version, Title: c.Title, Description: c.Description,
 		Connections: c.Connections, Egress: c.Egress, Functions: c.Functions,
-		Limits: wireLimits{c.Limits.MemoryMiB, c.Limits.Timeout.Milliseconds()},
+		Limits: wireLimits{c.Limits.MemoryMiB, c.Limits.Timeout.Milliseconds(), c.Limits.Fuel},
 		Test:   c.Test != nil,
 	}
 	problems := c.check()

@@ -22,7 +22,7 @@ func TestManifestSaysWhatTheConnectorIs(t *testing.T) {
 	c.Connections = []connector.Connection{{Name: "crm", Title: "CRM", Type: connector.APIKey, Header: "X-Api-Key", Hosts: []string{"{config.url}"}}}
 	c.Egress = []connector.Egress{{Host: "{config.url}", Methods: []string{"GET"}}}
 	c.Functions = []string{"clock_of_the_tower"}
-	c.Limits = connector.Limits{MemoryMiB: 64, Timeout: 30 * time.Second}
+	c.Limits = connector.Limits{MemoryMiB: 64, Timeout: 30 * time.Second, Fuel: 5_000_000_000}
 	got, err := c.Call(&script{}, "describe", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestManifestSaysWhatTheConnectorIs(t *testing.T) {
 		"connections":[{"name":"crm","title":"CRM","type":"api_key","header":"X-Api-Key","hosts":["{config.url}"]}],
 		"egress":[{"host":"{config.url}","methods":["GET"]}],
 		"functions":["clock_of_the_tower"],
-		"limits":{"memory_mib":64,"timeout_ms":30000}}`
+		"limits":{"memory_mib":64,"timeout_ms":30000,"fuel":5000000000}}`
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, []byte(want)); err != nil {
 		t.Fatal(err)

@@ -49,6 +49,13 @@ type OneVersion struct {
 	Version string `path:"version" doc:"The version, or its id." example:"0.1.0"`
 }
 
+// Days are which days are wanted. Package usage checks them, and says what is
+// wrong with them.
+type Days struct {
+	From string `query:"from" doc:"The first day, in UTC. Defaults to 29 days before the last." example:"2026-11-01"`
+	To   string `query:"to" doc:"The last day, in UTC. Defaults to today." example:"2026-11-30"`
+}
+
 // Page is which piece of a list is wanted.
 type Page struct {
 	Cursor string `query:"cursor" maxLength:"64" doc:"The next_cursor of the page before."`
