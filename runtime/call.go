@@ -49,6 +49,9 @@ func (m *Module) Call(ctx context.Context, c Call) (Result, error) {
 	start := m.runtime.now()
 	run := &run{module: m, call: c, memory: &memory{limit: uint64(m.limits.MemoryBytes)}}
 	output, err := run.do(ctx)
+	if run.kernel != nil {
+		m.putKernel(run.kernel)
+	}
 	usage := run.usage
 	usage.Wall = m.runtime.now().Sub(start)
 	usage.MemoryBytes = int64(run.memory.peak)
@@ -64,6 +67,7 @@ type run struct {
 	module *Module
 	call   Call
 	memory *memory
+	kernel *abi.Kernel
 	guest  *abi.Guest
 	usage  Usage
 	// entered says that initialization is over and the export began.
@@ -77,7 +81,7 @@ func (r *run) do(ctx context.Context) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := r.admit(); err != nil {
+	if err := r.admit(ctx); err != nil {
 		return nil, err
 	}
 	limited, cancel := context.WithTimeout(ctx, r.module.limits.Deadline)
@@ -98,7 +102,7 @@ func (r *run) do(ctx context.Context) ([]byte, error) {
 }
 
 // admit checks the call and readies the guest's state.
-func (r *run) admit() error {
+func (r *run) admit(ctx context.Context) error {
 	if _, ok := slices.BinarySearch(r.module.exports, r.call.Export); !ok {
 		return &Failure{Code: CodeNoExport, Message: fmt.Sprintf(
 			"there is no export %q of type () -> i32 or () -> (); there is: %s",
@@ -109,7 +113,13 @@ func (r *run) admit() error {
 		return &Failure{Code: CodeInputTooLarge, Message: fmt.Sprintf(
 			"the input has %d bytes; the limit is %d", n, limits.InputBytes)}
 	}
+	kernel, err := r.module.takeKernel(ctx)
+	if err != nil {
+		return err
+	}
+	r.kernel = kernel
 	guest, err := abi.NewGuest(abi.Options{
+		Kernel:      kernel,
 		Input:       r.call.Input,
 		Seed:        r.call.World.Seed,
 		Start:       r.call.World.Start,
@@ -177,7 +187,7 @@ func (r *run) execute(ctx context.Context) (code uint32, err error) {
 		WithName(""). // Anonymous, so that there can be many.
 		WithStartFunctions()
 	instance, err := r.module.runtime.engine.InstantiateModule(
-		experimental.WithMemoryAllocator(ctx, r.memory), r.module.compiled, config)
+		experimental.WithMemoryAllocator(r.kernel.Import(ctx), r.memory), r.module.compiled, config)
 	if err != nil {
 		return 0, err
 	}
@@ -220,5 +230,5 @@ func (r *run) output() ([]byte, error) {
 		return nil, &Failure{Code: CodeOutputTooLarge, Message: fmt.Sprintf(
 			"the output has %d bytes; the limit is %d", len(output), limit)}
 	}
-	return bytes.Clone(output), nil // Not the arena itself: it may be far larger.
+	return bytes.Clone(output), nil // The kernel's memory is the next call's.
 }

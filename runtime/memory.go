@@ -6,6 +6,7 @@ import "github.com/tetratelabs/wazero/experimental"
 // remembers that it did: the guest's end is then told apart from other traps.
 type memory struct {
 	limit   uint64
+	min     uint64 // What it has from the start, asked for or not.
 	bytes   []byte
 	peak    uint64
 	refused bool
@@ -18,6 +19,7 @@ func (m *memory) Allocate(_, _ uint64) experimental.LinearMemory { return m }
 
 // Reallocate implements experimental.LinearMemory.
 func (m *memory) Reallocate(size uint64) []byte {
+	size = max(size, m.min)
 	if size > m.limit {
 		m.refused = true
 		return nil

@@ -25,6 +25,7 @@ type Module struct {
 	mu       sync.Mutex
 	inFlight int
 	closed   bool
+	kernels  []*abi.Kernel // Those that no call has.
 }
 
 func newModule(r *Runtime, compiled wazero.CompiledModule, o *outline.Outline, l Limits) *Module {
@@ -82,8 +83,33 @@ func (m *Module) release(ctx context.Context) error {
 	if !m.closed || m.inFlight > 0 {
 		return nil
 	}
-	if err := m.compiled.Close(ctx); err != nil {
+	err := m.compiled.Close(ctx)
+	for _, k := range m.kernels {
+		err = errors.Join(err, k.Close(ctx))
+	}
+	m.kernels = nil
+	if err != nil {
 		return fmt.Errorf("close module: %w", err)
 	}
 	return nil
+}
+
+// takeKernel gives a call a kernel of its own, which putKernel takes back.
+func (m *Module) takeKernel(ctx context.Context) (*abi.Kernel, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if last := len(m.kernels) - 1; last >= 0 {
+		k := m.kernels[last]
+		m.kernels = m.kernels[:last]
+		return k, nil
+	}
+	size := abi.KernelSize(m.limits.KernelBytes)
+	return abi.NewKernel(ctx, m.runtime.engine, m.runtime.kernel, &memory{limit: size, min: size})
+}
+
+func (m *Module) putKernel(k *abi.Kernel) {
+	k.Reset()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kernels = append(m.kernels, k)
 }

@@ -35,7 +35,7 @@ const (
 const (
 	hintBuild  = "Build a core WebAssembly module, for wasm32-wasip1 or wasm32-unknown-unknown, not a component and not text."
 	hintImport = "Offered are Extism's functions (extism:host/env), WASI preview 1 (wasi_snapshot_preview1) and this host's own functions (extism:host/user)."
-	hintLegacy = "Imports from \"env\" are those of Extism PDKs before 1.0, or of C functions that nobody defined: rebuild the plugin with a PDK of 1.0 or later."
+	hintLegacy = "Imports from \"env\" are served where they are those of Extism PDKs before 1.0 (extism_alloc and so on). Others are C functions that nobody defined: define or remove them, or rebuild the plugin with a PDK of 1.0 or later."
 )
 
 // Prepare checks and compiles a module. A module that is refused gives an

@@ -156,11 +156,24 @@ func TestPrepareRefuses(t *testing.T) {
 
 func TestPrepareTellsOldPDKsWhatToDo(t *testing.T) {
 	t.Parallel()
-	wasm := importing(func(b *runtimetest.Builder) { b.Import("env", "extism_alloc", "I", "I") })
+	wasm := importing(func(b *runtimetest.Builder) { b.Import("env", "extism_load_u32", "I", "i") })
 	_, err := sharedRuntime(t).Prepare(t.Context(), wasm, runtime.Limits{})
 	var invalid *runtime.InvalidModule
 	if !errors.As(err, &invalid) || !strings.Contains(invalid.Hint, "PDK of 1.0 or later") {
 		t.Fatalf("got %#v", err)
+	}
+}
+
+func TestPrepareTakesOldPDKs(t *testing.T) {
+	t.Parallel()
+	var b runtimetest.Builder
+	offset := b.Import("env", "extism_input_offset", "", "I")
+	length := b.Import("env", "extism_input_length", "", "I")
+	output := b.Import("env", "extism_output_set", "II", "")
+	b.Func("echo", "", "i", "", runtimetest.Invoke(offset), runtimetest.Invoke(length), runtimetest.Invoke(output), runtimetest.I32(0))
+	result, err := prepare(t, b.Bytes(), runtime.Limits{}).Call(t.Context(), runtime.Call{Export: "echo", Input: []byte("old")})
+	if err != nil || string(result.Output) != "old" {
+		t.Errorf("got %q, %v", result.Output, err)
 	}
 }
 

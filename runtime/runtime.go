@@ -31,6 +31,7 @@ type Runtime struct {
 	engine wazero.Runtime
 	cache  wazero.CompilationCache // nil when there is no CacheDir.
 	offers *abi.Offers
+	kernel wazero.CompiledModule
 	now    func() time.Time
 	closed atomic.Bool
 }
@@ -54,6 +55,9 @@ func New(ctx context.Context, c Config) (*Runtime, error) {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	if err := offers.Instantiate(ctx, r.engine); err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	if r.kernel, err = abi.CompileKernel(ctx, r.engine); err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	return r, nil

@@ -3,14 +3,22 @@
 // moves only with answers, and randomness from a seed.
 //
 // The host modules are instantiated once in a wazero.Runtime and are shared by
-// all calls. What belongs to one call is a [Guest], which they find in the
-// context that the guest's functions are called with:
+// all calls. A sandbox has a [Kernel] of its own, Extism's memory and the
+// functions that work on it: a WebAssembly module, so that a guest's loads and
+// stores stay within compiled code. What belongs to one call is a [Guest], which
+// the host functions find in the context that the guest's are called with:
 //
 //	offers, err := abi.New(functions)
 //	err = offers.Instantiate(ctx, rt)
-//	guest, err := abi.NewGuest(abi.Options{Input: input, Ask: ask, ...})
+//	compiled, err := abi.CompileKernel(ctx, rt)
+//
+//	kernel, err := abi.NewKernel(ctx, rt, compiled, allocator)
+//	instance, err := rt.InstantiateModule(kernel.Import(ctx), module, config)
+//
+//	guest, err := abi.NewGuest(abi.Options{Kernel: kernel, Input: input, Ask: ask, ...})
 //	_, err = export.Call(guest.Bind(ctx))
 //	err = guest.Flush(ctx)
+//	kernel.Reset()
 //
 // Offsets and lengths come from untrusted code: each is checked before use. A
 // host function ends the call by recording why in the Guest, then unwinding the
@@ -65,15 +73,21 @@ type Ask func(ctx context.Context, name string, request []byte) (Answer, error)
 
 // Options describe one call.
 type Options struct {
+	// Kernel is the sandbox's.
+	Kernel *Kernel
 	// Input is what the guest reads; it is copied.
 	Input []byte
 	// Seed feeds random_get.
 	Seed [32]byte
-	// Start is what the clocks show first. Defaults to the Unix epoch.
+	// Start is what the clock shows first. Defaults to the Unix epoch.
 	Start time.Time
-	// Config answers config_get.
+	// Seen is what the clocks showed when the sandbox's image was taken: none of
+	// them shows less. Defaults to a guest that has seen nothing.
+	Seen Moment
+	// Config answers config_get. It must not change while the guest runs.
 	Config map[string]string
-	// KernelBytes is the budget for everything the guest holds in Extism's memory.
+	// KernelBytes is the budget for everything the guest holds in Extism's memory,
+	// the input included; the kernel's own size bounds it too. See KernelSize.
 	KernelBytes int64
 	// Ask answers the guest's questions.
 	Ask Ask
@@ -83,68 +97,79 @@ type Options struct {
 // a guest has one thread.
 type Guest struct {
 	ask    Ask
-	arena  arena
+	kernel *Kernel
 	vars   map[string][]byte
 	config map[string]string
 	clock  clock
-	random *rand.ChaCha8
 
-	input, output, failure span
-	http                   httpState
-	stdout, stderr         lineBuffer
-	tail                   []byte // The end of standard error, for the operator.
-	ended                  error
+	seed   [32]byte
+	seeded bool // Seeding takes longer than a small call, and few guests ask.
+	random rand.ChaCha8
+
+	http           httpState
+	stdout, stderr lineBuffer
+	tail           []byte // The end of standard error, for the operator.
+	ended          error
 }
-
-// span is a range of the arena.
-type span struct{ offset, length uint64 }
 
 // NewGuest returns the state of one call; ErrBudget when the input does not fit.
 func NewGuest(o Options) (*Guest, error) {
-	g := &Guest{
-		ask:    o.Ask,
-		arena:  newArena(o.KernelBytes, len(o.Input)),
-		config: o.Config,
-		clock:  newClock(o.Start),
-		random: rand.NewChaCha8(o.Seed),
-		stdout: lineBuffer{level: "info"},
-		stderr: lineBuffer{level: "warn"},
+	g := new(Guest)
+	if err := g.Renew(o); err != nil {
+		return nil, err
 	}
-	offset, ok := g.arena.put(o.Input)
-	if !ok {
-		return nil, ErrBudget
-	}
-	g.input = span{offset, uint64(len(o.Input))}
 	return g, nil
 }
 
-// guestKey finds the Guest in a context.
-type guestKey struct{}
+// Renew makes g the state of another call; ErrBudget when the input does not fit.
+// What was returned of the last call is no longer valid. A kernel that was used
+// and not reset is reset first.
+func (g *Guest) Renew(o Options) error {
+	g.ask, g.kernel, g.vars, g.config = o.Ask, o.Kernel, nil, o.Config
+	g.clock = newClock(o.Start, o.Seen)
+	g.seed, g.seeded = o.Seed, false
+	g.http = httpState{}
+	g.stdout, g.stderr = lineBuffer{level: "info"}, lineBuffer{level: "warn"}
+	g.tail, g.ended = nil, nil
 
-// Bind returns a context in which the host functions find g. Call the guest's
-// functions with it, unwrapped: the lookup then takes one step.
-func (g *Guest) Bind(ctx context.Context) context.Context {
-	return context.WithValue(ctx, guestKey{}, g)
+	h := o.Kernel.heap
+	if h.word(wordTop) != 0 {
+		o.Kernel.Reset()
+	}
+	h.begin(o.KernelBytes)
+	offset, ok := h.put(o.Input)
+	if !ok {
+		return ErrBudget
+	}
+	h.setWord(wordInput, offset)
+	h.setWord(wordInputLength, uint64(len(o.Input)))
+	return nil
 }
 
 // Ended is why a host function ended the call, or nil when none did: an *ExitError, a
 // *MisuseError, ErrBudget, or what Ask returned.
 func (g *Guest) Ended() error { return g.ended }
 
-// Output is the range that the guest set last, as it is now. It shares the
-// guest's memory.
+// Clock is what the guest's clocks show now: Options.Seen of a guest that goes on
+// from this one's image.
+func (g *Guest) Clock() Moment {
+	return Moment{Wall: g.clock.now, Monotonic: time.Duration(g.clock.monotonic())}
+}
+
+// Output is the range that the guest set last, as it is now; empty when it set
+// none. It shares the kernel's memory: it is valid until Reset.
 func (g *Guest) Output() []byte {
-	data, _ := g.arena.bytes(g.output)
+	data, ok := g.kernel.heap.bytes(g.kernel.heap.span(wordOutput))
+	if !ok {
+		return []byte{}
+	}
 	return data
 }
 
-// Error is the error that the guest set last, or nil. It shares the guest's
-// memory.
+// Error is the error that the guest set last, or nil. It shares the kernel's
+// memory: it is valid until Reset.
 func (g *Guest) Error() []byte {
-	if g.failure.offset == 0 {
-		return nil
-	}
-	data, _ := g.arena.bytes(g.failure)
+	data, _ := g.kernel.heap.bytes(g.kernel.heap.span(wordError))
 	return data
 }
 
@@ -198,22 +223,25 @@ func (g *Guest) tryQuestion(ctx context.Context, name string, request []byte) ([
 
 // give puts data into a new block and returns its offset; 0 for no data.
 func (g *Guest) give(data []byte) uint64 {
-	offset, ok := g.arena.put(data)
+	offset, ok := g.kernel.heap.put(data)
 	if !ok {
 		g.end(ErrBudget)
 	}
 	return offset
 }
 
+const noBlock = "%s: offset %d is not the start of a block of Extism memory"
+
 // take returns the block at offset, which what names in the error.
 func (g *Guest) take(offset uint64, what string) []byte {
 	if offset == 0 {
 		return nil
 	}
-	size, ok := g.arena.length(offset)
-	if !ok {
-		g.misuse("%s: offset %d is not the start of a block of Extism memory", what, offset)
+	h := g.kernel.heap
+	size := h.length(offset)
+	data, ok := h.bytes(span{offset, size})
+	if size == 0 || !ok {
+		g.misuse(noBlock, what, offset)
 	}
-	data, _ := g.arena.bytes(span{offset, size})
 	return data
 }

@@ -2,10 +2,17 @@ package abi
 
 import "time"
 
+// Moment is what a guest's clocks show.
+type Moment struct {
+	Wall      time.Time
+	Monotonic time.Duration
+}
+
 // clock is the guest's time. It stands still between answers, which makes runs
 // repeatable and takes the timer away from side channels.
 type clock struct {
 	start, now time.Time
+	base       time.Duration // What the monotonic clock shows at start.
 }
 
 // monotonicStart is what the monotonic clock shows first. Not zero: Go's runtime
@@ -16,11 +23,15 @@ const monotonicStart = time.Second
 // a guest can add up sleeps.
 const lastYear = 2200
 
-func newClock(start time.Time) clock {
+// newClock starts a clock that never shows less than what was seen before.
+func newClock(start time.Time, seen Moment) clock {
 	if start.IsZero() || start.Before(time.Unix(0, 0)) {
 		start = time.Unix(0, 0)
 	}
-	return clock{start: start, now: start}
+	if seen.Wall.After(start) {
+		start = seen.Wall
+	}
+	return clock{start: start, now: start, base: max(seen.Monotonic, monotonicStart)}
 }
 
 // advance moves the clock to t; never back, and never for the zero time.
@@ -32,6 +43,4 @@ func (c *clock) advance(t time.Time) {
 
 func (c *clock) wall() uint64 { return uint64(c.now.UnixNano()) }
 
-func (c *clock) monotonic() uint64 {
-	return uint64(c.now.Sub(c.start) + monotonicStart)
-}
+func (c *clock) monotonic() uint64 { return uint64(c.now.Sub(c.start) + c.base) }

@@ -58,8 +58,8 @@ func httpRequest(ctx context.Context, g *Guest, _ api.Module, s []uint64) {
 	s[0] = g.receive(response)
 	// The host frees what it has read, after the answer is placed: were it
 	// placed on top of them, a PDK that frees them again would free the answer.
-	g.arena.free(requestOffset)
-	g.arena.free(bodyOffset)
+	g.kernel.heap.free(requestOffset)
+	g.kernel.heap.free(bodyOffset)
 }
 
 func translate(request, body []byte) ([]byte, error) {

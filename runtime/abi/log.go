@@ -34,7 +34,7 @@ func logFunction(level string) call {
 		}
 		g.log(ctx, level, message)
 		// Extism's convention: the host frees a message that it has read.
-		g.arena.free(s[0])
+		g.kernel.heap.free(s[0])
 	}
 }
 

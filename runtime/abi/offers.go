@@ -3,6 +3,8 @@ package abi
 import (
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -13,8 +15,6 @@ import (
 const (
 	// UserModule is where guests import the host functions of ours from.
 	UserModule = "extism:host/user"
-	// LegacyModule is where PDKs before 1.0 imported Extism's functions from.
-	LegacyModule = "env"
 	// WASIModule is where guests import WASI preview 1 from.
 	WASIModule = "wasi_snapshot_preview1"
 )
@@ -67,52 +67,60 @@ func values(letters string) []api.ValueType {
 // Offers is everything that guests may import. It is immutable.
 type Offers struct {
 	modules map[string]map[string]function
+	// kernel is what a kernel exports, under its names of today.
+	kernel map[string]Signature
 }
 
 // New returns the ABI with the functions named, each (i64) -> (i64) in
 // extism:host/user.
 func New(functions []string) (*Offers, error) {
-	o := &Offers{modules: map[string]map[string]function{}}
-	o.add(envModule, envFunctions())
+	o := &Offers{modules: map[string]map[string]function{}, kernel: map[string]Signature{}}
 	o.add(WASIModule, wasiFunctions())
-	user := map[string]function{}
+	user := make([]function, len(functions))
 	for i, name := range functions {
 		if name == "" {
 			return nil, fmt.Errorf("host function %d has no name", i)
 		}
-		if _, ok := user[name]; ok {
+		if slices.Contains(functions[:i], name) {
 			return nil, fmt.Errorf("host function %q is named twice", name)
 		}
-		user[name] = userFunction(name)
+		user[i] = userFunction(name)
 	}
-	o.modules[UserModule] = user
+	o.add(UserModule, user)
+	for _, f := range hostFunctions() {
+		o.kernel[f.name] = f.signature()
+	}
+	for _, f := range kernelFunctions() {
+		o.kernel[f.name] = Signature{Params: values(f.params), Results: values(f.results)}
+	}
+	delete(o.kernel, "") // What only the kernel itself calls.
 	return o, nil
 }
 
 // Lookup returns the type of an offered function.
 func (o *Offers) Lookup(module, name string) (Signature, bool) {
-	f, ok := o.modules[module][name]
-	if !ok {
-		return Signature{}, false
+	switch module {
+	case EnvModule:
+		s, ok := o.kernel[name]
+		return s, ok
+	case LegacyModule:
+		name, old := strings.CutPrefix(name, legacyPrefix)
+		s, ok := o.kernel[name]
+		return s, ok && old
+	default:
+		f, ok := o.modules[module][name]
+		return f.signature(), ok
 	}
-	return f.signature(), true
 }
 
 // Instantiate makes the host modules in rt, which closes them. Once per rt.
 func (o *Offers) Instantiate(ctx context.Context, rt wazero.Runtime) error {
 	for module, functions := range o.modules {
-		builder := rt.NewHostModuleBuilder(module)
-		for name, f := range functions {
-			signature := f.signature()
-			builder.NewFunctionBuilder().
-				WithGoModuleFunction(bound(f.call), signature.Params, signature.Results).
-				Export(name)
-		}
-		if _, err := builder.Instantiate(ctx); err != nil {
-			return fmt.Errorf("instantiate host module %q: %w", module, err)
+		if err := instantiate(ctx, rt, module, maps.Values(functions)); err != nil {
+			return err
 		}
 	}
-	return nil
+	return instantiate(ctx, rt, hostModule, slices.Values(handedOn()))
 }
 
 func (o *Offers) add(module string, functions []function) {
@@ -122,15 +130,18 @@ func (o *Offers) add(module string, functions []function) {
 	}
 }
 
-// bound finds the call's Guest.
-func bound(f call) api.GoModuleFunc {
-	return func(ctx context.Context, m api.Module, stack []uint64) {
-		g, ok := ctx.Value(guestKey{}).(*Guest)
-		if !ok {
-			panic("abi: the guest was called with a context that Bind did not make")
-		}
-		f(ctx, g, m, stack)
+func instantiate(ctx context.Context, rt wazero.Runtime, module string, functions iter.Seq[function]) error {
+	builder := rt.NewHostModuleBuilder(module)
+	for f := range functions {
+		signature := f.signature()
+		builder.NewFunctionBuilder().
+			WithGoModuleFunction(bound(f.call), signature.Params, signature.Results).
+			Export(f.name)
 	}
+	if _, err := builder.Instantiate(ctx); err != nil {
+		return fmt.Errorf("instantiate host module %q: %w", module, err)
+	}
+	return nil
 }
 
 // userFunction is a host function of ours: a request's offset in, an answer's out.

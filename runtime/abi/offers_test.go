@@ -1,96 +1,17 @@
-package abi //nolint:testpackage // It calls host functions one by one, as a guest would.
+package abi //nolint:testpackage // It calls functions one by one, as a guest would.
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
-	"github.com/tetratelabs/wazero/sys"
 )
-
-// onePage is a module with a memory of one page.
-const onePage = "\x00asm\x01\x00\x00\x00\x05\x03\x01\x00\x01"
-
-// bench is a guest with a memory whose host functions are called directly.
-type bench struct {
-	guest  *Guest
-	module api.Module
-	offers *Offers
-	asked  []string
-	answer Answer
-	fails  error
-}
-
-func setup(tb testing.TB, o Options) *bench {
-	tb.Helper()
-	b := &bench{answer: Answer{Response: []byte(`{"result":{}}`)}}
-	o.Ask = func(_ context.Context, name string, request []byte) (Answer, error) {
-		b.asked = append(b.asked, name+" "+string(request))
-		return b.answer, b.fails
-	}
-	if o.KernelBytes == 0 {
-		o.KernelBytes = 1 << 16
-	}
-	var err error
-	if b.guest, err = NewGuest(o); err != nil {
-		tb.Fatal(err)
-	}
-	if b.offers, err = New([]string{"state_get"}); err != nil {
-		tb.Fatal(err)
-	}
-	rt := wazero.NewRuntimeWithConfig(tb.Context(), wazero.NewRuntimeConfigInterpreter())
-	tb.Cleanup(func() { rt.Close(context.Background()) }) //nolint:usetesting // Its own has ended.
-	if b.module, err = rt.InstantiateWithConfig(tb.Context(), []byte(onePage), wazero.NewModuleConfig().WithName("")); err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
-
-// do calls a host function and returns its result, and false when it ended the
-// call.
-func (b *bench) do(tb testing.TB, module, name string, args ...uint64) (result uint64, ok bool) {
-	tb.Helper()
-	f, found := b.offers.modules[module][name]
-	if !found {
-		tb.Fatalf("%s.%s is not offered", module, name)
-	}
-	stack := make([]uint64, max(len(f.params), len(f.results), len(args)))
-	copy(stack, args)
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case *sys.ExitError:
-			ok = false
-		default:
-			tb.Fatalf("%s.%s(%v) panicked: %v", module, name, args, p)
-		}
-	}()
-	f.call(tb.Context(), b.guest, b.module, stack)
-	if len(stack) > 0 {
-		result = stack[0]
-	}
-	return result, true
-}
-
-func (b *bench) put(tb testing.TB, s string) uint64 {
-	tb.Helper()
-	offset, ok := b.guest.arena.put([]byte(s))
-	if !ok {
-		tb.Fatalf("no room for %q", s)
-	}
-	return offset
-}
-
-func (b *bench) get(tb testing.TB, offset uint64) string {
-	tb.Helper()
-	return string(b.guest.take(offset, "test"))
-}
 
 func TestWASIHasTheTypesOfWazero(t *testing.T) {
 	t.Parallel()
@@ -122,27 +43,27 @@ func TestVariables(t *testing.T) {
 		b := setup(t, Options{})
 		name := b.put(t, "n")
 		for _, want := range []string{"one", "another one"} {
-			b.do(t, envModule, "var_set", name, b.put(t, want))
-			offset, _ := b.do(t, envModule, "var_get", name)
+			b.do(t, EnvModule, "var_set", name, b.put(t, want))
+			offset, _ := b.do(t, EnvModule, "var_get", name)
 			if got := b.get(t, offset); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}
-		b.do(t, envModule, "var_set", name, 0)
-		if offset, _ := b.do(t, envModule, "var_get", name); offset != 0 {
+		b.do(t, EnvModule, "var_set", name, 0)
+		if offset, _ := b.do(t, EnvModule, "var_get", name); offset != 0 {
 			t.Errorf("got offset %d for a variable that is gone", offset)
 		}
-		if b.guest.arena.outside != 0 {
-			t.Errorf("got %d bytes charged for no variables", b.guest.arena.outside)
+		if got, want := b.kernel.heap.word(wordLimit), uint64(firstBlock+1<<16); got != want {
+			t.Errorf("got a limit of %d after no variables are left, want %d", got, want)
 		}
 	})
 	t.Run("are copies", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t, Options{})
 		name, value := b.put(t, "n"), b.put(t, "one")
-		b.do(t, envModule, "var_set", name, value)
-		b.do(t, envModule, "store_u8", value, 'X')
-		offset, _ := b.do(t, envModule, "var_get", name)
+		b.do(t, EnvModule, "var_set", name, value)
+		b.do(t, EnvModule, "store_u8", value, 'X')
+		offset, _ := b.do(t, EnvModule, "var_get", name)
 		if got := b.get(t, offset); got != "one" {
 			t.Errorf("got %q", got)
 		}
@@ -151,10 +72,10 @@ func TestVariables(t *testing.T) {
 		t.Parallel()
 		b := setup(t, Options{KernelBytes: 3000})
 		value := b.put(t, strings.Repeat("x", 1000))
-		if _, ok := b.do(t, envModule, "var_set", b.put(t, "a"), value); !ok {
+		if _, ok := b.do(t, EnvModule, "var_set", b.put(t, "a"), value); !ok {
 			t.Fatalf("the first ended the call: %v", b.guest.Ended())
 		}
-		if _, ok := b.do(t, envModule, "var_set", b.put(t, "b"), value); ok || !errors.Is(b.guest.Ended(), ErrBudget) {
+		if _, ok := b.do(t, EnvModule, "var_set", b.put(t, "b"), value); ok || !errors.Is(b.guest.Ended(), ErrBudget) {
 			t.Errorf("got %t, %v, want ErrBudget", ok, b.guest.Ended())
 		}
 	})
@@ -163,7 +84,7 @@ func TestVariables(t *testing.T) {
 func TestMisuseEndsTheCall(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]uint64{
-		"output_set":   {16, 1 << 40},
+		"output_set":   {firstOffset, 1 << 40},
 		"input_set":    {1, 1},
 		"error_set":    {17},
 		"var_get":      {99},
@@ -174,7 +95,7 @@ func TestMisuseEndsTheCall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, Options{Input: []byte("input")})
-			_, ok := b.do(t, envModule, name, args...)
+			_, ok := b.do(t, EnvModule, name, args...)
 			var misuse *MisuseError
 			if ok || !errors.As(b.guest.Ended(), &misuse) {
 				t.Errorf("got %t, %v, want Misuse", ok, b.guest.Ended())
@@ -198,7 +119,7 @@ func TestInputIsReadWithinItsBounds(t *testing.T) {
 		{"input_load_u64", 2, 0},
 		{"input_load_u64", ^uint64(0) - 6, 0},
 	} {
-		if got, _ := b.do(t, envModule, test.name, test.at); got != test.want {
+		if got, _ := b.do(t, EnvModule, test.name, test.at); got != test.want {
 			t.Errorf("%s(%d): got %x, want %x", test.name, test.at, got, test.want)
 		}
 	}
@@ -207,11 +128,11 @@ func TestInputIsReadWithinItsBounds(t *testing.T) {
 func TestResetForgets(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{Input: []byte("input")})
-	b.do(t, envModule, "error_set", b.put(t, "error"))
-	b.do(t, envModule, "output_set", b.put(t, "output"), 6)
-	b.do(t, envModule, "reset")
+	b.do(t, EnvModule, "error_set", b.put(t, "error"))
+	b.do(t, EnvModule, "output_set", b.put(t, "output"), 6)
+	b.do(t, EnvModule, "reset")
 	for _, name := range []string{"input_length", "output_length", "output_offset", "error_get"} {
-		if got, _ := b.do(t, envModule, name); got != 0 {
+		if got, _ := b.do(t, EnvModule, name); got != 0 {
 			t.Errorf("%s: got %d after reset", name, got)
 		}
 	}
@@ -224,8 +145,8 @@ func TestOutputSurvivesItsFree(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{})
 	offset := b.put(t, "output")
-	b.do(t, envModule, "output_set", offset, 6)
-	b.do(t, envModule, "free", offset)
+	b.do(t, EnvModule, "output_set", offset, 6)
+	b.do(t, EnvModule, "free", offset)
 	if got := string(b.guest.Output()); got != "output" {
 		t.Errorf("got %q", got)
 	}
@@ -234,7 +155,7 @@ func TestOutputSurvivesItsFree(t *testing.T) {
 func TestBadHTTPRequestIsAnAnswer(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{})
-	offset, ok := b.do(t, envModule, "http_request", b.put(t, "GET /"), 0)
+	offset, ok := b.do(t, EnvModule, "http_request", b.put(t, "GET /"), 0)
 	if got := b.get(t, offset); !ok || !strings.HasPrefix(got, `{"error":{"code":"invalid_request"`) {
 		t.Errorf("got %t, %q", ok, got)
 	}
@@ -372,10 +293,15 @@ func TestHostErrorEndsTheCall(t *testing.T) {
 func FuzzHostFunctions(f *testing.F) {
 	f.Add([]byte("\x00\x10\x00\x20\x01\x10\x05\x20\x09\x00\x30\x17"))
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30})
-	all := map[string][]function{envModule: envFunctions(), WASIModule: wasiFunctions(), UserModule: {userFunction("state_get")}}
-	names := []string{envModule, WASIModule, UserModule}
+	offers := theEngine(f).offers
+	names := map[string][]string{EnvModule: slices.Sorted(maps.Keys(offers.kernel))}
+	for module, functions := range offers.modules {
+		names[module] = slices.Sorted(maps.Keys(functions))
+	}
+	modules := slices.Sorted(maps.Keys(names))
 	f.Fuzz(func(t *testing.T, program []byte) {
-		b := setup(t, Options{Input: []byte("some input"), KernelBytes: 4096, Config: map[string]string{"": "x"}})
+		const budget = 4096
+		b := setup(t, Options{Input: []byte("some input"), KernelBytes: budget, Config: map[string]string{"": "x"}})
 		next := func() byte {
 			if len(program) == 0 {
 				return 0
@@ -385,22 +311,23 @@ func FuzzHostFunctions(f *testing.F) {
 			return c
 		}
 		for len(program) > 0 {
-			module := names[int(next())%len(names)]
-			functions := all[module]
-			fn := functions[int(next())%len(functions)]
-			args := make([]uint64, len(fn.params))
+			module := modules[int(next())%len(modules)]
+			name := names[module][int(next())%len(names[module])]
+			signature, _ := offers.Lookup(module, name)
+			args := make([]uint64, len(signature.Params))
 			for i := range args {
 				// Small numbers, numbers near 2^16 and numbers near 2^64.
 				args[i] = uint64(int64(int8(next()))) << (uint(next()) % 3 * 4)
 			}
-			if _, ok := b.do(t, module, fn.name, args...); !ok {
+			if _, ok := b.do(t, module, name, args...); !ok {
 				if b.guest.Ended() == nil {
-					t.Fatalf("%s.%s ended the call without a reason", module, fn.name)
+					t.Fatalf("%s.%s ended the call without a reason", module, name)
 				}
 				break
 			}
-			if used := b.guest.arena.used(); used > 4096 {
-				t.Fatalf("%s.%s: %d bytes used of 4096", module, fn.name, used)
+			h := b.kernel.heap
+			if top := h.word(wordTop); top > h.word(wordLimit) || top > firstBlock+budget {
+				t.Fatalf("%s.%s: %d bytes used of %d", module, name, top-firstBlock, budget)
 			}
 		}
 		_, _ = b.guest.Output(), b.guest.Error()

@@ -158,6 +158,10 @@ func randomGet(_ context.Context, g *Guest, m api.Memory, s []uint64) errno {
 	if !ok {
 		return errnoFault
 	}
+	if !g.seeded {
+		g.random.Seed(g.seed)
+		g.seeded = true
+	}
 	_, _ = g.random.Read(buffer) // It never fails.
 	return errnoSuccess
 }
