@@ -21,6 +21,8 @@ type extismRequest struct {
 	Method  string            `json:"method"`
 	URL     string            `json:"url"`
 	Headers map[string]string `json:"headers"`
+	// Header is what the first PDKs called Headers.
+	Header map[string]string `json:"header"`
 }
 
 // httpQuestion is the request of the function "http".
@@ -71,11 +73,13 @@ func translate(request, body []byte) ([]byte, error) {
 	if question.Method == "" {
 		question.Method = "GET"
 	}
-	if len(r.Headers) > 0 {
-		question.Headers = make(map[string][]string, len(r.Headers))
+	if n := len(r.Headers) + len(r.Header); n > 0 {
+		question.Headers = make(map[string][]string, n)
 	}
-	for name, value := range r.Headers {
-		question.Headers[name] = []string{value}
+	for _, headers := range []map[string]string{r.Header, r.Headers} {
+		for name, value := range headers {
+			question.Headers[name] = []string{value}
+		}
 	}
 	if utf8.Valid(body) {
 		question.Body = string(body)

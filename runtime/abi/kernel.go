@@ -2,6 +2,7 @@ package abi
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -38,7 +39,9 @@ func KernelSize(budget int64) uint64 {
 // that the allocator gives must be zero and have its full size, KernelSize, from
 // the start and stay where it is: a kernel does not grow.
 func NewKernel(ctx context.Context, rt wazero.Runtime, compiled wazero.CompiledModule, allocator experimental.MemoryAllocator) (*Kernel, error) {
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().
+		// Nobody reads it. The default is 5 KB of state in each instance.
+		WithRandSource(rand.Reader)
 	instance, err := rt.InstantiateModule(experimental.WithMemoryAllocator(ctx, allocator), compiled, config)
 	if err != nil {
 		return nil, fmt.Errorf("instantiate kernel: %w", err)

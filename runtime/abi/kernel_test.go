@@ -96,6 +96,26 @@ func TestKernelKeepsItsBudget(t *testing.T) {
 	})
 }
 
+func TestAnswersShareTheBudget(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{KernelBytes: 1000, Config: map[string]string{"": strings.Repeat("x", 500)}})
+	b.answer.Response = make([]byte, 400)
+	if _, ok := b.do(t, UserModule, "state_get", 0); !ok {
+		t.Fatalf("an answer that fits ended the call: %v", b.guest.Ended())
+	}
+	before := b.used()
+	b.must(t, "alloc", 16)
+	if _, ok := b.do(t, EnvModule, "config_get", b.put(t, "k")); !ok || b.used() < before+32 {
+		t.Fatalf("got %t, %d bytes used after %d, %v", ok, b.used(), before, b.guest.Ended())
+	}
+	if _, ok := b.do(t, UserModule, "state_get", 0); !ok {
+		t.Fatalf("a second one that fits ended the call: %v", b.guest.Ended())
+	}
+	if _, ok := b.do(t, EnvModule, "config_get", 0); ok || !errors.Is(b.guest.Ended(), ErrBudget) {
+		t.Errorf("got %t, %v, want ErrBudget", ok, b.guest.Ended())
+	}
+}
+
 func TestNewGuestRefusesInputOverTheBudget(t *testing.T) {
 	t.Parallel()
 	k := newKernel(t, 1000)

@@ -164,6 +164,17 @@ func TestBadHTTPRequestIsAnAnswer(t *testing.T) {
 	}
 }
 
+func TestHTTPHeadersHaveTheirOldNameToo(t *testing.T) {
+	t.Parallel()
+	for _, request := range []string{`{"url":"u","header":{"A":"1"}}`, `{"url":"u","headers":{"A":"1"}}`, `{"url":"u","header":{"A":"0"},"headers":{"A":"1"}}`} {
+		b := setup(t, Options{})
+		b.do(t, EnvModule, "http_request", b.put(t, request), 0)
+		if got, want := strings.Join(b.asked, "; "), `http {"method":"GET","url":"u","headers":{"A":["1"]}}`; got != want {
+			t.Errorf("%s: asked %s, want %s", request, got, want)
+		}
+	}
+}
+
 func TestClockStopsBeforeItsNumbersEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{Start: time.Date(2199, 12, 31, 23, 59, 59, 0, time.UTC)})
