@@ -33,7 +33,6 @@ func mapRange(fd, file, guestMax, kernelMax int) (*mapping, error) {
 		return nil, fmt.Errorf("map %d bytes: %w", total, explain(err))
 	}
 	m.base, m.all = base, unsafe.Slice((*byte)(base), total) //nolint:gosec // Memory that the kernel gave, all of it.
-	adviseNew(m.all)
 	if err := m.view(fd); err != nil {
 		return nil, fmt.Errorf("map %d bytes of an image: %w", file, explainAndClose(err, m))
 	}

@@ -124,8 +124,8 @@ func TestResetGivesTheImageBack(t *testing.T) {
 // scribble writes to random places: mostly few pages, sometimes very many.
 func scribble(random *rand.Rand, memory, kernel []byte) (kernelUsed int) {
 	writes := random.IntN(40)
-	if random.IntN(50) == 0 {
-		writes = 2000
+	if random.IntN(100) == 0 {
+		writes = 1500
 	}
 	for range writes {
 		at := random.IntN(len(memory))
@@ -133,7 +133,7 @@ func scribble(random *rand.Rand, memory, kernel []byte) (kernelUsed int) {
 		fill(memory[at:at+n], byte(random.Uint32()))
 	}
 	kernelUsed = random.IntN(20 * kib)
-	if random.IntN(20) == 0 {
+	if random.IntN(50) == 0 {
 		kernelUsed = random.IntN(len(kernel) + 1)
 	}
 	fill(kernel[:kernelUsed], 1)

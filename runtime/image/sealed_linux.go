@@ -94,6 +94,11 @@ func (s *sealed) reserve(guestMax, kernelMax int) (area, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(m.all) > 0 {
+		// One written byte must not cost a huge page, which would be 512 pages to put
+		// back. A kernel without huge pages refuses, and needs no advice.
+		_ = unix.Madvise(m.all, unix.MADV_NOHUGEPAGE)
+	}
 	return &pages{mapping: m, store: s}, nil
 }
 

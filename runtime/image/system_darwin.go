@@ -11,9 +11,6 @@ func native() []Mechanism { return []Mechanism{Remap} }
 
 func keepNative(segments []Segment, _ Mechanism) (store, error) { return keepUnlinked(segments) }
 
-// adviseNew has nothing to say here.
-func adviseNew([]byte) {}
-
 // explain says what to do when the kernel has no room.
 func explain(err error) error {
 	if errors.Is(err, unix.ENOMEM) {

@@ -20,10 +20,6 @@ func keepNative(segments []Segment, mechanism Mechanism) (store, error) {
 	return keepSealed(segments, mechanism)
 }
 
-// adviseNew keeps one written byte from costing a huge page, which would be 512
-// pages to put back. A kernel without huge pages refuses, and needs no advice.
-func adviseNew(memory []byte) { _ = unix.Madvise(memory, unix.MADV_NOHUGEPAGE) }
-
 // explain says what to do when the kernel has no room. Mappings are counted,
 // because their limit is the one that many sandboxes meet first.
 func explain(err error) error {
