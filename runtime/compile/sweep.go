@@ -1,0 +1,161 @@
+package compile
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Size is what files take up.
+type Size struct {
+	Files int
+	Bytes int64
+}
+
+func (s *Size) add(bytes int64) {
+	s.Files++
+	s.Bytes += bytes
+}
+
+// Inspect measures the machine code in a folder and changes nothing. Its error
+// says what is wrong with the folder: one that others can write, for example. A
+// folder that is not there is an fs.ErrNotExist.
+func Inspect(dir string) (Size, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return Size{}, fmt.Errorf("inspect the folder for compiled code: %w", err)
+	}
+	dir, err := OpenDir(dir)
+	if err != nil {
+		return Size{}, err
+	}
+	var total Size
+	code, err := codeIn(dir)
+	for _, f := range code {
+		total.add(f.bytes)
+	}
+	return total, err
+}
+
+// Sweep removes the machine code that was not used for longest until the rest
+// takes up no more than maxBytes, and what crashes have left behind. It removes
+// nothing that was used at before or later, whatever the size: that may be on its
+// way to the engine. What an engine has loaded it needs no file for. It returns what
+// it has removed of machine code.
+func Sweep(dir string, maxBytes int64, before time.Time) (Size, error) {
+	var freed Size
+	code, err := codeIn(dir)
+	problems := []error{err}
+	var total int64
+	for _, f := range code {
+		total += f.bytes
+	}
+	slices.SortFunc(code, func(a, b usedFile) int { return a.used.Compare(b.used) })
+	for _, f := range code {
+		// A file with another name than a key was never finished.
+		if f.used.Before(before) && (total > maxBytes || !isKey(filepath.Base(f.path))) {
+			if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				problems = append(problems, err)
+				continue
+			}
+			total -= f.bytes
+			freed.add(f.bytes)
+		}
+	}
+	problems = append(problems, sweepRest(dir, before))
+	if err := errors.Join(problems...); err != nil {
+		return freed, fmt.Errorf("sweep the folder for compiled code: %w", err)
+	}
+	return freed, nil
+}
+
+// usedFile is a file of machine code with the time of its last use.
+type usedFile struct {
+	path  string
+	bytes int64
+	used  time.Time
+}
+
+// codeIn lists the machine code of all engines: those of releases that were
+// replaced are never used again, and go first.
+func codeIn(dir string) ([]usedFile, error) {
+	names, err := fs.Glob(os.DirFS(dir), enginePattern+"/*")
+	if err != nil {
+		return nil, fmt.Errorf("list the compiled code: %w", err)
+	}
+	var files []usedFile
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // Another process sweeps too.
+		}
+		if err != nil {
+			return files, fmt.Errorf("list the compiled code: %w", err)
+		}
+		if info.Mode().IsRegular() {
+			files = append(files, usedFile{path: path, bytes: info.Size(), used: info.ModTime()})
+		}
+	}
+	return files, nil
+}
+
+// sweepRest removes the stages of processes that died, and what is written down
+// about code that is gone.
+func sweepRest(dir string, before time.Time) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !info.ModTime().Before(before) || !e.IsDir() || !strings.HasPrefix(e.Name(), stagePrefix) {
+			continue
+		}
+		problems = append(problems, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return errors.Join(append(problems, sweepEntries(dir, before))...)
+}
+
+func sweepEntries(dir string, before time.Time) error {
+	modules := filepath.Join(dir, modulesFolder)
+	entries, err := os.ReadDir(modules)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var problems []error
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !info.ModTime().Before(before) {
+			continue
+		}
+		path := filepath.Join(modules, e.Name())
+		if leadsToCode(dir, path) {
+			continue
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// leadsToCode says whether the code is there that an entry in modules/ names. The
+// entry says nothing of the engine: any that has the key will do.
+func leadsToCode(dir, entry string) bool {
+	text, err := os.ReadFile(entry) //nolint:gosec // A folder of ours.
+	if err != nil {
+		return false
+	}
+	f, ok := parseEntry(string(text))
+	if !ok {
+		return false
+	}
+	found, err := fs.Glob(os.DirFS(dir), enginePattern+"/"+f.key)
+	return err == nil && len(found) > 0
+}
