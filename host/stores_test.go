@@ -19,6 +19,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/postgres"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/host/usage"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
 	"github.com/cofferdam-run/cofferdam/runtime"
@@ -208,6 +209,12 @@ func failureIsTriedAgain(t *testing.T, db store.Store) {
 	trace, err := b.h.Executions.Trace(t.Context(), owner, id)
 	if err != nil || len(trace.Attempts) != 2 || trace.Attempts[0].Outcome != execution.Waiting || trace.Attempts[0].Error == nil {
 		t.Errorf("the trace is %+v and %v, want two attempts, the first of which failed", trace.Attempts, err)
+	}
+	// The attempt that failed has cost as well.
+	days, err := b.h.Usage.Installations(t.Context(), owner, "", usage.Range{From: "2000-01-01", To: "9999-12-31"})
+	if err != nil || len(days) != 1 || days[0].Attempts != 2 || days[0].Executions != 1 ||
+		days[0].Wall != trace.Attempts[0].Usage.Wall+trace.Attempts[1].Usage.Wall {
+		t.Errorf("the usage is %+v and %v, want that of both attempts", days, err)
 	}
 }
 

@@ -37,8 +37,10 @@ func everything[T any](ctx context.Context, c *client, path string) ([]T, error)
 
 // byteCount writes a size for people.
 func byteCount(n int64) string {
-	const kib, mib = 1 << 10, 1 << 20
+	const kib, mib, gib = 1 << 10, 1 << 20, 1 << 30
 	switch {
+	case n >= gib:
+		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
 	case n >= mib:
 		return fmt.Sprintf("%.1f MiB", float64(n)/mib)
 	case n >= kib:

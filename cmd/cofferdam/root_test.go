@@ -41,9 +41,16 @@ func TestEachVerbShowsAnExample(t *testing.T) {
 
 func TestDurationsAndSizesAreRounded(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5 << 20: "5.0 MiB"} {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5 << 20: "5.0 MiB", 3 << 30: "3.0 GiB"} {
 		if got := byteCount(n); got != want {
 			t.Errorf("byteCount(%d): got %s, want %s", n, got, want)
+		}
+	}
+	for n, want := range map[int64]string{
+		0: "0", 999: "999", 1_000: "1.0 k", 12_345_678: "12.3 M", 10_000_000_000: "10.00 G", 3_600_000_000_000: "3.60 T",
+	} {
+		if got := fuelCount(n); got != want {
+			t.Errorf("fuelCount(%d): got %s, want %s", n, got, want)
 		}
 	}
 	for d, want := range map[int64]string{999: "1µs", 1_234_567: "1.23ms", 2_345_678_901: "2.35s"} {

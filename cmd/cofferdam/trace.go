@@ -64,8 +64,8 @@ func printTrace(w io.Writer, t execution.Trace) {
 }
 
 func printAttempt(w io.Writer, a execution.Attempt) {
-	fmt.Fprintf(w, "  attempt %d  %s  %s, %s memory, %d host calls\n",
-		a.Number, a.Outcome, duration(a.Usage.Wall), byteCount(a.Usage.MemoryBytes), a.Usage.HostCalls)
+	fmt.Fprintf(w, "  attempt %d  %s  %s, %s cpu, %s fuel, %s memory, %d host calls\n", a.Number, a.Outcome,
+		duration(a.Usage.Wall), duration(a.Usage.CPU), fuelCount(a.Usage.Fuel), byteCount(a.Usage.MemoryBytes), a.Usage.HostCalls)
 	printCrossings(w, a)
 	for _, s := range a.State {
 		fmt.Fprintf(w, "    state  %s %s %s\n", s.Op, s.Key, cut(string(s.Value), 100))

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"database/sql"
+	"errors"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
+	"github.com/cofferdam-run/cofferdam/host/usage"
+)
+
+// unmigrate takes a database back to the schema that the program before this one
+// left: nobody else can.
+const unmigrate = `DROP TABLE usage_days; DELETE FROM goose_db_version WHERE version_id = 2`
+
+// migrate runs the verb and returns what it said.
+func migrate(t *testing.T, db string) string {
+	t.Helper()
+	c := exec.CommandContext(t.Context(), "cofferdam", "migrate", "--db", db)
+	c.Dir = t.TempDir()
+	said, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("migrate: %v: %s", err, said)
+	}
+	return strings.TrimSpace(string(said))
+}
+
+// beside runs statements on a SQLite file that nobody serves.
+func beside(t *testing.T, path, statements string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMigrateBringsAFileToTheSchema(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "data", "cofferdam.db")
+	for _, tt := range []struct{ before, says string }{
+		{"", "migrated the schema from version 0 to 2"},
+		{"", "the schema is at version 2 already"},
+		{unmigrate, "migrated the schema from version 1 to 2"},
+	} {
+		if tt.before != "" {
+			beside(t, path, tt.before)
+		}
+		if got := migrate(t, path); got != tt.says {
+			t.Errorf("got %q, want %q", got, tt.says)
+		}
+	}
+	// An embedded database belongs to its server, which migrates it.
+	beside(t, path, unmigrate)
+	p := startServer(t, dir)
+	var totals page[usage.Total]
+	if err := p.client(t, p).call(t.Context(), http.MethodGet, "/v1/usage", nil, &totals); err != nil {
+		t.Error(err)
+	}
+}
+
+// A server works on the schema before its own until somebody migrates it, and
+// then has what is new without being started again.
+func TestServerOnTheSchemaBefore(t *testing.T) {
+	t.Parallel()
+	dsn, dir := postgrestest.DSN(t), t.TempDir()
+	within(t, dsn, unmigrate)
+	p := startServer(t, dir, "COFFERDAM_DB="+dsn, "COFFERDAM_KEY_FILE="+filepath.Join(dir, "key.json"))
+	c := p.client(t, p)
+	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	err := c.call(t.Context(), http.MethodGet, "/v1/tenants/acme/usage", nil, nil)
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != "schema_too_old" || !strings.Contains(f.Hint, "cofferdam migrate") {
+		t.Errorf("got %v, want schema_too_old and what to do", err)
+	}
+	if got, want := migrate(t, dsn), "migrated the schema from version 1 to 2"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	var totals page[usage.Total]
+	if err := c.call(t.Context(), http.MethodGet, "/v1/usage", nil, &totals); err != nil || len(totals.Items) != 1 {
+		t.Errorf("got %v and %v, want one tenant", totals, err)
+	}
+}
