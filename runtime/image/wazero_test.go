@@ -54,7 +54,12 @@ func TestContractWithWazero(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rt := newRuntime(t, config)
-			each(t, func(t *testing.T, mechanism image.Mechanism) { shrinks(t, rt, mechanism) })
+			for _, mechanism := range image.Mechanisms() {
+				t.Run(mechanism.String(), func(t *testing.T) {
+					t.Parallel()
+					shrinks(t, rt, mechanism)
+				})
+			}
 		})
 	}
 }
