@@ -143,6 +143,7 @@ func (b *body) control(i *Instruction) {
 			b.pass(len(b.d.m.Types[i.Index].Results))
 		}
 		b.index("table", i.Index2, len(b.d.tables))
+	default: // What has no operands.
 	}
 }
 
@@ -259,6 +260,7 @@ func (b *body) simd(i *Instruction) {
 				b.fail("lane %d is not defined: there are 32", lane)
 			}
 		}
+	default:
 	}
 }
 
@@ -274,6 +276,7 @@ func (b *body) other(i *Instruction) {
 		b.index("table", i.Index, len(b.d.tables))
 	case OpRefFunc:
 		b.index("function", i.Index, len(b.d.functions))
+	default: // What has no operands.
 	}
 }
 

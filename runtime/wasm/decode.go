@@ -1,7 +1,6 @@
 package wasm
 
 import (
-	"errors"
 	"fmt"
 )
 
@@ -46,10 +45,16 @@ type decoder struct {
 	body                 body
 	// function is the index of the function that an error is about, or -1.
 	function int
+	// names is the name section.
+	names []byte
+}
+
+// outline is where sections lie. Those that are absent are zero values.
+type outline struct {
+	sections [sectionDataCount + 1]span
 	names    span
 }
 
-// span is where something lies in the module. An absent section is the zero value.
 type span struct{ from, to int }
 
 // Decode reads a module and checks its structure, every index in it, and the
@@ -57,16 +62,16 @@ type span struct{ from, to int }
 // use. An error is a *FormatError, a *FeatureError or a *LimitError. It takes time
 // and memory in proportion to len(binary).
 func Decode(binary []byte, l Limits) (*Module, error) {
-	d := &decoder{m: &Module{}, l: l.withDefaults(), function: -1}
-	sections, err := d.split(binary)
+	found, err := split(binary)
 	if err != nil {
 		return nil, err
 	}
+	d := &decoder{m: &Module{}, l: l.withDefaults(), function: -1, names: binary[found.names.from:found.names.to]}
 	for _, id := range []int{
 		sectionType, sectionImport, sectionFunction, sectionTable, sectionMemory, sectionGlobal, sectionExport,
 		sectionStart, sectionElement, sectionDataCount, sectionCode, sectionData,
 	} {
-		s := sections[id]
+		s := found.sections[id]
 		d.r = &reader{data: binary[s.from:s.to], base: s.from}
 		if s.to > 0 {
 			d.section(id)
@@ -75,18 +80,18 @@ func Decode(binary []byte, l Limits) (*Module, error) {
 			d.checkCounts(id)
 		}
 		if d.r.err != nil {
-			return nil, d.located(binary, sectionName(id))
+			return nil, d.located(sectionName(id))
 		}
 	}
-	d.m.Names = readNames(binary[d.names.from:d.names.to], len(d.functions), d.l.NameBytes)
+	d.m.Names = d.readNames()
 	return d.m, nil
 }
 
 // split finds the sections, whose order is fixed; only custom ones lie anywhere.
-func (d *decoder) split(module []byte) ([sectionDataCount + 1]span, error) {
-	var sections [sectionDataCount + 1]span
+func split(module []byte) (outline, error) {
+	var o outline
 	if err := checkHeader(module); err != nil {
-		return sections, err
+		return o, err
 	}
 	r := &reader{data: module, at: len(Header)}
 	last := 0
@@ -95,13 +100,13 @@ func (d *decoder) split(module []byte) ([sectionDataCount + 1]span, error) {
 		id := r.byte()
 		content := r.take(r.u32())
 		if r.err != nil {
-			return sections, r.err
+			break
 		}
 		s := span{from: r.at - len(content), to: r.at}
 		r.at = start
 		switch rank := rankOf(id); {
 		case id == sectionCustom:
-			d.custom(r, content, s)
+			r.err = o.custom(content, s)
 		case id == sectionTag:
 			r.refuse(featureExceptions)
 		case id == sectionStrings:
@@ -113,11 +118,11 @@ func (d *decoder) split(module []byte) ([sectionDataCount + 1]span, error) {
 		case rank < last:
 			r.fail("the %s section is out of order", sectionName(int(id)))
 		default:
-			last, sections[id] = rank, s
+			last, o.sections[id] = rank, s
 		}
 		r.at = s.to
 	}
-	return sections, r.err
+	return o, r.err
 }
 
 func checkHeader(module []byte) error {
@@ -135,17 +140,15 @@ func checkHeader(module []byte) error {
 
 // custom looks for the name section, the first of that name. What is in custom
 // sections is never wrong; their own names may be.
-func (d *decoder) custom(r *reader, content []byte, s span) {
-	c := &reader{data: content, base: s.from}
-	if name := c.text(); name == "name" && d.names.to == 0 {
-		d.names = span{s.from + c.at, s.to}
+func (o *outline) custom(content []byte, s span) error {
+	r := &reader{data: content, base: s.from}
+	if name := r.text(); name == "name" && o.names.to == 0 {
+		o.names = span{s.from + r.at, s.to}
 	}
-	if c.err != nil {
-		r.err = c.err
-		if l, ok := errors.AsType[*FormatError](c.err); ok {
-			l.Section = "custom"
-		}
+	if l, ok := r.err.(located); ok {
+		l.locate(sectionName(sectionCustom), "")
 	}
+	return r.err
 }
 
 // rankOf gives the order of sections: the data count lies between the elements and
@@ -214,13 +217,12 @@ func (d *decoder) checkCounts(id int) {
 }
 
 // located returns the reader's error with the place where it happened.
-func (d *decoder) located(module []byte, section string) error {
+func (d *decoder) located(section string) error {
 	function := ""
 	if d.function >= 0 {
-		names := readNames(module[d.names.from:d.names.to], len(d.functions), d.l.NameBytes)
-		function = describeFunction(uint32(d.function), names)
+		function = describeFunction(uint32(d.function), d.readNames())
 	}
-	if l, ok := d.r.err.(located); ok { //nolint:errorlint // The reader's errors are not wrapped.
+	if l, ok := d.r.err.(located); ok {
 		l.locate(section, function)
 	}
 	return d.r.err

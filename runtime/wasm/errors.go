@@ -84,7 +84,11 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
-func (r *reader) failEnd() { r.fail("unexpected end") }
+func (r *reader) failEnd() {
+	if r.err == nil {
+		r.err = &FormatError{Offset: r.base + r.at, Problem: "unexpected end"}
+	}
+}
 
 func (r *reader) refuse(f feature) {
 	if r.err == nil {

@@ -10,19 +10,29 @@ func (d *decoder) expression(want ValueType) Expr {
 		r.at = from
 		r.fail("expression gives %s instead of %s", got, want)
 	}
-	end := r.byte()
-	if r.err == nil && end != byte(OpEnd) {
+	if end := r.byte(); r.err == nil && end != byte(OpEnd) {
 		r.at--
-		if f := featureOfConst(end); f != "" {
-			r.refuse(f)
-		}
-		// The first of two values, which an operator of the next version would take.
-		r.fail("constant expression has a second instruction, %#x", end)
+		d.longExpression()
 	}
 	if r.err != nil {
 		return nil
 	}
 	return Expr(r.data[from:r.at:r.at])
+}
+
+// longExpression refuses a second instruction. If an operator comes after it, it
+// is of the next version.
+func (d *decoder) longExpression() {
+	r := d.r
+	ahead := *r
+	d.r = &ahead
+	second := ahead.data[ahead.at]
+	d.constant()
+	operator := ahead.byte()
+	if d.r = r; ahead.err == nil && featureOfConst(operator) != "" {
+		r.refuse(featureConst)
+	}
+	r.fail("constant expression has a second instruction, %#x", second)
 }
 
 // constant reads the instruction of a constant expression.

@@ -6,20 +6,6 @@ const Header = "\x00asm\x01\x00\x00\x00"
 // PageBytes is the unit of a memory's size.
 const PageBytes = 64 << 10
 
-// ValueType is the type of a value, as it is encoded.
-type ValueType byte
-
-// The value types that are accepted.
-const (
-	I32       ValueType = 0x7f
-	I64       ValueType = 0x7e
-	F32       ValueType = 0x7d
-	F64       ValueType = 0x7c
-	V128      ValueType = 0x7b
-	FuncRef   ValueType = 0x70
-	ExternRef ValueType = 0x6f
-)
-
 // Kind is the kind of an import or export, as it is encoded.
 type Kind byte
 

@@ -13,13 +13,13 @@ const subsectionFunctions = 1
 
 // readNames returns the functions' names in a name section. Names are for people:
 // a section that cannot be read, or has too many, gives none.
-func readNames(section []byte, functions, mostBytes int) map[uint32]string {
-	r := &reader{data: section}
+func (d *decoder) readNames() map[uint32]string {
+	r := &reader{data: d.names}
 	for r.err == nil && r.left() > 0 {
 		id := r.byte()
 		content := r.take(r.u32())
 		if r.err == nil && id == subsectionFunctions {
-			return readNameMap(&reader{data: content}, functions, mostBytes)
+			return readNameMap(&reader{data: content}, len(d.functions), d.l.NameBytes)
 		}
 	}
 	return nil

@@ -125,6 +125,7 @@ func (s *Scanner) rareOperands(shape shape) {
 			s.failHere("select has %d types instead of one", n)
 		}
 		r.valueType()
+	default: // None is left.
 	}
 }
 
@@ -144,7 +145,11 @@ func (s *Scanner) blockType() BlockType {
 	if v >= 0 || v == int64(BlockEmpty) || r.err != nil {
 		return BlockType(v)
 	}
-	if v < -64 || !isValueType(ValueType(v+0x80)) {
+	switch {
+	case v < -64:
+		r.at = at
+		r.fail("block type %d is unknown", v)
+	case !isValueType(ValueType(v + 0x80)):
 		r.at = at
 		r.unknownType(byte(v + 0x80))
 	}

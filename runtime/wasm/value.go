@@ -1,5 +1,19 @@
 package wasm
 
+// ValueType is the type of a value, as it is encoded.
+type ValueType byte
+
+// The value types that are accepted.
+const (
+	I32       ValueType = 0x7f
+	I64       ValueType = 0x7e
+	F32       ValueType = 0x7d
+	F64       ValueType = 0x7c
+	V128      ValueType = 0x7b
+	FuncRef   ValueType = 0x70
+	ExternRef ValueType = 0x6f
+)
+
 func isValueType(t ValueType) bool { return t >= V128 && t <= I32 || isRefType(t) }
 
 func isRefType(t ValueType) bool { return t == FuncRef || t == ExternRef }
