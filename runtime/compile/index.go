@@ -16,14 +16,16 @@ import (
 // A folder holds
 //
 //	wazero-v1.12.0-amd64-linux/<key>   machine code; the name and the key are the engine's
-//	modules/<name>                     which file that is for a module: see index.nameOf
+//	compiled/<name>                    which file that is for a module: see index.nameOf
 //	compile-*/                         folders that children are writing to
+//
+// and what others keep there, which is left alone.
 //
 // The key depends on the processor and cannot be asked for, so that the name of a
 // module's file is learnt from the child and written down.
 const (
 	enginePattern = "wazero-*"
-	modulesFolder = "modules"
+	entriesFolder = "compiled"
 	stagePrefix   = "compile-"
 )
 
@@ -77,7 +79,7 @@ func openIndex(ctx context.Context, dir string) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, modulesFolder), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, entriesFolder), 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder for compiled code: %w", err)
 	}
 	x := &index{dir: dir}
@@ -108,7 +110,7 @@ func probe() []byte {
 	return []byte("\x00asm\x01\x00\x00\x00" + "\x01\x04\x01\x60\x00\x00" + "\x03\x02\x01\x00" + "\x0a\x04\x01\x02\x00\x0b")
 }
 
-// nameOf is the name of a module in modules/, for the engine of this process.
+// nameOf is the name of a module in compiled/, for the engine of this process.
 func (x *index) nameOf(wasm []byte) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d %s %s\n", protocol, x.engine.name, x.engine.key)
@@ -119,7 +121,7 @@ func (x *index) nameOf(wasm []byte) string {
 // use says whether the machine code of the module of that name is there, whole,
 // and keeps it from being swept.
 func (x *index) use(name string, now time.Time) bool {
-	text, err := os.ReadFile(filepath.Join(x.dir, modulesFolder, name)) //nolint:gosec // A folder of ours and a hash.
+	text, err := os.ReadFile(filepath.Join(x.dir, entriesFolder, name)) //nolint:gosec // A folder of ours and a hash.
 	if err != nil {
 		return false
 	}
@@ -208,7 +210,7 @@ func (x *index) keep(name string, s *stage, now time.Time) error {
 	if err := os.WriteFile(entry, fmt.Appendf(nil, "%s %d\n", f.key, f.bytes), 0o600); err != nil {
 		return fmt.Errorf("keep the compiled code: %w", err)
 	}
-	if err := os.Rename(entry, filepath.Join(x.dir, modulesFolder, name)); err != nil {
+	if err := os.Rename(entry, filepath.Join(x.dir, entriesFolder, name)); err != nil {
 		return fmt.Errorf("keep the compiled code: %w", err)
 	}
 	return nil

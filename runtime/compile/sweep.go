@@ -108,6 +108,9 @@ func codeIn(dir string) ([]usedFile, error) {
 // about code that is gone.
 func sweepRest(dir string, before time.Time) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -123,18 +126,18 @@ func sweepRest(dir string, before time.Time) error {
 }
 
 func sweepEntries(dir string, before time.Time) error {
-	modules := filepath.Join(dir, modulesFolder)
-	entries, err := os.ReadDir(modules)
+	folder := filepath.Join(dir, entriesFolder)
+	entries, err := os.ReadDir(folder)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	var problems []error
 	for _, e := range entries {
 		info, err := e.Info()
-		if err != nil || !info.ModTime().Before(before) {
+		if err != nil || !info.ModTime().Before(before) || !isKey(e.Name()) {
 			continue
 		}
-		path := filepath.Join(modules, e.Name())
+		path := filepath.Join(folder, e.Name())
 		if leadsToCode(dir, path) {
 			continue
 		}
@@ -145,7 +148,7 @@ func sweepEntries(dir string, before time.Time) error {
 	return errors.Join(problems...)
 }
 
-// leadsToCode says whether the code is there that an entry in modules/ names. The
+// leadsToCode says whether the code is there that an entry in compiled/ names. The
 // entry says nothing of the engine: any that has the key will do.
 func leadsToCode(dir, entry string) bool {
 	text, err := os.ReadFile(entry) //nolint:gosec // A folder of ours.

@@ -97,11 +97,11 @@ func TestSweepRemovesWhatCrashesLeaveBehind(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	entry := func(name, text string, ago time.Duration) {
-		put(t, filepath.Join(dir, "modules", name), 0, 0)
-		if err := os.WriteFile(filepath.Join(dir, "modules", name), []byte(text), 0o600); err != nil {
+		put(t, filepath.Join(dir, "compiled", name), 0, 0)
+		if err := os.WriteFile(filepath.Join(dir, "compiled", name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		old(t, filepath.Join(dir, "modules", name), ago)
+		old(t, filepath.Join(dir, "compiled", name), ago)
 	}
 	put(t, filepath.Join(dir, "wazero-v1", key("a")), 10, time.Hour)
 	put(t, filepath.Join(dir, "wazero-v1", key("b")+".1.tmp"), 10, time.Hour)
@@ -111,15 +111,16 @@ func TestSweepRemovesWhatCrashesLeaveBehind(t *testing.T) {
 	put(t, filepath.Join(dir, "compile-2", "wazero-v1", key("e")), 10, time.Second)
 	old(t, filepath.Join(dir, "compile-2"), time.Second)
 	put(t, filepath.Join(dir, "of-somebody-else", "file"), 10, 100*time.Hour)
-	entry("leads", key("a")+" 10\n", time.Hour)
-	entry("leads-nowhere", key("f")+" 10\n", time.Hour)
-	entry("torn", key("f")[:10], time.Hour)
-	entry("new", key("f")+" 10\n", time.Second)
+	put(t, filepath.Join(dir, "modules", "file"), 10, 100*time.Hour)
+	entry(key("1"), key("a")+" 10\n", time.Hour)
+	entry(key("2"), key("f")+" 10\n", time.Hour)
+	entry(key("3"), key("f")[:10], time.Hour)
+	entry(key("4"), key("f")+" 10\n", time.Second)
 	if _, err := compile.Sweep(dir, 1000, noon().Add(-time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
-		"compile-2/wazero-v1/" + key("e"), "modules/leads", "modules/new", "of-somebody-else/file",
+		"compile-2/wazero-v1/" + key("e"), "compiled/" + key("1"), "compiled/" + key("4"), "modules/file", "of-somebody-else/file",
 		"wazero-v1/" + key("a"), "wazero-v1/" + key("c") + ".2.tmp",
 	}
 	if diff := cmp.Diff(want, tree(t, dir)); diff != "" {
@@ -195,7 +196,7 @@ func TestInspectMeasures(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "wazero-v1", key("a")), 100, 0)
 	put(t, filepath.Join(dir, "wazero-v2", key("a")), 200, 0)
-	put(t, filepath.Join(dir, "modules", "x"), 1000, 0)
+	put(t, filepath.Join(dir, "compiled", "x"), 1000, 0)
 	got, err := compile.Inspect(dir)
 	if err != nil {
 		t.Fatal(err)
