@@ -145,8 +145,16 @@ func (e *emitter) charge(units int64) {
 // enter begins the function.
 func (e *emitter) enter() {
 	s := &e.plan.segments[0]
+	if e.plan.entryOutlined() {
+		e.out.Block(wasm.OpLoop, wasm.BlockEmpty)
+		e.out.Block(wasm.OpBlock, wasm.BlockEmpty)
+	}
 	e.charge(s.cost + e.plan.weight<<stackShift)
-	if e.plan.checksEntry() {
+	switch {
+	case e.plan.entryOutlined():
+		e.negative(e.plan.weight > 0)
+		e.out.Index(wasm.OpBrIf, 0)
+	case e.plan.checksEntry():
 		e.negative(e.plan.weight > 0)
 		e.refuel()
 	}
@@ -221,6 +229,14 @@ func (e *emitter) finish(x *edit) {
 	}
 	if x.value != 0 {
 		e.exit()
+	}
+	if e.plan.entryOutlined() {
+		e.out.Op(wasm.OpReturn, wasm.OpEnd)
+		e.out.Index(wasm.OpLocalGet, e.fuel)
+		e.out.Index(wasm.OpCall, e.rewriter.helpers.index(helperRefuelLocal))
+		e.out.Op(wasm.OpDrop)
+		e.out.Index(wasm.OpBr, 0)
+		e.out.Op(wasm.OpEnd, wasm.OpUnreachable)
 	}
 	e.out.Op(wasm.OpEnd)
 }

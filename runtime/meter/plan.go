@@ -123,6 +123,9 @@ func (p *plan) cached() bool { return p.hasCall || p.hasLoop }
 // it may be part of a recursion.
 func (p *plan) checksEntry() bool { return p.hasCall || p.longest > smallUnits }
 
+// entryOutlined says that the slow path of the entry lies at the end, as a loop's does.
+func (p *plan) entryOutlined() bool { return p.hasCall }
+
 // make plans a function that has so many locals, parameters included.
 func (p *plan) make(code []byte, locals uint32) error {
 	*p = plan{
@@ -328,11 +331,10 @@ func (p *plan) close(i *wasm.Instruction) {
 
 func (p *plan) finish(i *wasm.Instruction, f frame) {
 	p.done = true
-	p.wrapped = f.reached
 	if p.wrapped {
 		p.insert(editReady, i)
 	}
-	if p.live || p.wrapped {
+	if p.live || f.reached {
 		p.replace(editFinish, i, 1)
 		return
 	}
@@ -363,6 +365,7 @@ func (p *plan) label(depth uint32, start, end int) {
 		return
 	}
 	inner, to := p.top(), len(p.frames)-1-int(depth)
+	p.wrapped = p.wrapped || to == 0
 	target := &p.frames[to]
 	// An outlined loop is four constructs.
 	if more := 3 * (inner.outside - target.outside); more > 0 {
