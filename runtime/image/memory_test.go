@@ -89,8 +89,8 @@ func TestResetGivesTheImageBack(t *testing.T) {
 	for _, mechanism := range image.Mechanisms() {
 		t.Run(mechanism.String(), func(t *testing.T) {
 			t.Parallel()
-			const guestMax, kernelMax, rounds = 3 * mib, mib, 1000
-			want := content(mib + 5*kib)
+			const guestMax, kernelMax, rounds = 4 * mib, mib, 1000
+			want := content(3*mib + 5*kib)
 			want = append(want, make([]byte, unit-len(want)%unit)...)
 			img := newImage(t, want, mechanism)
 			mem := reserve(t, img, guestMax, kernelMax)
@@ -202,6 +202,23 @@ func TestReset(t *testing.T) {
 					}
 					if got := reset(t, mem, 0); got != len(touched) {
 						t.Errorf("got %d pages, want %d", got, len(touched))
+					}
+				}
+			})
+			t.Run("leaves nothing behind of any number of pages", func(t *testing.T) {
+				t.Parallel()
+				want := content(7 * mib)
+				mem := reserve(t, newImage(t, want, mechanism), 7*mib, 0)
+				memory := allocate(mem.Guest()).Reallocate(0)
+				for _, stride := range []int{4096, 8192} { // One region, or as many as pages.
+					for _, written := range []int{1, 511, 512, 513, 600, 768} {
+						for i := range written {
+							memory[i*stride]++
+						}
+						reset(t, mem, 0)
+						if at := difference(memory, want); at >= 0 {
+							t.Fatalf("%d pages, one each %d bytes: memory differs at byte %d", written, stride, at)
+						}
 					}
 				}
 			})
