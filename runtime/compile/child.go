@@ -190,6 +190,9 @@ func (c *Child) Check(ctx context.Context) error {
 	}
 	defer stage.remove()
 	if err := c.fill(ctx, stage, probe()); err != nil {
+		if _, cost := errors.AsType[*CostError](err); cost {
+			return fmt.Errorf("the limits are too low for any plugin: %w", err)
+		}
 		return err
 	}
 	made, err := stage.file()

@@ -175,6 +175,14 @@ func TestCheckAcceptsABinaryOfTheSameRelease(t *testing.T) {
 	}
 }
 
+func TestCheckRefusesLimitsThatNothingCanKeep(t *testing.T) {
+	t.Parallel()
+	err := setup(t).child(compile.Config{Code: 1}).Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "the limits are too low for any plugin") || !strings.Contains(err.Error(), "1 bytes of machine code") {
+		t.Errorf("got %v, want an error about the limits", err)
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -155,6 +155,8 @@ func compileFrom(ctx context.Context, o order, in io.Reader, cache wazero.Compil
 		return result{Outcome: outcomeDone}
 	case errors.Is(err, syscall.EFBIG):
 		return result{Outcome: outcomeCost, Limit: LimitCode}
+	case errors.Is(err, syscall.ENOMEM): // Machine code is not of Go's heap.
+		return result{Outcome: outcomeCost, Limit: LimitMemory}
 	case errors.As(err, &broken):
 		return result{Outcome: outcomeModule, Message: err.Error()}
 	default:
@@ -165,11 +167,17 @@ func compileFrom(ctx context.Context, o order, in io.Reader, cache wazero.Compil
 // brokenError is what the compiler has against a module.
 type brokenError struct{ error }
 
+func (e *brokenError) Unwrap() error { return e.error }
+
 // compileModule compiles into the cache. It keeps a fault of the compiler's from
 // looking like one of the process.
 func compileModule(ctx context.Context, wasm []byte, cache wazero.CompilationCache) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
+		switch p := recover().(type) {
+		case nil:
+		case error:
+			err = &brokenError{fmt.Errorf("the compiler gave up: %w", p)}
+		default:
 			err = &brokenError{fmt.Errorf("the compiler gave up: %v", p)}
 		}
 	}()
