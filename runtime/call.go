@@ -6,15 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
-
-	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/runtime/abi"
+	"github.com/cofferdam-run/cofferdam/runtime/meter"
 )
 
 // Call is one call of an export.
@@ -25,6 +24,20 @@ type Call struct {
 	// Host answers the guest's crossings. A nil Host answers none of them:
 	// each ends the call with CodeDenied.
 	Host Host
+	// Limits are this call's own: of MemoryBytes, InputBytes, OutputBytes,
+	// Deadline and Fuel the lesser of these and the module's. Defaults to the
+	// module's.
+	Limits Limits
+	// Share says whose CPU the call uses. Defaults to everybody's, of weight 1.
+	Share Share
+}
+
+// Share is a part in the CPU: while there are more guests than processors, each
+// key gets time in proportion to its weight, however many calls it has.
+type Share struct {
+	Key string
+	// Weight is relative to others'. Defaults to 1.
+	Weight int
 }
 
 // Result is what a call gave.
@@ -39,99 +52,56 @@ const (
 	exportConstructors = "__wasm_call_ctors" // A WASI command's, when it is exported.
 	exportHaskell      = "hs_init"           // GHC's runtime; takes argc and argv.
 	exportStart        = "_start"            // A WASI command's main: it constructs by itself.
+	exportWarmUp       = "warmup"            // Ours: run once, before the image is taken.
+	exportReseed       = "reseed"            // Ours: run before each call, to draw new randomness.
 )
 
-// Call runs an export in a fresh instance. See the package comment for errors.
+// stackUnits bounds how deep a guest recurses, in the units of runtime/meter:
+// 16 bytes of native stack each, 4 MiB in all.
+const stackUnits = 4 << 20 / 16
+
+// Call runs an export in a sandbox of its own, which is as the module's image
+// says. See the package comment for errors.
 func (m *Module) Call(ctx context.Context, c Call) (Result, error) {
-	if err := m.enter(); err != nil {
-		return Result{}, err
-	}
 	start := m.runtime.now()
-	run := &run{module: m, call: c, memory: &memory{limit: uint64(m.limits.MemoryBytes)}}
-	output, err := run.do(ctx)
-	if run.kernel != nil {
-		m.putKernel(run.kernel)
-	}
-	usage := run.usage
-	usage.Wall = m.runtime.now().Sub(start)
-	usage.MemoryBytes = int64(run.memory.peak)
-	usage.InputBytes, usage.OutputBytes = len(c.Input), len(output)
-	if leaveErr := m.leave(ctx); leaveErr != nil {
-		err = errors.Join(err, leaveErr)
-	}
-	return Result{Output: output, Usage: usage}, err
-}
-
-// run is one call under way.
-type run struct {
-	module *Module
-	call   Call
-	memory *memory
-	kernel *abi.Kernel
-	guest  *abi.Guest
-	usage  Usage
-	// entered says that initialization is over and the export began.
-	entered bool
-	// denied says that the Host has denied the guest something, so that a guest
-	// that passes this on says nothing but the truth.
-	denied bool
-}
-
-func (r *run) do(ctx context.Context) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := r.admit(ctx); err != nil {
-		return nil, err
-	}
-	limited, cancel := context.WithTimeout(ctx, r.module.limits.Deadline)
-	defer cancel()
-	code, trap := r.execute(r.guest.Bind(limited))
-	err := r.judge(ctx, limited, code, trap)
-	if failure := (*Failure)(nil); err == nil || errors.As(err, &failure) {
-		// The last words of a guest that ran into its deadline are wanted too, so
-		// this is under the caller's context alone.
-		if flushErr := r.guest.Flush(ctx); flushErr != nil {
-			err = r.hostError(ctx, limited, flushErr)
-		}
+	limits := c.Limits.within(m.limits)
+	err := m.admit(ctx, c, limits)
+	var s *sandbox
+	if err == nil {
+		s, err = m.take(ctx)
 	}
 	if err != nil {
-		return nil, err
+		return Result{Usage: Usage{InputBytes: len(c.Input), Wall: m.runtime.now().Sub(start)}}, err
 	}
-	return r.output()
+	s.run = run{sandbox: s, ctx: ctx, call: c, limits: limits, start: start}
+	result, err := s.run.do()
+	if s.reset() {
+		return result, errors.Join(err, m.leave(ctx, s))
+	}
+	return result, joined(err, s.close(ctx), m.leave(ctx, nil))
 }
 
-// admit checks the call and readies the guest's state.
-func (r *run) admit(ctx context.Context) error {
-	if _, ok := slices.BinarySearch(r.module.exports, r.call.Export); !ok {
-		return &Failure{Code: CodeNoExport, Message: fmt.Sprintf(
-			"there is no export %q of type () -> i32 or () -> (); there is: %s",
-			r.call.Export, orNone(r.module.exports))}
+// joined is the first error as it is when it is the only one.
+func joined(err error, more ...error) error {
+	if others := errors.Join(more...); others != nil {
+		return errors.Join(err, others)
 	}
-	limits := r.module.limits
-	if n := len(r.call.Input); n > limits.InputBytes {
+	return err
+}
+
+// admit says what is wrong with a call before anything is done for it.
+func (m *Module) admit(ctx context.Context, c Call, limits Limits) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if _, ok := slices.BinarySearch(m.exports, c.Export); !ok {
+		return &Failure{Code: CodeNoExport, Message: fmt.Sprintf(
+			"there is no export %q of type () -> i32 or () -> (); there is: %s", c.Export, orNone(m.exports))}
+	}
+	if n := len(c.Input); n > limits.InputBytes {
 		return &Failure{Code: CodeInputTooLarge, Message: fmt.Sprintf(
 			"the input has %d bytes; the limit is %d", n, limits.InputBytes)}
 	}
-	kernel, err := r.module.takeKernel(ctx)
-	if err != nil {
-		return err
-	}
-	r.kernel = kernel
-	guest, err := abi.NewGuest(abi.Options{
-		Kernel:      kernel,
-		Input:       r.call.Input,
-		Seed:        r.call.World.Seed,
-		Start:       r.call.World.Start,
-		Config:      r.call.World.Config,
-		KernelBytes: limits.KernelBytes,
-		Ask:         r.ask,
-	})
-	if err != nil {
-		return &Failure{Code: CodeInputTooLarge, Message: fmt.Sprintf(
-			"the input of %d bytes does not fit into the %d bytes of Extism memory", len(r.call.Input), limits.KernelBytes)}
-	}
-	r.guest = guest
 	return nil
 }
 
@@ -142,24 +112,201 @@ func orNone(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// ask is the guest's way out. A Host that panics is a fault of the host's, and
-// ends this call only.
-func (r *run) ask(ctx context.Context, name string, request []byte) (answer abi.Answer, err error) {
-	r.usage.HostCalls++
+// run is one call under way.
+type run struct {
+	sandbox *sandbox
+	call    Call
+	limits  Limits
+	start   time.Time
+
+	ctx     context.Context //nolint:containedctx // A call's state, gone with it: the guest's questions come back through wazero.
+	bounded context.Context //nolint:containedctx // ctx with the deadline; nil until somebody needs it.
+	cancel  context.CancelFunc
+
+	// away is the time that passed outside of the guest: answers and waits.
+	away  time.Duration
+	calls int
+	used  int64 // Fuel.
+	// overdue says that the deadline passed while the guest ran.
+	overdue bool
+	// entered says that initialization is over and the export began.
+	entered bool
+	// denied says that the Host has denied the guest something, so that a guest
+	// that passes this on says nothing but the truth.
+	denied bool
+	// broken says that the sandbox is not to be used again.
+	broken bool
+}
+
+func (r *run) do() (Result, error) {
+	s := r.sandbox
+	result := Result{Usage: Usage{InputBytes: len(r.call.Input)}}
+	defer func() {
+		if r.cancel != nil {
+			r.cancel()
+		}
+	}()
+	output, err := r.serve()
+	usage := &result.Usage
+	usage.Wall = s.live.runtime.now().Sub(r.start)
+	usage.CPU = max(0, usage.Wall-r.away)
+	usage.MemoryBytes = int64(s.memory.Peak())
+	usage.HostCalls = r.calls
+	usage.Fuel = r.used
+	usage.OutputBytes = len(output)
+	result.Output = output
+	return result, err
+}
+
+// serve runs the guest, from its first instruction to its last words.
+func (r *run) serve() ([]byte, error) {
+	s := r.sandbox
+	if err := r.ready(); err != nil {
+		return nil, err
+	}
+	if err := r.enter(); err != nil {
+		return nil, r.hostError(err)
+	}
+	code, trap := r.execute(s.guest.Bind(meter.With(r.ctx, s.account)))
+	r.settle(trap)
+	err := r.judge(code, trap)
+	if failure := (*Failure)(nil); err == nil || errors.As(err, &failure) {
+		// The last words of a guest that ran into its deadline are wanted too, so
+		// this is under the caller's context alone.
+		if flushErr := s.guest.Flush(r.ctx); flushErr != nil {
+			err = r.hostError(flushErr)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.output()
+}
+
+// ready sets the sandbox up for the call.
+func (r *run) ready() error {
+	s := r.sandbox
+	s.memory.SetLimit(s.live.memoryMost(r.limits.MemoryBytes))
+	s.fuel.Set(s.account.Open(r.limits.Fuel, stackUnits))
+	err := s.guest.Renew(abi.Options{
+		Kernel:      s.kernel,
+		Input:       r.call.Input,
+		Seed:        r.call.World.Seed,
+		Start:       r.call.World.Start,
+		Seen:        s.live.seen,
+		Config:      r.call.World.Config,
+		KernelBytes: r.limits.KernelBytes,
+		Ask:         s.ask,
+		Spend:       s.spend,
+	})
+	if err != nil {
+		return &Failure{Code: CodeInputTooLarge, Message: fmt.Sprintf(
+			"the input of %d bytes does not fit into the %d bytes of Extism memory", len(r.call.Input), r.limits.KernelBytes)}
+	}
+	return nil
+}
+
+// waiting is the context with the call's deadline, which few calls live to need:
+// it is made when the first waits for something.
+func (r *run) waiting() context.Context {
+	if r.bounded == nil {
+		left := r.limits.Deadline - r.sandbox.live.runtime.now().Sub(r.start)
+		r.bounded, r.cancel = context.WithTimeout(r.ctx, left)
+	}
+	return r.bounded
+}
+
+// execute runs what the call asks for and returns the export's code.
+func (r *run) execute(ctx context.Context) (uint32, error) {
+	s := r.sandbox
+	if s.live.plan.Fresh != "" {
+		if err := s.startUp(ctx); err != nil {
+			return 0, err
+		}
+	}
+	for _, name := range s.live.before(r.call.Export) {
+		if _, err := s.invoke(ctx, s.function(name)); err != nil {
+			return 0, err
+		}
+	}
+	r.entered = true
+	return s.invoke(ctx, s.function(r.call.Export))
+}
+
+// settle counts what was used. A call that came back with more than its budget
+// has failed all the same: whether a check came in time is chance.
+func (r *run) settle(trap error) {
+	a, g := r.sandbox.account, r.sandbox.fuel.Get()
+	settle := a.Settle
+	if trap != nil {
+		settle = a.SettleTrap
+	}
+	// The account remembers the error, and judge asks it.
+	r.used, _ = settle(g)
+	r.sandbox.ticket.Exit(r.used - a.Paused())
+}
+
+// enter waits until there is a processor for the guest.
+func (r *run) enter() error {
+	s := r.sandbox
+	if err := s.ticket.Enter(r.ctx, r.call.Share.Key, r.call.Share.Weight); err != nil {
+		return err
+	}
+	return nil
+}
+
+// pause is called at the end of each slice of a guest's time.
+func (s *sandbox) pause(_ context.Context, burnt int64) error {
+	r := &s.run
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
+	now := s.live.runtime.now()
+	if now.Sub(r.start) >= r.limits.Deadline {
+		r.overdue = true
+		return context.DeadlineExceeded
+	}
+	// The garbage collector and everybody who is no guest.
+	goruntime.Gosched()
+	err := s.ticket.Pause(r.waiting(), burnt)
+	r.away += s.live.runtime.now().Sub(now)
+	return err
+}
+
+// ask is the guest's way out. Whoever waits for an answer uses no processor. A
+// Host that panics is a fault of the host's, and ends this call only.
+func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer abi.Answer, err error) {
+	r := &s.run
+	if err := r.waiting().Err(); err != nil {
+		return answer, err
+	}
+	r.calls++
 	if r.call.Host == nil {
 		return answer, &Failure{Code: CodeDenied, Message: fmt.Sprintf("the guest asked for %q, and this call may ask for nothing", name)}
 	}
+	left := s.live.runtime.now()
+	s.ticket.Leave()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("host function %q panicked: %v\n%s", name, p, debug.Stack())
 		}
+		if rejoinErr := s.ticket.Rejoin(r.waiting()); err == nil {
+			err = rejoinErr
+		}
+		s.account.Slept()
+		r.away += s.live.runtime.now().Sub(left)
 	}()
-	a, err := r.call.Host.Call(ctx, Crossing{Func: name, Request: request})
+	a, err := r.call.Host.Call(r.waiting(), Crossing{Func: name, Request: request})
 	if err != nil {
 		return answer, fmt.Errorf("call host function %q: %w", name, err)
 	}
 	r.denied = r.denied || isDenial(a.Response)
 	return abi.Answer(a), nil
+}
+
+// spend charges the guest for what a host function does for it.
+func (s *sandbox) spend(ctx context.Context, units uint64) error {
+	return s.account.Charge(ctx, s.fuel.Get(), units)
 }
 
 // isDenial says whether an answer is {"error":{"code":"denied"}}.
@@ -175,60 +322,30 @@ func isDenial(answer []byte) bool {
 	return json.Unmarshal(answer, &e) == nil && e.Error.Code == CodeDenied
 }
 
-// execute runs the export in a fresh instance and returns its code. What a
-// program does wrong comes back as the error of wazero, panics included.
-func (r *run) execute(ctx context.Context) (code uint32, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &engineError{reason: p, stack: debug.Stack()}
-		}
-	}()
-	config := wazero.NewModuleConfig().
-		WithName(""). // Anonymous, so that there can be many.
-		WithStartFunctions()
-	instance, err := r.module.runtime.engine.InstantiateModule(
-		experimental.WithMemoryAllocator(r.kernel.Import(ctx), r.memory), r.module.compiled, config)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, instance.Close(context.WithoutCancel(ctx))) }()
-	if err := r.initialize(ctx, instance); err != nil {
-		return 0, err
-	}
-	r.entered = true
-	results, err := instance.ExportedFunction(r.call.Export).Call(ctx)
-	if err != nil || len(results) == 0 {
-		return 0, err
-	}
-	return uint32(results[0]), nil
-}
-
-// initialize starts the guest's language: what there is of a reactor's, else of
-// a command's constructors, then Haskell's.
-func (r *run) initialize(ctx context.Context, instance api.Module) error {
-	constructors := instance.ExportedFunction(exportInitialize)
-	if constructors == nil && r.call.Export != exportStart {
-		constructors = instance.ExportedFunction(exportConstructors)
-	}
-	if constructors != nil && len(constructors.Definition().ParamTypes()) == 0 {
-		if _, err := constructors.Call(ctx); err != nil {
-			return err
-		}
-	}
-	haskell := instance.ExportedFunction(exportHaskell)
-	if haskell != nil && slices.Equal(haskell.Definition().ParamTypes(), []api.ValueType{api.ValueTypeI32, api.ValueTypeI32}) {
-		if _, err := haskell.Call(ctx, 0, 0); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (r *run) output() ([]byte, error) {
-	output := r.guest.Output()
-	if limit := r.module.limits.OutputBytes; len(output) > limit {
+	output := r.sandbox.guest.Output()
+	if limit := r.limits.OutputBytes; len(output) > limit {
 		return nil, &Failure{Code: CodeOutputTooLarge, Message: fmt.Sprintf(
 			"the output has %d bytes; the limit is %d", len(output), limit)}
 	}
-	return bytes.Clone(output), nil // The kernel's memory is the next call's.
+	return bytes.Clone(output), nil // Not the sandbox's own memory: that is reset.
+}
+
+// startUp runs what starts the guest, and nothing else.
+func (r *run) startUp() error {
+	s := r.sandbox
+	if err := r.ready(); err != nil {
+		return err
+	}
+	if err := r.enter(); err != nil {
+		return r.hostError(err)
+	}
+	trap := s.startUp(s.guest.Bind(meter.With(r.ctx, s.account)))
+	r.settle(trap)
+	defer func() {
+		if r.cancel != nil {
+			r.cancel()
+		}
+	}()
+	return r.judge(0, trap)
 }

@@ -270,7 +270,7 @@ func TestModuleImports(t *testing.T) {
 	}
 }
 
-func TestInitializationIsJudgedLikeACall(t *testing.T) {
+func TestWhatDoesNotStartIsRefused(t *testing.T) {
 	t.Parallel()
 	build := func(body ...[]byte) []byte {
 		var b runtimetest.Builder
@@ -290,24 +290,25 @@ func TestInitializationIsJudgedLikeACall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			module := prepare(t, test.wasm, runtime.Limits{Deadline: 20 * time.Millisecond})
-			if got := module.Exports(); !slices.Equal(got, []string{"run"}) {
-				t.Errorf("got exports %q", got)
+			_, err := sharedRuntime(t).Prepare(t.Context(), test.wasm, runtime.Limits{Deadline: 20 * time.Millisecond})
+			invalid, ok := errors.AsType[*runtime.InvalidModule](err)
+			if !ok || invalid.Code != "start_failed" || !strings.Contains(invalid.Message, string(test.code)) {
+				t.Errorf("got %v, want start_failed because of %s", err, test.code)
 			}
-			_, err := module.Call(t.Context(), runtime.Call{Export: "run"})
-			wantFailure(t, err, test.code)
 		})
 	}
 }
 
-func TestDataOutsideOfMemoryIsATrap(t *testing.T) {
+func TestDataOutsideOfMemoryIsRefused(t *testing.T) {
 	t.Parallel()
 	var b runtimetest.Builder
 	b.Memory(1)
 	b.Data(64<<10, []byte("x"))
 	b.Func("run", "", "i", "", runtimetest.I32(0))
-	_, err := prepare(t, b.Bytes(), runtime.Limits{}).Call(t.Context(), runtime.Call{Export: "run"})
-	wantFailure(t, err, runtime.CodeTrapped)
+	_, err := sharedRuntime(t).Prepare(t.Context(), b.Bytes(), runtime.Limits{})
+	if invalid, ok := errors.AsType[*runtime.InvalidModule](err); !ok || !strings.Contains(invalid.Message, "data segment 0") {
+		t.Errorf("got %v, want the segment to be refused", err)
+	}
 }
 
 func TestTablesDoNotGrowWithoutBound(t *testing.T) {

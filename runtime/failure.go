@@ -59,7 +59,8 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s: %s", f.Code, f.Messag
 //nolint:errname // It reads as what it is where it is matched.
 type InvalidModule struct {
 	// Code is one of not_wasm, module_too_large, import_not_offered,
-	// memory_too_large, invalid_module.
+	// memory_too_large, limit_exceeded, feature_not_supported, compile_too_costly,
+	// start_failed, invalid_module.
 	Code    string
 	Message string
 	// Hint says what to do about it.

@@ -11,9 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tetratelabs/wazero/sys"
-
 	"github.com/cofferdam-run/cofferdam/runtime/abi"
+	"github.com/cofferdam-run/cofferdam/runtime/meter"
 )
 
 // engineError is a panic of the engine's own: a bug there, or here.
@@ -26,19 +25,35 @@ type engineError struct {
 func (e *engineError) Error() string { return fmt.Sprintf("run guest: %v\n%s", e.reason, e.stack) }
 
 // judge turns how the guest ended into the call's error: a *Failure when the
-// guest is to blame. ctx is the caller's, limited the one with the deadline.
-func (r *run) judge(ctx, limited context.Context, code uint32, trap error) error {
-	if ended := r.guest.Ended(); ended != nil {
-		return r.judgeEnd(ctx, limited, ended)
+// guest is to blame.
+func (r *run) judge(code uint32, trap error) error {
+	if ended := r.sandbox.account.Ended(); ended != nil {
+		return r.judgeFuel(ended)
+	}
+	if ended := r.sandbox.guest.Ended(); ended != nil {
+		return r.judgeEnd(ended)
 	}
 	if trap != nil {
-		return r.judgeTrap(ctx, trap)
+		return r.judgeTrap(trap)
 	}
 	return r.guestError(code)
 }
 
+// judgeFuel is about calls that were ended while their guest ran.
+func (r *run) judgeFuel(ended error) error {
+	switch {
+	case errors.Is(ended, meter.ErrExhausted):
+		return &Failure{Code: CodeFuelExhausted, Message: fmt.Sprintf(
+			"the call used up its %d units of fuel", r.limits.Fuel), Stack: r.sandbox.guest.Stderr()}
+	case errors.Is(ended, meter.ErrStack):
+		return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: r.sandbox.guest.Stderr()}
+	default:
+		return r.hostError(ended)
+	}
+}
+
 // judgeEnd is about calls that a host function ended.
-func (r *run) judgeEnd(ctx, limited context.Context, ended error) error {
+func (r *run) judgeEnd(ended error) error {
 	var exit *abi.ExitError
 	var misuse *abi.MisuseError
 	switch {
@@ -46,72 +61,65 @@ func (r *run) judgeEnd(ctx, limited context.Context, ended error) error {
 		return r.judgeExit(exit)
 	case errors.Is(ended, abi.ErrBudget):
 		return &Failure{Code: CodeMemoryExceeded, Message: fmt.Sprintf(
-			"input, output, variables, requests and answers need more than the %d bytes of Extism memory", r.module.limits.KernelBytes)}
+			"input, output, variables, requests and answers need more than the %d bytes of Extism memory", r.limits.KernelBytes)}
 	case errors.As(ended, &misuse):
 		return &Failure{Code: CodePluginBug, Message: misuse.Message}
 	default:
-		return r.hostError(ctx, limited, ended)
+		return r.hostError(ended)
 	}
 }
 
 // hostError is about a question that failed. One that was cut off by the call's
 // own deadline is the guest's time running out; by the caller's, the caller's.
-func (r *run) hostError(ctx, limited context.Context, err error) error {
+func (r *run) hostError(err error) error {
 	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if r.ctx.Err() != nil {
+		return r.ctx.Err()
 	}
-	if limited.Err() != nil {
-		return r.late()
+	if r.late() {
+		return &Failure{Code: CodeDeadlineExceeded, Message: fmt.Sprintf("the call took longer than %s", r.limits.Deadline)}
 	}
 	return err
 }
 
-func (r *run) late() error {
-	return &Failure{Code: CodeDeadlineExceeded, Message: fmt.Sprintf("the call took longer than %s", r.module.limits.Deadline)}
+// late says whether the call's own time is up.
+func (r *run) late() bool {
+	return r.overdue || r.bounded != nil && r.bounded.Err() != nil
 }
 
 func (r *run) judgeExit(exit *abi.ExitError) error {
 	switch {
 	case exit.Code == 0 && r.entered:
 		return r.guestError(0)
-	case r.memory.refused:
-		return r.outOfMemory(r.guest.Stderr())
-	case r.guest.Error() != nil:
+	case r.sandbox.memory.Refused():
+		return r.outOfMemory(r.sandbox.guest.Stderr())
+	case r.sandbox.guest.Error() != nil:
 		return r.guestError(exit.Code)
 	case !r.entered:
 		return &Failure{
-			Code: CodePluginBug, Stack: r.guest.Stderr(),
+			Code: CodePluginBug, Stack: r.sandbox.guest.Stderr(),
 			Message: fmt.Sprintf("the guest exited with code %d while it was starting", exit.Code),
 		}
 	default:
-		return &Failure{Code: CodePluginBug, Message: exit.Error(), Stack: r.guest.Stderr()}
+		return &Failure{Code: CodePluginBug, Message: exit.Error(), Stack: r.sandbox.guest.Stderr()}
 	}
 }
 
 func (r *run) outOfMemory(stack string) error {
 	return &Failure{
 		Code:    CodeMemoryExceeded,
-		Message: fmt.Sprintf("the guest asked for more memory than its limit of %d bytes", r.module.limits.MemoryBytes),
+		Message: fmt.Sprintf("the guest asked for more memory than its limit of %d bytes", r.limits.MemoryBytes),
 		Stack:   stack,
 	}
 }
 
 // judgeTrap is about calls that wazero ended.
-func (r *run) judgeTrap(ctx context.Context, trap error) error {
-	var exit *sys.ExitError
+func (r *run) judgeTrap(trap error) error {
 	var fault *engineError
 	var goFault goruntime.Error
-	switch {
-	case errors.As(trap, &exit):
-		// No host function ended the call, so this is the context.
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return r.late()
-	case errors.As(trap, &fault), errors.As(trap, &goFault):
+	if errors.As(trap, &fault) || errors.As(trap, &goFault) {
 		return trap
 	}
 	// wazero's traps have no type that is public, and their text is stable:
@@ -121,10 +129,10 @@ func (r *run) judgeTrap(ctx context.Context, trap error) error {
 	switch {
 	case strings.HasSuffix(message, "stack overflow"):
 		return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: stack}
-	case r.memory.refused:
-		return r.outOfMemory(r.guest.Stderr() + stack)
+	case r.sandbox.memory.Refused():
+		return r.outOfMemory(r.sandbox.guest.Stderr() + stack)
 	default:
-		said := r.guest.Stderr()
+		said := r.sandbox.guest.Stderr()
 		if words := lastWords(said); words != "" {
 			message += ": " + words
 		}
@@ -158,11 +166,11 @@ const maxRetryAfter = 366 * 24 * time.Hour
 
 // guestError is the guest's own word on how the call went.
 func (r *run) guestError(code uint32) error {
-	text := r.guest.Error()
+	text := r.sandbox.guest.Error()
 	if code == 0 && text == nil {
 		return nil
 	}
-	if limit := r.module.limits.OutputBytes; len(text) > limit {
+	if limit := r.limits.OutputBytes; len(text) > limit {
 		return &Failure{Code: CodeOutputTooLarge, Message: fmt.Sprintf(
 			"the guest's error has %d bytes; the limit is %d", len(text), limit)}
 	}

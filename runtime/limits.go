@@ -70,6 +70,27 @@ func (l Limits) checked() (Limits, error) {
 	return l, nil
 }
 
+// within returns the limits of a call: its own where they are below the module's.
+func (l Limits) within(most Limits) Limits {
+	return Limits{
+		ModuleBytes: most.ModuleBytes,
+		KernelBytes: most.KernelBytes,
+		MemoryBytes: lesser(l.MemoryBytes, most.MemoryBytes),
+		InputBytes:  lesser(l.InputBytes, most.InputBytes),
+		OutputBytes: lesser(l.OutputBytes, most.OutputBytes),
+		Deadline:    lesser(l.Deadline, most.Deadline),
+		Fuel:        lesser(l.Fuel, most.Fuel),
+	}
+}
+
+// lesser is the lesser of a wish and a limit; what is not above zero is no wish.
+func lesser[T int | int64 | time.Duration](wish, limit T) T {
+	if wish <= 0 {
+		return limit
+	}
+	return min(wish, limit)
+}
+
 // Usage is what a call cost.
 type Usage struct {
 	// Wall is the time from the call's start to its end.

@@ -1,46 +1,43 @@
 package runtime
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 
-	"github.com/cofferdam-run/cofferdam/runtime/abi"
-	"github.com/cofferdam-run/cofferdam/runtime/internal/outline"
+	"github.com/cofferdam-run/cofferdam/runtime/compile"
+	"github.com/cofferdam-run/cofferdam/runtime/image"
+	"github.com/cofferdam-run/cofferdam/runtime/meter"
+	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
 
 const (
-	pageBytes = 64 << 10
-
-	// What a module may ask of the compiler, whose time and memory nothing else
-	// bounds: both grow faster than the function. The largest function of 123
-	// modules of other people's had 80 KB.
-	maxBodyBytes = 256 << 10
-	maxLocals    = 5_000
-	maxFunctions = 50_000
-	// Tables live outside of the memory limit: 4 x 100,000 entries are 3.2 MB.
-	maxTables       = 4
+	pageBytes = 4 << 10
+	// maxTableEntries is what a table may grow to. Tables live outside of the
+	// memory limit: 4 x 100,000 entries are 3.2 MB.
 	maxTableEntries = 100_000
 	// maxOffending is how many imports a refusal names.
 	maxOffending = 20
+	// nativeFactor is how many bytes of machine code there are to one of a module.
+	// Measured for Go guests, of which it is 5.
+	nativeFactor = 5
 )
 
 const (
 	hintBuild  = "Build a core WebAssembly module, for wasm32-wasip1 or wasm32-unknown-unknown, not a component and not text."
 	hintImport = "Offered are Extism's functions (extism:host/env), WASI preview 1 (wasi_snapshot_preview1) and this host's own functions (extism:host/user)."
 	hintLegacy = "Imports from \"env\" are served where they are those of Extism PDKs before 1.0 (extism_alloc and so on). Others are C functions that nobody defined: define or remove them, or rebuild the plugin with a PDK of 1.0 or later."
+	hintStart  = "What runs at start-up runs once, when the plugin is uploaded, and may ask the host for nothing: do the rest in the exports."
 )
 
-// Prepare checks and compiles a module. A module that is refused gives an
-// *InvalidModule. The context bounds nothing while a function is compiled: the
-// limits on functions do.
+// Prepare checks, compiles and starts a module, and takes the image that every
+// sandbox begins as. A module that is refused gives an *InvalidModule.
 func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module, error) {
 	l, err := l.checked()
 	if err != nil {
@@ -52,151 +49,131 @@ func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module
 	if r.closed.Load() {
 		return nil, errors.New("prepare module: the runtime is closed")
 	}
+	live, outline, err := r.build(ctx, binary, l)
+	if err != nil {
+		return nil, err
+	}
+	m := &Module{runtime: r, limits: l, exports: outline.exports, imports: outline.imports, live: live, used: r.now()}
+	m.facts = live.facts
+	if m.source, err = keep(r.sources(), binary); err != nil {
+		return nil, errors.Join(err, live.close(ctx))
+	}
+	r.held.Add(live.bytes)
+	r.remember(m)
+	return m, r.relieve(ctx)
+}
+
+// sources is the folder of the modules that are unloaded, if there is one.
+func (r *Runtime) sources() string {
+	if r.cacheDir == "" {
+		return ""
+	}
+	return filepath.Join(r.cacheDir, "modules")
+}
+
+// build does all of the work of Prepare, and does it again when a module that
+// was unloaded is called.
+func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, outline, error) {
 	if err := checkBytes(binary, l); err != nil {
-		return nil, err
+		return nil, outline{}, err
 	}
-	outline, err := outline.Read(binary)
+	m, err := wasm.Decode(binary, wasm.Limits{})
 	if err != nil {
-		// Not the compiler's to judge: it makes room for what the bytes promise.
-		return nil, &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
+		return nil, outline{}, refused(err)
 	}
-	if err := r.checkOutline(outline, l); err != nil {
-		return nil, err
+	if err := r.check(m, l); err != nil {
+		return nil, outline{}, err
 	}
-	compiled, err := r.compile(ctx, outline.ClampTables(binary, maxTableEntries))
+	o := outlineOf(m)
+	plan, err := image.NewPlan(m)
 	if err != nil {
-		return nil, &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
+		return nil, o, &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
 	}
-	return newModule(r, compiled, outline, l), nil
+	// Memory is bounded where it grows, which tells apart who was refused.
+	m.Clamp(wasm.MaxPages, maxTableEntries)
+	if err := meter.Rewrite(m); err != nil {
+		return nil, o, refused(err)
+	}
+	live := &loaded{
+		runtime: r, limits: l, plan: plan,
+		everyCall: o.has(exportStart) && o.has(exportConstructors) && !o.has(exportInitialize),
+		reseeds:   slices.Contains(o.exports, exportReseed),
+	}
+	live.facts = Facts{ModuleBytes: len(binary), Functions: len(m.Functions), Fresh: plan.Fresh}
+	if err := live.prepare(ctx, m.Encode(), sha256.Sum256(binary)); err != nil {
+		return nil, o, errors.Join(err, live.close(ctx))
+	}
+	return live, o, nil
 }
 
-func checkBytes(binary []byte, l Limits) error {
-	if !bytes.HasPrefix(binary, []byte(outline.Header[:4])) {
-		return &InvalidModule{
-			Code:    "not_wasm",
-			Message: fmt.Sprintf("the file of %d bytes does not begin with \\0asm, as WebAssembly does", len(binary)),
-			Hint:    hintBuild,
-		}
-	}
-	if len(binary) > l.ModuleBytes {
-		return &InvalidModule{
-			Code:    "module_too_large",
-			Message: fmt.Sprintf("the module has %d bytes; the limit is %d", len(binary), l.ModuleBytes),
-			Hint:    "Strip debug information: -ldflags='-s -w' in Go, strip = true in Cargo's release profile, wasm-opt --strip-debug.",
-		}
-	}
-	return nil
-}
-
-func (r *Runtime) checkOutline(o *outline.Outline, l Limits) error {
-	if err := r.checkImports(o); err != nil {
+// prepare compiles what was rewritten, and takes its image.
+func (l *loaded) prepare(ctx context.Context, rewritten []byte, sum [sha256.Size]byte) error {
+	l.facts.RewrittenBytes = len(rewritten)
+	begun := l.runtime.now()
+	if err := l.compile(ctx, rewritten); err != nil {
 		return err
 	}
-	if asked := o.MinMemoryPages * pageBytes; asked > uint64(l.MemoryBytes) {
-		return &InvalidModule{
-			Code:    "memory_too_large",
-			Message: fmt.Sprintf("the module starts with %d bytes of memory; the limit is %d", asked, l.MemoryBytes),
-			Hint:    "Lower the initial memory (wasm-ld --initial-memory), or ask the operator for a higher limit.",
-		}
+	l.facts.CompileTime = l.runtime.now().Sub(begun)
+	begun = l.runtime.now()
+	if err := l.snapshot(ctx, sum); err != nil {
+		return err
 	}
-	return checkSizes(o)
+	l.facts.StartTime = l.runtime.now().Sub(begun)
+	l.facts.ImageBytes = int64(l.image.Bytes())
+	l.bytes = int64(len(rewritten))*nativeFactor + l.facts.ImageBytes
+	return nil
 }
 
-func (r *Runtime) checkImports(o *outline.Outline) error {
-	var offending []string
-	hint := hintImport
-	for _, i := range o.Imports {
-		if problem := r.problem(i); problem != "" {
-			offending = append(offending, fmt.Sprintf("%.128q.%.128q %s", i.Module, i.Name, problem))
-			if i.Module == abi.LegacyModule {
-				hint = hintLegacy
-			}
-		}
-		if i.Module == abi.WASIModule && !o.HasMemory {
-			return &InvalidModule{
-				Code:    "invalid_module",
-				Message: fmt.Sprintf("the module imports %q.%q and has no memory for it to work on", i.Module, i.Name),
-				Hint:    "WASI's functions read and write the module's own memory: define one.",
-			}
-		}
+// compile has the compiler do what costs, then takes its result.
+func (l *loaded) compile(ctx context.Context, rewritten []byte) error {
+	err := l.runtime.compiler.Compile(ctx, rewritten)
+	if err == nil {
+		l.compiled, err = compileHere(ctx, l.runtime.engine, rewritten)
 	}
-	if len(offending) == 0 {
-		return nil
-	}
-	if more := len(offending) - maxOffending; more > 0 {
-		offending = append(offending[:maxOffending], fmt.Sprintf("and %d more", more))
-	}
-	return &InvalidModule{
-		Code:    "import_not_offered",
-		Message: "the module imports what is not offered: " + strings.Join(offending, "; "),
-		Hint:    hint,
-	}
-}
-
-// problem says what is wrong with an import, if anything.
-func (r *Runtime) problem(i outline.Import) string {
-	if i.Kind != outline.KindFunction {
-		return fmt.Sprintf("(a %s; only functions can be imported)", i.Kind)
-	}
-	offered, ok := r.offers.Lookup(i.Module, i.Name)
-	if !ok {
-		return "(unknown)"
-	}
-	if asked := (abi.Signature{Params: i.Params, Results: i.Results}); !offered.Equal(asked) {
-		return fmt.Sprintf("(imported as %s, offered as %s)", asked, offered)
-	}
-	return ""
-}
-
-func checkSizes(o *outline.Outline) error {
-	tooLarge := func(format string, args ...any) error {
-		return &InvalidModule{
-			Code:    "invalid_module",
-			Message: fmt.Sprintf(format, args...),
-			Hint:    "Build with optimisation, and split generated functions and tables.",
-		}
-	}
-	if len(o.Functions) > maxFunctions {
-		return tooLarge("the module has %d functions; the limit is %d", len(o.Functions), maxFunctions)
-	}
-	for i, f := range o.Functions {
-		if f.BodyBytes > maxBodyBytes {
-			return tooLarge("defined function %d has %d bytes; the limit is %d", i, f.BodyBytes, maxBodyBytes)
-		}
-		if f.Locals > maxLocals {
-			return tooLarge("defined function %d has %d local variables; the limit is %d", i, f.Locals, maxLocals)
-		}
-	}
-	if len(o.Tables) > maxTables {
-		return tooLarge("the module has %d tables; the limit is %d", len(o.Tables), maxTables)
-	}
-	for i, t := range o.Tables {
-		if t.Min > maxTableEntries {
-			return tooLarge("table %d starts with %d entries; the limit is %d", i, t.Min, maxTableEntries)
-		}
+	if err != nil {
+		return refused(err)
 	}
 	return nil
 }
 
-// compile keeps a fault of the compiler's from ending the process: the bytes are
-// anybody's.
-func (r *Runtime) compile(ctx context.Context, binary []byte) (compiled wazero.CompiledModule, err error) {
+// compileHere keeps a fault of the compiler's from ending the process: the bytes
+// are anybody's.
+func compileHere(ctx context.Context, engine wazero.Runtime, binary []byte) (compiled wazero.CompiledModule, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			compiled, err = nil, fmt.Errorf("the compiler gave up: %v", p)
+			compiled, err = nil, &compile.ModuleError{Message: fmt.Sprintf("the compiler gave up: %v", p)}
 		}
 	}()
-	return r.engine.CompileModule(ctx, binary)
+	compiled, err = engine.CompileModule(ctx, binary)
+	if err != nil {
+		return nil, &compile.ModuleError{Message: err.Error()}
+	}
+	return compiled, nil
 }
 
-// callable returns the exports of type () -> i32 and () -> (), sorted.
-func callable(compiled wazero.CompiledModule) []string {
-	exports := compiled.ExportedFunctions()
-	maps.DeleteFunc(exports, func(name string, f api.FunctionDefinition) bool {
-		results := f.ResultTypes()
-		fits := len(f.ParamTypes()) == 0 &&
-			(len(results) == 0 || len(results) == 1 && results[0] == api.ValueTypeI32)
-		return !fits || name == exportInitialize || name == exportConstructors
-	})
-	return slices.Sorted(maps.Keys(exports))
+// refused makes an *InvalidModule of what is wrong with a module, and leaves
+// errors alone that are the host's.
+func refused(err error) error {
+	var limit *wasm.LimitError
+	var cost *compile.CostError
+	var format *wasm.FormatError
+	var feature *wasm.FeatureError
+	var module *compile.ModuleError
+	switch {
+	case errors.As(err, &limit):
+		return &InvalidModule{Code: "limit_exceeded", Message: unhinted(err, limit.Hint), Hint: limit.Hint}
+	case errors.As(err, &cost):
+		return &InvalidModule{Code: "compile_too_costly", Message: unhinted(err, cost.Hint()), Hint: cost.Hint()}
+	case errors.As(err, &feature):
+		return &InvalidModule{Code: "feature_not_supported", Message: unhinted(err, feature.Hint), Hint: feature.Hint}
+	case errors.As(err, &format), errors.As(err, &module):
+		return &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
+	default:
+		return err
+	}
+}
+
+// unhinted is an error's text without the hint that it ends with.
+func unhinted(err error, hint string) string {
+	return strings.TrimSuffix(err.Error(), ": "+hint)
 }

@@ -28,7 +28,7 @@ func TestPrepareRefuses(t *testing.T) {
 	}{
 		{"nothing", nil, runtime.Limits{}, "not_wasm", []string{"0 bytes"}},
 		{"text", []byte("(module)"), runtime.Limits{}, "not_wasm", []string{"\\0asm"}},
-		{"a component", []byte("\x00asm\x0d\x00\x01\x00"), runtime.Limits{}, "invalid_module", []string{"version"}},
+		{"a component", []byte("\x00asm\x0d\x00\x01\x00"), runtime.Limits{}, "feature_not_supported", []string{"component model"}},
 		{"half a module", runtimetest.Trap("run")[:20], runtime.Limits{}, "invalid_module", nil},
 		{"lengths that no module has", []byte("\x00asm\x01\x00\x00\x00\x07\x05\xff\xff\xff\xff\x0f"), runtime.Limits{}, "invalid_module", []string{"4294967295 entries in 0 bytes"}},
 		{"a type error", importing(func(b *runtimetest.Builder) { b.Func("bad", "", "i", "") }), runtime.Limits{}, "invalid_module", []string{"bad"}},
@@ -95,8 +95,8 @@ func TestPrepareRefuses(t *testing.T) {
 			"a function with too many locals",
 			importing(func(b *runtimetest.Builder) { b.Func("many", "", "i", strings.Repeat("I", 5001), runtimetest.I32(0)) }),
 			runtime.Limits{},
-			"invalid_module",
-			[]string{"5001 local variables; the limit is 5000"},
+			"limit_exceeded",
+			[]string{"5001 parameters and variables; the limit Locals is 5000"},
 		},
 		{
 			"a function that is too long",
@@ -104,14 +104,14 @@ func TestPrepareRefuses(t *testing.T) {
 				b.Func("long", "", "", "", make([]byte, 0), []byte(strings.Repeat("\x01", 256<<10)))
 			}),
 			runtime.Limits{},
-			"invalid_module",
-			[]string{"the limit is 262144"},
+			"limit_exceeded",
+			[]string{"the limit BodyBytes is 262144"},
 		},
 		{
 			"a table that is too long",
 			importing(func(b *runtimetest.Builder) { b.Table(100_001) }),
 			runtime.Limits{},
-			"invalid_module",
+			"limit_exceeded",
 			[]string{"100001 entries"},
 		},
 		{
@@ -122,8 +122,8 @@ func TestPrepareRefuses(t *testing.T) {
 				}
 			}),
 			runtime.Limits{},
-			"invalid_module",
-			[]string{"5 tables; the limit is 4"},
+			"limit_exceeded",
+			[]string{"5 tables; the limit Tables is 4"},
 		},
 		{
 			"atomics",
@@ -132,7 +132,7 @@ func TestPrepareRefuses(t *testing.T) {
 				b.Func("a", "", "i", "", runtimetest.I32(0), runtimetest.Op(0xfe, 0x10, 0x02, 0x00))
 			}),
 			runtime.Limits{},
-			"invalid_module", nil,
+			"feature_not_supported", nil,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,17 +1,22 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
 
 	"github.com/cofferdam-run/cofferdam/runtime/abi"
+	"github.com/cofferdam-run/cofferdam/runtime/compile"
+	"github.com/cofferdam-run/cofferdam/runtime/fairshare"
+	"github.com/cofferdam-run/cofferdam/runtime/image"
+	"github.com/cofferdam-run/cofferdam/runtime/meter"
 )
 
 // Config configures a Runtime.
@@ -19,22 +24,52 @@ type Config struct {
 	// Functions are the names that guests may import from extism:host/user,
 	// each (i64) -> i64, answered by the Host of the call. Defaults to none.
 	Functions []string
-	// CacheDir is a private folder for compiled code. Defaults to none: every
-	// start compiles anew.
+	// CacheDir is a private folder for compiled code and for modules that are
+	// unloaded. Defaults to none: every start compiles anew, and unloaded modules
+	// stay in memory.
 	CacheDir string
-	// Now is the clock that Usage.Wall is measured with. Defaults to time.Now.
+	// Compiler does the compiling, of which CacheDir then has the result. Defaults
+	// to compile.InProcess.
+	Compiler compile.Compiler
+	// Now is the clock of deadlines and of Usage. Defaults to time.Now.
 	Now func() time.Time
+	// Running is how many guests run at once; the others wait. Defaults to GOMAXPROCS.
+	Running int
+	// HeldBytes is about what modules and sandboxes that nobody is using may hold
+	// together; beyond, those used longest ago go. Defaults to 1 GiB.
+	HeldBytes int64
+	// Idle is how long a module or sandbox is kept by Trim that nobody uses.
+	// Defaults to 5 minutes.
+	Idle time.Duration
 }
 
 // Runtime prepares modules. It is safe for concurrent use.
 type Runtime struct {
-	engine wazero.Runtime
-	cache  wazero.CompilationCache // nil when there is no CacheDir.
-	offers *abi.Offers
-	kernel wazero.CompiledModule
-	now    func() time.Time
-	closed atomic.Bool
+	engine    wazero.Runtime
+	cache     wazero.CompilationCache // nil when there is no CacheDir.
+	kernel    wazero.CompiledModule
+	offers    *abi.Offers
+	compiler  compile.Compiler
+	shares    *fairshare.Scheduler
+	mechanism image.Mechanism
+	now       func() time.Time
+	cacheDir  string
+	idle      time.Duration
+	closed    atomic.Bool
+
+	// held is about what is idle, in bytes, and heldMost what may be.
+	held      atomic.Int64
+	heldMost  int64
+	relieving sync.Mutex
+
+	mu      sync.Mutex
+	modules map[*Module]struct{} // Those that are open.
 }
+
+const (
+	defaultHeldBytes = 1 << 30
+	defaultIdle      = 5 * time.Minute
+)
 
 // New returns a Runtime; the caller closes it.
 func New(ctx context.Context, c Config) (*Runtime, error) {
@@ -42,25 +77,47 @@ func New(ctx context.Context, c Config) (*Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure host functions: %w", err)
 	}
-	r := &Runtime{offers: offers, now: c.Now}
+	r := &Runtime{
+		offers:    offers,
+		compiler:  c.Compiler,
+		shares:    fairshare.New(c.Running),
+		mechanism: image.Probe(),
+		now:       c.Now,
+		cacheDir:  c.CacheDir,
+		idle:      cmp.Or(c.Idle, defaultIdle),
+		heldMost:  cmp.Or(c.HeldBytes, defaultHeldBytes),
+		modules:   map[*Module]struct{}{},
+	}
 	if r.now == nil {
 		r.now = time.Now //nolint:forbidigo // The default clock.
+	}
+	if r.compiler == nil {
+		r.compiler = compile.InProcess{}
 	}
 	if c.CacheDir != "" {
 		if r.cache, err = wazero.NewCompilationCacheWithDir(c.CacheDir); err != nil {
 			return nil, fmt.Errorf("open compilation cache: %w", err)
 		}
 	}
-	if r.engine, err = newEngine(ctx, r.cache); err != nil {
-		return nil, errors.Join(err, r.Close(ctx))
-	}
-	if err := offers.Instantiate(ctx, r.engine); err != nil {
-		return nil, errors.Join(err, r.Close(ctx))
-	}
-	if r.kernel, err = abi.CompileKernel(ctx, r.engine); err != nil {
-		return nil, errors.Join(err, r.Close(ctx))
+	if err := r.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the sandbox engine: %w", err), r.Close(ctx))
 	}
 	return r, nil
+}
+
+// start makes the engine, and in it what all sandboxes share.
+func (r *Runtime) start(ctx context.Context) (err error) {
+	if r.engine, err = newEngine(ctx, r.cache); err != nil {
+		return err
+	}
+	if err = r.offers.Instantiate(ctx, r.engine); err != nil {
+		return err
+	}
+	if err = meter.Instantiate(ctx, r.engine); err != nil {
+		return err
+	}
+	r.kernel, err = abi.CompileKernel(ctx, r.engine)
+	return err
 }
 
 // newEngine turns wazero's panic on a processor that it has no compiler for into
@@ -71,18 +128,7 @@ func newEngine(ctx context.Context, cache wazero.CompilationCache) (engine wazer
 			err = fmt.Errorf("start the compiler: %v", p)
 		}
 	}()
-	config := wazero.NewRuntimeConfigCompiler().
-		// Version 2 is MVP, bulk memory, sign extension, saturating conversions,
-		// multi-value, reference types and SIMD. Threads, exceptions and tail
-		// calls stay off.
-		WithCoreFeatures(api.CoreFeaturesV2).
-		// Stands in for fuel, which will end calls behind the same types: it
-		// costs several times the CPU and misses what does not loop.
-		WithCloseOnContextDone(true)
-	if cache != nil {
-		config = config.WithCompilationCache(cache)
-	}
-	return wazero.NewRuntimeWithConfig(ctx, config), nil
+	return wazero.NewRuntimeWithConfig(ctx, compile.RuntimeConfig(cache)), nil
 }
 
 // Close releases all compiled code, that of modules that are not closed
@@ -92,8 +138,11 @@ func (r *Runtime) Close(ctx context.Context) error {
 		return nil
 	}
 	var err error
+	for _, m := range r.all() {
+		err = errors.Join(err, m.Close(ctx))
+	}
 	if r.engine != nil {
-		err = r.engine.Close(ctx)
+		err = errors.Join(err, r.engine.Close(ctx))
 	}
 	if r.cache != nil {
 		err = errors.Join(err, r.cache.Close(ctx))

@@ -91,12 +91,17 @@ type Options struct {
 	KernelBytes int64
 	// Ask answers the guest's questions.
 	Ask Ask
+	// Spend charges the guest for a host function's work, a unit of fuel a byte: a
+	// guest must not have for one call what takes the host seconds. An error ends
+	// the call. Defaults to nothing.
+	Spend func(ctx context.Context, units uint64) error
 }
 
 // Guest is what the host keeps for one call. It is not safe for concurrent use:
 // a guest has one thread.
 type Guest struct {
 	ask    Ask
+	spends func(ctx context.Context, units uint64) error
 	kernel *Kernel
 	vars   map[string][]byte
 	config map[string]string
@@ -125,7 +130,7 @@ func NewGuest(o Options) (*Guest, error) {
 // What was returned of the last call is no longer valid. A kernel that was used
 // and not reset is reset first.
 func (g *Guest) Renew(o Options) error {
-	g.ask, g.kernel, g.vars, g.config = o.Ask, o.Kernel, nil, o.Config
+	g.ask, g.spends, g.kernel, g.vars, g.config = o.Ask, o.Spend, o.Kernel, nil, o.Config
 	g.clock = newClock(o.Start, o.Seen)
 	g.seed, g.seeded = o.Seed, false
 	g.http = httpState{}
@@ -221,8 +226,23 @@ func (g *Guest) tryQuestion(ctx context.Context, name string, request []byte) ([
 	return answer.Response, nil
 }
 
+// handling is what a block costs that a host function takes or gives, beside its
+// bytes.
+const handling = 64
+
+// spend charges the guest for work that is done for it.
+func (g *Guest) spend(ctx context.Context, units int) {
+	if g.spends == nil {
+		return
+	}
+	if err := g.spends(ctx, uint64(units)); err != nil {
+		g.end(err)
+	}
+}
+
 // give puts data into a new block and returns its offset; 0 for no data.
-func (g *Guest) give(data []byte) uint64 {
+func (g *Guest) give(ctx context.Context, data []byte) uint64 {
+	g.spend(ctx, handling+len(data))
 	offset, ok := g.kernel.heap.put(data)
 	if !ok {
 		g.end(ErrBudget)
@@ -233,7 +253,7 @@ func (g *Guest) give(data []byte) uint64 {
 const noBlock = "%s: offset %d is not the start of a block of Extism memory"
 
 // take returns the block at offset, which what names in the error.
-func (g *Guest) take(offset uint64, what string) []byte {
+func (g *Guest) take(ctx context.Context, offset uint64, what string) []byte {
 	if offset == 0 {
 		return nil
 	}
@@ -243,5 +263,6 @@ func (g *Guest) take(offset uint64, what string) []byte {
 	if size == 0 || !ok {
 		g.misuse(noBlock, what, offset)
 	}
+	g.spend(ctx, handling+len(data))
 	return data
 }

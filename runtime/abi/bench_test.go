@@ -17,10 +17,10 @@ func BenchmarkKernel(b *testing.B) {
 	const module = "other"
 	builder := e.rt.NewHostModuleBuilder(module)
 	host := map[string]function{
-		"load_u64": {"load_u64", "I", "I", inside(func(g *Guest, s []uint64) {
+		"load_u64": {"load_u64", "I", "I", inside(func(_ context.Context, g *Guest, s []uint64) {
 			s[0] = g.kernel.heap.word(int(s[0]))
 		})},
-		"store_u64": {"store_u64", "II", "", inside(func(g *Guest, s []uint64) {
+		"store_u64": {"store_u64", "II", "", inside(func(_ context.Context, g *Guest, s []uint64) {
 			g.kernel.heap.setWord(int(s[0]), s[1])
 		})},
 	}

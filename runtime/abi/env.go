@@ -27,13 +27,13 @@ const logLevelDebug = 1
 // the kernel's 20 they are all that Extism's own SDKs offer.
 func hostFunctions() []function {
 	return []function{
-		{"config_get", "I", "I", inside((*Guest).configGet)},
-		{"var_get", "I", "I", inside((*Guest).varGet)},
-		{"var_set", "II", "", inside((*Guest).varSet)},
+		{"config_get", "I", "I", inside(func(ctx context.Context, g *Guest, s []uint64) { g.configGet(ctx, s) })},
+		{"var_get", "I", "I", inside(func(ctx context.Context, g *Guest, s []uint64) { g.varGet(ctx, s) })},
+		{"var_set", "II", "", inside(func(ctx context.Context, g *Guest, s []uint64) { g.varSet(ctx, s) })},
 		{"http_request", "II", "I", httpRequest},
-		{"http_status_code", "", "i", inside(func(g *Guest, s []uint64) { s[0] = uint64(g.http.status) })},
-		{"http_headers", "", "I", inside((*Guest).httpHeaders)},
-		{"get_log_level", "", "i", inside(func(_ *Guest, s []uint64) { s[0] = logLevelDebug })},
+		{"http_status_code", "", "i", inside(func(_ context.Context, g *Guest, s []uint64) { s[0] = uint64(g.http.status) })},
+		{"http_headers", "", "I", inside(func(ctx context.Context, g *Guest, s []uint64) { g.httpHeaders(ctx, s) })},
+		{"get_log_level", "", "i", inside(func(_ context.Context, _ *Guest, s []uint64) { s[0] = logLevelDebug })},
 		// The gate knows no level below debug.
 		{"log_trace", "I", "", logFunction("debug")},
 		{"log_debug", "I", "", logFunction("debug")},
@@ -44,16 +44,16 @@ func hostFunctions() []function {
 }
 
 // inside adapts a function that touches only its own guest.
-func inside(f func(g *Guest, s []uint64)) call {
-	return func(_ context.Context, g *Guest, _ api.Module, s []uint64) { f(g, s) }
+func inside(f func(ctx context.Context, g *Guest, s []uint64)) call {
+	return func(ctx context.Context, g *Guest, _ api.Module, s []uint64) { f(ctx, g, s) }
 }
 
 // faultHandler is how the kernel ends a call.
 func faultHandler() function {
-	return function{"fault", "iII", "", inside((*Guest).fault)}
+	return function{"fault", "iII", "", inside(func(ctx context.Context, g *Guest, s []uint64) { g.fault(ctx, s) })}
 }
 
-func (g *Guest) fault(s []uint64) {
+func (g *Guest) fault(_ context.Context, s []uint64) {
 	const outside = "%s(%d, %d) is outside of Extism memory, which ends at %d"
 	switch high := g.kernel.heap.word(wordHigh); uint32(s[0]) {
 	case faultBudget:
@@ -67,11 +67,11 @@ func (g *Guest) fault(s []uint64) {
 	}
 }
 
-func (g *Guest) configGet(s []uint64) {
-	value, ok := g.config[string(g.take(s[0], "config_get"))]
+func (g *Guest) configGet(ctx context.Context, s []uint64) {
+	value, ok := g.config[string(g.take(ctx, s[0], "config_get"))]
 	if !ok {
 		s[0] = 0
 		return
 	}
-	s[0] = g.give([]byte(value))
+	s[0] = g.give(ctx, []byte(value))
 }

@@ -50,14 +50,14 @@ type httpAnswer struct {
 // that look at the status see a failure, and nothing traps.
 func httpRequest(ctx context.Context, g *Guest, _ api.Module, s []uint64) {
 	g.http = httpState{}
-	question, err := translate(g.take(s[0], "http_request"), g.take(s[1], "http_request's body"))
+	question, err := translate(g.take(ctx, s[0], "http_request"), g.take(ctx, s[1], "http_request's body"))
 	if err != nil {
-		s[0] = g.give(refusal("invalid_request", err.Error()))
+		s[0] = g.give(ctx, refusal("invalid_request", err.Error()))
 		return
 	}
 	response := g.question(ctx, "http", question)
 	requestOffset, bodyOffset := s[0], s[1]
-	s[0] = g.receive(response)
+	s[0] = g.receive(ctx, response)
 	// The host frees what it has read, after the answer is placed: were it
 	// placed on top of them, a PDK that frees them again would free the answer.
 	g.kernel.heap.free(requestOffset)
@@ -90,14 +90,14 @@ func translate(request, body []byte) ([]byte, error) {
 }
 
 // receive keeps status and headers and returns the offset of the body.
-func (g *Guest) receive(response []byte) uint64 {
+func (g *Guest) receive(ctx context.Context, response []byte) uint64 {
 	var answer httpAnswer
 	if err := json.Unmarshal(response, &answer); err != nil {
 		g.end(fmt.Errorf("decode the answer of http: %w", err)) // The host's fault.
 	}
 	result := answer.Result
 	if result == nil {
-		return g.give(response)
+		return g.give(ctx, response)
 	}
 	g.http.status = result.Status
 	g.http.headers = make(map[string]string, len(result.Headers))
@@ -105,12 +105,12 @@ func (g *Guest) receive(response []byte) uint64 {
 		g.http.headers[strings.ToLower(name)] = strings.Join(values, ",")
 	}
 	if result.BodyBase64 != nil {
-		return g.give(result.BodyBase64)
+		return g.give(ctx, result.BodyBase64)
 	}
-	return g.give([]byte(result.Body))
+	return g.give(ctx, []byte(result.Body))
 }
 
-func (g *Guest) httpHeaders(s []uint64) {
+func (g *Guest) httpHeaders(ctx context.Context, s []uint64) {
 	if g.http.headers == nil {
 		s[0] = 0
 		return
@@ -119,7 +119,7 @@ func (g *Guest) httpHeaders(s []uint64) {
 	if err != nil {
 		g.end(fmt.Errorf("encode headers: %w", err))
 	}
-	s[0] = g.give(headers)
+	s[0] = g.give(ctx, headers)
 }
 
 // refusal is an answer that the ABI itself gives.

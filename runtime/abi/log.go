@@ -26,7 +26,7 @@ type lineBuffer struct {
 
 func logFunction(level string) call {
 	return func(ctx context.Context, g *Guest, _ api.Module, s []uint64) {
-		message := g.take(s[0], "log")
+		message := g.take(ctx, s[0], "log")
 		for len(message) > maxLine {
 			n := cut(message)
 			g.log(ctx, level, message[:n])

@@ -147,6 +147,6 @@ func instantiate(ctx context.Context, rt wazero.Runtime, module string, function
 // userFunction is a host function of ours: a request's offset in, an answer's out.
 func userFunction(name string) function {
 	return function{name, "I", "I", func(ctx context.Context, g *Guest, _ api.Module, s []uint64) {
-		s[0] = g.give(g.question(ctx, name, g.take(s[0], name)))
+		s[0] = g.give(ctx, g.question(ctx, name, g.take(ctx, s[0], name)))
 	}}
 }

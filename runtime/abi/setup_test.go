@@ -163,5 +163,5 @@ func (b *bench) put(tb testing.TB, s string) uint64 {
 
 func (b *bench) get(tb testing.TB, offset uint64) string {
 	tb.Helper()
-	return string(b.guest.take(offset, "test"))
+	return string(b.guest.take(tb.Context(), offset, "test"))
 }

@@ -1,23 +1,26 @@
 package abi
 
-import "bytes"
+import (
+	"bytes"
+	"context"
+)
 
 // varCost is what a variable is charged beyond its bytes: map entry and headers.
 const varCost = 64
 
-func (g *Guest) varGet(s []uint64) {
-	value, ok := g.vars[string(g.take(s[0], "var_get"))]
+func (g *Guest) varGet(ctx context.Context, s []uint64) {
+	value, ok := g.vars[string(g.take(ctx, s[0], "var_get"))]
 	if !ok {
 		s[0] = 0
 		return
 	}
-	s[0] = g.give(value)
+	s[0] = g.give(ctx, value)
 }
 
 // varSet keeps a copy of the value until the call ends; offset 0 removes it. The
 // copy lives on the host's heap and is charged to the kernel's.
-func (g *Guest) varSet(s []uint64) {
-	name := string(g.take(s[0], "var_set"))
+func (g *Guest) varSet(ctx context.Context, s []uint64) {
+	name := string(g.take(ctx, s[0], "var_set"))
 	if old, ok := g.vars[name]; ok {
 		g.kernel.heap.refund(uint64(len(name) + len(old) + varCost))
 		delete(g.vars, name)
@@ -25,7 +28,7 @@ func (g *Guest) varSet(s []uint64) {
 	if s[1] == 0 {
 		return
 	}
-	value := g.take(s[1], "var_set")
+	value := g.take(ctx, s[1], "var_set")
 	if !g.kernel.heap.charge(uint64(len(name) + len(value) + varCost)) {
 		g.end(ErrBudget)
 	}

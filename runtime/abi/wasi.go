@@ -153,11 +153,12 @@ func clockTimeGet(_ context.Context, g *Guest, m api.Memory, s []uint64) errno {
 	return stored(m.WriteUint64Le(uint32(s[2]), now))
 }
 
-func randomGet(_ context.Context, g *Guest, m api.Memory, s []uint64) errno {
+func randomGet(ctx context.Context, g *Guest, m api.Memory, s []uint64) errno {
 	buffer, ok := m.Read(uint32(s[0]), uint32(s[1]))
 	if !ok {
 		return errnoFault
 	}
+	g.spend(ctx, len(buffer))
 	if !g.seeded {
 		g.random.Seed(g.seed)
 		g.seeded = true

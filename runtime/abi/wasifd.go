@@ -63,6 +63,7 @@ func fdWrite(ctx context.Context, g *Guest, m api.Memory, s []uint64) errno {
 		if !ok {
 			return errnoFault
 		}
+		g.spend(ctx, handling+len(data))
 		written += uint32(len(data))
 		if fd == stderr {
 			g.remember(data)

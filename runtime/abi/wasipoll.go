@@ -45,6 +45,7 @@ func pollOneoff(ctx context.Context, g *Guest, m api.Memory, s []uint64) errno {
 	if !ok {
 		return errnoFault
 	}
+	g.spend(ctx, len(raw))
 	// The events may lie over the subscriptions: read these first.
 	subscriptions := append([]byte(nil), raw...)
 	events, ok := m.Read(out, count*eventSize)

@@ -36,9 +36,15 @@ func (b *testBundle) load(wasm []byte, change func(wazero.RuntimeConfig) wazero.
 
 func TestTheEngineLoadsWhatTheChildCompiled(t *testing.T) {
 	t.Parallel()
+	var many runtimetest.Builder
+	for range 300 {
+		many.Func("", "i", "i", "", runtimetest.I32(1))
+	}
 	for name, wasm := range map[string][]byte{
-		"a tiny module": runtimetest.Echo("echo"),
-		"a Go guest":    runtimetest.Guest(t),
+		"with imports":        runtimetest.Echo("echo"),
+		"with memory":         runtimetest.Grow("grow"),
+		"without code":        []byte("\x00asm\x01\x00\x00\x00"),
+		"with many functions": many.Bytes(),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

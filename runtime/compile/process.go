@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	goruntime "runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -122,15 +123,11 @@ func (p process) unanswered(state *os.ProcessState, stderr string) error {
 	}
 }
 
-// outOfMemory recognises how Go's runtime dies when it gets no memory, or when its
-// stack has grown past its limit.
+// outOfMemory recognises how Go's runtime dies when it gets no memory, and when a
+// stack has grown past its limit; the last is a binary's with the race detector.
 func outOfMemory(stderr string) bool {
-	for _, sign := range []string{"fatal error: runtime: out of memory", "fatal error: runtime: cannot allocate memory", "fatal error: out of memory", "fatal error: stack overflow", "runtime: cannot allocate"} {
-		if strings.Contains(stderr, sign) {
-			return true
-		}
-	}
-	return false
+	signs := []string{"runtime: out of memory", "runtime: cannot allocate", "fatal error: out of memory", "fatal error: stack overflow", "ThreadSanitizer failed to allocate"}
+	return slices.ContainsFunc(signs, func(sign string) bool { return strings.Contains(stderr, sign) })
 }
 
 // allowed is a limit with its unit.

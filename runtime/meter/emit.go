@@ -279,7 +279,7 @@ func (e *emitter) loop(x *edit) {
 	e.out.Op(wasm.OpEnd)
 	e.out.Index(wasm.OpLocalGet, e.fuel)
 	e.out.Index(wasm.OpCall, e.rewriter.helpers.index(helperRefuelLocal))
-	e.out.I64(e.plan.segments[x.value].cost)
+	e.out.I64(0)
 	e.out.Op(wasm.OpI64Add)
 	e.out.Index(wasm.OpLocalSet, e.fuel)
 	e.out.Index(wasm.OpBr, 0)

@@ -55,7 +55,7 @@ type Limits struct {
 	// compiler may have to look at. Defaults to 1e6.
 	LocalsTimesBlocks int
 	// Nesting bounds how deep blocks lie in each other, for which the compiler
-	// recurses. Defaults to 1,000.
+	// recurses. Defaults to 2,000: a function of GHC's runtime has 1,001.
 	Nesting int
 	// BranchTargets bounds the labels of one br_table. Defaults to 4,096.
 	BranchTargets int
@@ -64,8 +64,8 @@ type Limits struct {
 	BulkOperations int
 	// PassedValues bounds the values that calls return, that blocks take and give,
 	// and that branches carry, beyond the first each, over all functions. Defaults
-	// to 1,000,000, of 100 bytes each in the compiler: a call of two bytes can
-	// return a thousand. Most modules have none.
+	// to 200,000: the compiler was seen to take 350 bytes for each, and a call of
+	// two bytes can return a thousand. Most modules have none.
 	PassedValues int
 	// NameBytes bounds the names of functions. Names beyond are no error: all are
 	// dropped. Defaults to 4 MiB.
@@ -92,10 +92,10 @@ func (l Limits) withDefaults() Limits {
 		Blocks:            cmp.Or(l.Blocks, 8_000),
 		BlocksSquared:     cmp.Or(l.BlocksSquared, 300_000_000),
 		LocalsTimesBlocks: cmp.Or(l.LocalsTimesBlocks, 1_000_000),
-		Nesting:           cmp.Or(l.Nesting, 1_000),
+		Nesting:           cmp.Or(l.Nesting, 2_000),
 		BranchTargets:     cmp.Or(l.BranchTargets, 4_096),
 		BulkOperations:    cmp.Or(l.BulkOperations, 500),
-		PassedValues:      cmp.Or(l.PassedValues, 1_000_000),
+		PassedValues:      cmp.Or(l.PassedValues, 200_000),
 		NameBytes:         cmp.Or(l.NameBytes, 4<<20),
 	}
 }

@@ -72,7 +72,7 @@ func limitTests() []limitTest {
 			// 1,000 blocks; one variable more adds them all.
 			return functions(body("\x01"+leb(1000+n-1_000_000)+"\x7f", repeat("\x41\x00\x0d\x00", 996)))
 		}},
-		{"Nesting", "0", 1_000, wasm.Limits{}, func(n int) []byte { return functions(body(noLocals, repeat("\x02\x40", n)+repeat(end, n))) }},
+		{"Nesting", "0", 2_000, wasm.Limits{}, func(n int) []byte { return functions(body(noLocals, repeat("\x02\x40", n)+repeat(end, n))) }},
 		{"BranchTargets", "0", 4096, wasm.Limits{}, func(n int) []byte {
 			return functions(body(noLocals, "\x41\x00\x0e"+leb(n)+repeat("\x00", n)+"\x00"))
 		}},
@@ -204,5 +204,22 @@ func TestBombsAllocateNothing(t *testing.T) {
 				t.Errorf("got %d bytes for %d", got, len(binary))
 			}
 		})
+	}
+}
+
+//nolint:paralleltest // It measures what is allocated.
+func TestLimitsBoundMemory(t *testing.T) {
+	for _, test := range limitTests() {
+		binary := test.with(test.at)
+		var before, after goruntime.MemStats
+		goruntime.ReadMemStats(&before)
+		_, err := wasm.Decode(binary, test.limits)
+		goruntime.ReadMemStats(&after)
+		if err != nil {
+			t.Errorf("%s: %v", test.limit, err)
+		}
+		if got := after.TotalAlloc - before.TotalAlloc; got > 16<<20 {
+			t.Errorf("%s: got %d bytes for %d", test.limit, got, len(binary))
+		}
 	}
 }

@@ -6,6 +6,9 @@ const Header = "\x00asm\x01\x00\x00\x00"
 // PageBytes is the unit of a memory's size.
 const PageBytes = 64 << 10
 
+// MaxPages is the most that a memory can have: all that 32 bits can address.
+const MaxPages = 1 << 16
+
 // Kind is the kind of an import or export, as it is encoded.
 type Kind byte
 

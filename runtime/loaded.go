@@ -1,0 +1,158 @@
+package runtime
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/cofferdam-run/cofferdam/runtime/abi"
+	"github.com/cofferdam-run/cofferdam/runtime/image"
+	"github.com/cofferdam-run/cofferdam/runtime/wasm"
+)
+
+// loaded is what a module needs in memory to be called.
+type loaded struct {
+	runtime  *Runtime
+	limits   Limits
+	plan     *image.Plan
+	compiled wazero.CompiledModule
+	// image is the memory that every sandbox begins as, globals are the values of
+	// plan.Globals, and seen is what the clocks showed when it was taken. A module
+	// that has to be started in each sandbox has the image of before the start.
+	image   *image.Image
+	globals []uint64
+	seen    abi.Moment
+	// everyCall says that the constructors run in each call, but for the call of a
+	// command's main, which runs them itself.
+	everyCall bool
+	reseeds   bool
+	facts     Facts
+	bytes     int64 // About what this holds, without the sandboxes.
+
+	idle idlers // Guarded by Module.mu.
+}
+
+// memoryMost is what a guest's memory may grow to: what its module declares, when
+// that is less than the limit.
+func (l *loaded) memoryMost(limit int64) int {
+	switch m := l.plan.Memory; {
+	case m == nil:
+		return 0
+	case m.HasMax:
+		return int(min(limit, int64(m.Max)*wasm.PageBytes))
+	default:
+		return int(limit)
+	}
+}
+
+// before names the functions to call before an export.
+func (l *loaded) before(export string) []string {
+	var names []string
+	if l.everyCall && export != exportStart {
+		names = append(names, exportConstructors)
+	}
+	if l.reseeds && export != exportReseed {
+		names = append(names, exportReseed)
+	}
+	return names
+}
+
+// snapshot starts the guest once and takes the image of what it is then.
+func (l *loaded) snapshot(ctx context.Context, sum [sha256.Size]byte) (err error) {
+	if l.image, err = l.plan.Image(l.runtime.mechanism); err != nil {
+		return fmt.Errorf("make image: %w", err)
+	}
+	s, err := l.newSandbox(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = joined(err, s.close(ctx)) }()
+	s.run = run{sandbox: s, ctx: ctx, limits: l.startLimits(), start: l.runtime.now(), call: Call{
+		World: World{Seed: sum}, Host: startHost{},
+	}}
+	if err := s.run.startUp(); err != nil {
+		return refusedStart(err)
+	}
+	l.facts.StartFuel = s.run.used
+	if l.plan.Fresh != "" {
+		return nil
+	}
+	return l.capture(s)
+}
+
+// capture makes what the sandbox is the image.
+func (l *loaded) capture(s *sandbox) error {
+	started, err := image.New(s.content(), l.runtime.mechanism)
+	if err != nil {
+		return fmt.Errorf("take image: %w", err)
+	}
+	l.globals = nil
+	for _, g := range s.globals {
+		l.globals = append(l.globals, g.Get())
+	}
+	l.seen = s.guest.Clock()
+	before := l.image
+	l.image = started
+	// The sandbox maps it still: the last to go releases it.
+	return before.Close()
+}
+
+const (
+	// startFuel and startDeadline bound a start: seconds of CPU. A Go guest of 3 MB
+	// needs 10 ms.
+	startFuel     = 5_000_000_000
+	startDeadline = 10 * time.Second
+)
+
+func (l *loaded) startLimits() Limits {
+	limits := l.limits
+	limits.Fuel = min(limits.Fuel, startFuel)
+	limits.Deadline = min(limits.Deadline, startDeadline)
+	return limits
+}
+
+// close releases everything. Nobody may be using a sandbox.
+func (l *loaded) close(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	var errs []error
+	for _, s := range l.idle.all {
+		errs = append(errs, s.close(ctx))
+	}
+	if l.compiled != nil {
+		errs = append(errs, l.compiled.Close(ctx))
+	}
+	if l.image != nil {
+		errs = append(errs, l.image.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("release module: %w", err)
+	}
+	return nil
+}
+
+// startHost answers a guest that is starting. What it logs is dropped; the rest
+// would have its effect once, and its answer in everybody's image.
+type startHost struct{}
+
+// Call implements Host.
+func (startHost) Call(_ context.Context, c Crossing) (Answer, error) {
+	if c.Func == "log" {
+		return Answer{Response: []byte(`{"result":{}}`)}, nil
+	}
+	return Answer{Response: []byte(`{"error":{"code":"denied","message":"` + refusalAtStart + `"}}`)}, nil
+}
+
+const refusalAtStart = "a plugin that is starting may ask the host for nothing"
+
+// refusedStart says why a guest that did not start is refused.
+func refusedStart(err error) error {
+	f, ok := errors.AsType[*Failure](err)
+	if !ok {
+		return fmt.Errorf("start module: %w", err)
+	}
+	return &InvalidModule{Code: "start_failed", Message: "the module did not start: " + f.Error(), Hint: hintStart}
+}
