@@ -74,7 +74,8 @@ type located interface {
 	locate(section, function string)
 }
 
-func (e *FormatError) locate(section, function string)  { e.Section, e.Function = section, function }
+func (e *FormatError) locate(section, function string) { e.Section, e.Function = section, function }
+
 func (e *FeatureError) locate(section, function string) { e.Section, e.Function = section, function }
 func (e *LimitError) locate(_, function string)         { e.Function = function }
 

@@ -106,13 +106,10 @@ func (r *reader) size() size {
 	return s
 }
 
-// maxPages is all that 32 bits can address.
-const maxPages = 1 << 16
-
 func (r *reader) memoryType() Memory {
 	s := r.size()
-	if r.err == nil && max(s.low, s.high) > maxPages {
-		r.fail("a memory of %d pages is above the %d that 32 bits can address", max(s.low, s.high), maxPages)
+	if r.err == nil && max(s.low, s.high) > MaxPages {
+		r.fail("a memory of %d pages is above the %d that 32 bits can address", max(s.low, s.high), MaxPages)
 	}
 	return Memory{Min: s.low, Max: s.high, HasMax: s.hasHigh}
 }

@@ -193,15 +193,15 @@ func TestEveryChangedByteIsJudged(t *testing.T) {
 			accepted := 0
 			for at := range binary {
 				changed := slices.Clone(binary)
-				for b := range 256 {
-					changed[at] = byte(b)
+				for _, b := range []byte{0, 1, 2, 0x0b, 0x40, 0x7f, 0x80, 0xff, binary[at] + 1, binary[at] - 1, binary[at] ^ 0x40} {
+					changed[at] = b
 					if _, err := wasm.Decode(changed, wasm.Limits{}); err == nil {
 						roundTrip(t, changed, wasm.Limits{})
 						accepted++
 					}
 				}
 			}
-			if most := len(binary) * 256; accepted == 0 || accepted > most*9/10 {
+			if most := len(binary) * 11; accepted == 0 || accepted > most*9/10 {
 				t.Errorf("%d of %d were accepted", accepted, most)
 			}
 		})
