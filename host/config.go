@@ -17,6 +17,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/runtime"
+	"github.com/cofferdam-run/cofferdam/runtime/compile"
 )
 
 // Config configures a Host.
@@ -45,6 +46,11 @@ type Config struct {
 	Attempts int
 	// CacheDir is a private folder for compiled code. Defaults to none.
 	CacheDir string
+	// Compiler says which cofferdam binary, its Path, compiles what is uploaded, in
+	// processes of its own and under which limits. Its folder, clock and logger are
+	// those of this Config. Defaults to none: compiling is done in this process, and
+	// what bounds it are the limits on a module's shape.
+	Compiler compile.Config
 	// Metrics is where metrics are registered: one Host's to a registry. Defaults to
 	// one of its own, which has those of the Go runtime and of the process too.
 	Metrics *prometheus.Registry
@@ -80,6 +86,9 @@ func (c Config) validate() error {
 	}
 	if c.Keeper == nil {
 		return errors.New("configure host: Keeper is not set: open a key file with keyfile.Open")
+	}
+	if c.Compiler.Path != "" && c.CacheDir == "" {
+		return errors.New("configure host: Compiler.Path is set and CacheDir is not: it is where compiled code comes from")
 	}
 	name := regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{0,62}$`)
 	taken := map[string]string{}

@@ -16,7 +16,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -34,6 +36,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime"
+	"github.com/cofferdam-run/cofferdam/runtime/compile"
 )
 
 // Host is a wired Cofferdam. Its fields are set by New and do not change.
@@ -56,6 +59,8 @@ type Host struct {
 	egress  *egress.Egress
 	sandbox *worker.Sandbox
 	worker  *worker.Worker
+	after   func(d time.Duration) <-chan time.Time
+	logger  *slog.Logger
 	running atomic.Bool
 	// left says that runs were left behind, which need the runtime still.
 	left atomic.Bool
@@ -75,15 +80,37 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if err := sealer.Check(ctx); err != nil {
 		return nil, fmt.Errorf("check the key: %w", err)
 	}
-	rt, err := runtime.New(ctx, runtime.Config{Functions: worker.Functions(c.Functions), CacheDir: c.CacheDir, Now: c.Now})
+	compiler, err := newCompiler(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	rt, err := runtime.New(ctx, runtime.Config{Functions: worker.Functions(c.Functions), CacheDir: c.CacheDir, Compiler: compiler, Now: c.Now})
 	if err != nil {
 		return nil, fmt.Errorf("start the runtime: %w", err)
 	}
-	h := &Host{Store: c.Store, Metrics: c.Metrics, runtime: rt, egress: egress.New(c.Egress)}
+	h := &Host{Store: c.Store, Metrics: c.Metrics, runtime: rt, egress: egress.New(c.Egress), after: c.After, logger: c.Logger}
 	w := &wiring{c: c, h: h, vault: sealer, bell: &execution.Bell{}}
 	w.nouns()
 	w.work()
 	return h, nil
+}
+
+// newCompiler returns what compiles uploads. A binary that cannot do so is
+// noticed here, not by the first who uploads something.
+func newCompiler(ctx context.Context, c Config) (compile.Compiler, error) {
+	if c.Compiler.Path == "" {
+		return compile.InProcess{}, nil
+	}
+	config := c.Compiler
+	config.CacheDir, config.Now, config.Logger = c.CacheDir, c.Now, c.Logger
+	child, err := compile.NewChild(config)
+	if err != nil {
+		return nil, fmt.Errorf("configure host: %w", err)
+	}
+	if err := child.Check(ctx); err != nil {
+		return nil, fmt.Errorf("check the compiler: %w", err)
+	}
+	return child, nil
 }
 
 // Run claims and runs executions until ctx ends, then lets those in flight
@@ -94,11 +121,34 @@ func (h *Host) Run(ctx context.Context) error {
 	if h.running.Swap(true) {
 		return errors.New("run host: it runs already, or has run")
 	}
-	if err := h.worker.Run(ctx); err != nil {
+	tidied := make(chan struct{})
+	tidying, stop := context.WithCancel(ctx)
+	go func() {
+		defer close(tidied)
+		h.tidy(tidying)
+	}()
+	err := h.worker.Run(ctx)
+	stop()
+	<-tidied
+	if err != nil {
 		h.left.Store(true)
 		return fmt.Errorf("run host: %w", err)
 	}
 	return nil
+}
+
+// tidy gives back, now and then, what the sandboxes hold that nobody uses.
+func (h *Host) tidy(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.after(time.Minute):
+		}
+		if err := h.runtime.Trim(ctx); err != nil {
+			h.logger.WarnContext(ctx, "idle sandboxes were not released", slog.Any("error", err))
+		}
+	}
 }
 
 // Close releases the compiled plugins and the idle connections, after Run has

@@ -34,6 +34,7 @@ func (r *Registry) describe(ctx context.Context, module *runtime.Module, sum [sh
 	result, err := module.Call(ctx, runtime.Call{
 		Export: "describe",
 		World:  runtime.World{Seed: sum, Start: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		Limits: r.describeLimits(),
 	})
 	if err != nil {
 		return manifest.Manifest{}, r.describeError(err)

@@ -122,7 +122,7 @@ func (r *Registry) read(upload io.Reader) ([]byte, error) {
 
 // examine finds out what a module is.
 func (r *Registry) examine(ctx context.Context, wasm []byte, sum [sha256.Size]byte, u Upload) (manifest.Manifest, error) {
-	module, err := r.c.Runtime.Prepare(ctx, wasm, r.describeLimits())
+	module, err := r.c.Runtime.Prepare(ctx, wasm, r.c.Limits)
 	if err != nil {
 		return manifest.Manifest{}, fmt.Errorf("prepare module: %w", refusal(err))
 	}

@@ -13,7 +13,6 @@ import (
 type moduleKey struct {
 	version string
 	digest  string
-	limits  runtime.Limits
 }
 
 // modules keeps prepared modules: those in use, and of the others those that

@@ -25,7 +25,7 @@ func newCache(t *testing.T, most int) (*modules, *atomic.Int64) {
 		if k.digest == "broken" {
 			return nil, errors.New("broken")
 		}
-		return rt.Prepare(ctx, runtimetest.Echo("go"), k.limits)
+		return rt.Prepare(ctx, runtimetest.Echo("go"), runtime.Limits{})
 	})
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())

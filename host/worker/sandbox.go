@@ -70,7 +70,8 @@ type SandboxConfig struct {
 	// Seed feeds an execution's random stream: the same for every run of it, and
 	// not to be guessed by anyone outside.
 	Seed func(ctx context.Context, tenant, execution string) ([32]byte, error)
-	// Modules is how many prepared modules are kept that nobody uses. Defaults to 64.
+	// Modules is how many prepared modules are known that nobody uses; what of them
+	// is in memory, the Runtime decides. Defaults to 4096.
 	Modules int
 	// Now and After are the clock. They must be set.
 	Now   func() time.Time
@@ -92,7 +93,7 @@ var _ Runner = (*Sandbox)(nil)
 // NewSandbox returns a Sandbox; the caller closes it.
 func NewSandbox(c SandboxConfig) *Sandbox {
 	if c.Modules <= 0 {
-		c.Modules = 64
+		c.Modules = 4096
 	}
 	c.Functions = slices.Clone(c.Functions)
 	s := &Sandbox{c: c, versions: map[string]registry.Version{}}
@@ -130,7 +131,7 @@ func (s *Sandbox) Run(ctx context.Context, c execution.Claimed) (Ended, error) {
 		return Ended{}, fmt.Errorf("begin run: %w", err)
 	}
 	limits := installation.Limits(j.installation, j.version.Manifest, s.c.Limits.WithDefaults())
-	module, release, err := s.modules.take(ctx, moduleKey{digest: j.version.Digest, version: j.version.ID, limits: limits})
+	module, release, err := s.modules.take(ctx, moduleKey{digest: j.version.Digest, version: j.version.ID})
 	if err != nil {
 		return Ended{VersionID: j.version.ID}, fmt.Errorf("prepare plugin version %s: %w", j.version.ID, err)
 	}
@@ -147,7 +148,9 @@ func (s *Sandbox) Run(ctx context.Context, c execution.Claimed) (Ended, error) {
 	caller := Caller{Tenant: c.Tenant, Installation: j.installation.ID, Execution: c.Execution}
 	result, err := module.Call(withCaller(ctx, caller), runtime.Call{
 		Export: j.export(), Input: input, Host: p.gate,
-		World: runtime.World{Seed: seed, Start: s.c.Now(), Config: configStrings(j.installation.Config)},
+		World:  runtime.World{Seed: seed, Start: s.c.Now(), Config: configStrings(j.installation.Config)},
+		Limits: limits,
+		Share:  runtime.Share{Key: c.Tenant},
 	})
 	if err != nil {
 		return traced(j, p, result), err
@@ -235,7 +238,7 @@ func (s *Sandbox) prepare(ctx context.Context, k moduleKey) (*runtime.Module, er
 	if err != nil {
 		return nil, fmt.Errorf("read module: %w", err)
 	}
-	return s.c.Runtime.Prepare(ctx, wasm, k.limits)
+	return s.c.Runtime.Prepare(ctx, wasm, s.c.Limits)
 }
 
 // permitted is a run's gate and the sessions behind it.
