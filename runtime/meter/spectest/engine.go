@@ -22,8 +22,8 @@ const (
 	// module's is met first.
 	stack = int64(1) << 20
 
-	// branchTargets is more than what is allowed: a script has 20,000 of them.
-	branchTargets = 1 << 16
+	// large is more than what is allowed: scripts have a br_table of 24,000 labels.
+	large = 1 << 16
 
 	startExport = "\x00start"
 )
@@ -49,6 +49,9 @@ type compiled struct {
 	err    error
 	// refused says why the module could not be rewritten; it is then as it was.
 	refused error
+	// asIs says that the start function is left alone, which makes a module that
+	// cannot be instantiated: it would run without fuel.
+	asIs bool
 }
 
 // info is what must be known of a module.
@@ -115,11 +118,11 @@ func (e *engine) offerFuel(ctx context.Context) error {
 }
 
 // compile returns the module in a file, rewritten if this engine's are.
-func (e *engine) compile(ctx context.Context, path string) *compiled {
+func (e *engine) compile(ctx context.Context, path string, asIs bool) *compiled {
 	if c := e.compiled[path]; c != nil {
 		return c
 	}
-	c := &compiled{}
+	c := &compiled{asIs: asIs}
 	e.compiled[path] = c
 	binary, err := os.ReadFile(path)
 	if err != nil {
@@ -140,12 +143,12 @@ func (e *engine) compile(ctx context.Context, path string) *compiled {
 // rewrite returns the module metered, with its start function as an export: G is
 // set before that is called.
 func (c *compiled) rewrite(binary []byte) ([]byte, error) {
-	m, err := wasm.Decode(binary, wasm.Limits{BranchTargets: branchTargets})
+	m, err := wasm.Decode(binary, wasm.Limits{BranchTargets: large, Blocks: large, BlocksSquared: large * large})
 	if err != nil {
 		return nil, err
 	}
 	c.info = infoOf(m)
-	if m.Start != nil {
+	if m.Start != nil && !c.asIs {
 		m.Exports = append(m.Exports, wasm.Export{Name: startExport, Kind: wasm.KindFunction, Index: *m.Start})
 		m.Start = nil
 	}
@@ -170,7 +173,7 @@ func infoOf(m *wasm.Module) info {
 
 // instantiate makes an instance, and runs its start function.
 func (e *engine) instantiate(ctx context.Context, path, name string) (*instance, error) {
-	c := e.compile(ctx, path)
+	c := e.compile(ctx, path, false)
 	if c.err != nil {
 		return nil, c.err
 	}

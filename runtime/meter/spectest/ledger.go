@@ -28,7 +28,9 @@ func newAccount() ledger {
 type stingy struct {
 	random                           *rand.Rand
 	budget, granted, charged, passed int64
-	ended                            error
+	// used is what was used when the stack was out.
+	used  int64
+	ended error
 }
 
 // newStingy returns a ledger whose slices the seed decides.
@@ -49,7 +51,7 @@ func (s *stingy) Refuel(_ context.Context, f uint64) (uint64, error) {
 	case left < 0:
 		s.ended = meter.ErrExhausted
 	case (int64(f)-fuel)>>32 < 0:
-		s.ended = meter.ErrStack
+		s.ended, s.used = meter.ErrStack, burnt+s.charged
 	default:
 		const checkpoint = 1 << 20
 		s.passed = max(0, (burnt-1)/checkpoint*checkpoint)
@@ -78,6 +80,9 @@ func (s *stingy) SettleTrap(g uint64) (int64, error) {
 }
 
 func (s *stingy) settle(burnt int64) (int64, error) {
+	if s.used > 0 {
+		return s.used, s.ended
+	}
 	if s.ended == nil && burnt+s.charged > s.budget {
 		s.ended = meter.ErrExhausted
 	}

@@ -15,6 +15,9 @@ type script struct {
 	Commands []command `json:"commands"`
 	// name and folder are where it was read from.
 	name, folder string
+	// older says that it is of a version before what is accepted, so that the
+	// original, too, may do what it did not then.
+	older bool
 }
 
 // The types of commands.
@@ -61,6 +64,7 @@ func readScript(path string) (*script, error) {
 		return nil, fmt.Errorf("read script: %w", err)
 	}
 	s := &script{name: strings.TrimSuffix(filepath.Base(path), ".json"), folder: filepath.Dir(path)}
+	s.older = filepath.Base(filepath.Dir(s.folder)) == "v1"
 	if err := json.Unmarshal(data, s); err != nil {
 		return nil, fmt.Errorf("read script %s: %w", s.name, err)
 	}

@@ -46,7 +46,7 @@ func (r *run) stepAll(ctx context.Context, from, to int, random *rand.Rand) erro
 		return nil
 	}
 	if c := &r.script.Commands[from]; c.Type == typeModule && !r.script.entangled() {
-		if e := r.metered; e.compile(ctx, r.path(c)).info.stateless {
+		if e := r.metered; e.compile(ctx, r.path(c), false).info.stateless {
 			return r.stepInPlace(ctx, from, places, random)
 		}
 	}
