@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 	"host/store/postgres":              append([]string{"host/store"}, nouns...),
 	"host/store/postgres/postgrestest": {"host/store/postgres"},
 
-	"host":             append([]string{"host/store", "host/worker", "hostfns/...", "registry/...", "runtime"}, nouns...),
+	"host":             append([]string{"host/store", "host/worker", "hostfns/...", "registry/...", "runtime", "runtime/compile"}, nouns...),
 	"host/api":         append([]string{"host", "host/store", "hostfns/...", "registry/...", "runtime"}, nouns...),
 	"host/api/apitest": {},
 

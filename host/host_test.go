@@ -28,6 +28,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/runtime/compile"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
 )
 
@@ -317,6 +318,27 @@ func TestAnotherTenantsExecutionIsNotFound(t *testing.T) {
 	}
 	if _, err := b.h.Executions.Wait(t.Context(), other.ID, id); fault.From(err).Code != fault.CodeNotFound {
 		t.Errorf("got %v, want not_found", err)
+	}
+}
+
+func TestACompilerThatCannotBeUsedIsNoticedAtTheStart(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		compiler compile.Config
+		cache    string
+		want     string
+	}{
+		"no folder": {compile.Config{Path: "cofferdam"}, "", "CacheDir is not"},
+		"no binary": {compile.Config{Path: filepath.Join(t.TempDir(), "nothing")}, t.TempDir(), "cannot be used"},
+		"no sense":  {compile.Config{Path: "cofferdam", CPU: -1}, t.TempDir(), "CPU is -1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := host.New(t.Context(), host.Config{Store: openStore(t), Keeper: newKey(t), CacheDir: tt.cache, Compiler: tt.compiler})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want an error that says %q", err, tt.want)
+			}
+		})
 	}
 }
 

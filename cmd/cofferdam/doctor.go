@@ -26,8 +26,8 @@ type check struct {
 func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Look at the database, the key and the server, and say what is wrong",
-		Long: "Look at the database, the key and the server, and say what is wrong. It changes nothing.\n" +
+		Short: "Look at the sandbox, the database, the key and the server, and say what is wrong",
+		Long: "Look at the sandbox, the database, the key and the server, and say what is wrong. It changes nothing.\n" +
 			"An embedded database that a server has open is looked at through that server.",
 		Example: "  cofferdam doctor",
 		Args:    exactly(),
@@ -45,6 +45,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		},
 	}
 	a.databaseFlags(c)
+	a.compilerFlags(c)
 	return c
 }
 
@@ -68,7 +69,7 @@ func (a *app) examine(ctx context.Context) []check {
 		Said: fmt.Sprintf("plugins run %s, on %s/%s", engine, goruntime.GOOS, goruntime.GOARCH),
 	}}
 	served := a.examineServer(ctx)
-	checks = append(checks, served)
+	checks = append(checks, a.examineCache(), a.examineCompiler(ctx), served)
 	if !isPostgres(a.DB) {
 		if _, err := os.Stat(a.DB); errors.Is(err, os.ErrNotExist) {
 			return append(checks, check{Name: "database", OK: true, Said: a.DB + " does not exist yet: 'cofferdam serve' makes it"})

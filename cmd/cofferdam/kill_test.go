@@ -56,7 +56,7 @@ func startServer(t *testing.T, dir string, env ...string) *process {
 	p := &process{addr: addr, out: &lockedBuffer{}}
 	p.cmd = exec.Command("cofferdam", "serve", "--addr", addr, "--egress-allow", "127.0.0.1", "--log", "json")
 	p.cmd.Dir = dir
-	p.cmd.Env = append(append(os.Environ(), "COFFERDAM_CACHE_DIR="+runtimetest.CacheDir(t)), env...)
+	p.cmd.Env = append(append(os.Environ(), "COFFERDAM_CACHE_DIR="+runtimetest.CacheDir(t), "COFFERDAM_COMPILE_CPU="+compileCPU), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -70,9 +70,9 @@ func (s *server) greet(w io.Writer, addr, db string) {
 // serverFlags are those of every verb that opens the database.
 func (a *app) serverFlags(c *cobra.Command) {
 	a.databaseFlags(c)
+	a.compilerFlags(c)
 	flags := c.Flags()
 	flags.StringVar(&a.Addr, "addr", a.Addr, "where to listen (COFFERDAM_ADDR)")
-	flags.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "a private folder for compiled plugins; beside a SQLite file by default (COFFERDAM_CACHE_DIR)")
 	flags.IntVar(&a.Slots, "slots", a.Slots, "how many executions run at once (COFFERDAM_SLOTS)")
 	flags.DurationVar(&a.Lease, "lease", a.Lease, "how long a dead server keeps its executions (COFFERDAM_LEASE)")
 	flags.StringSliceVar(&a.EgressAllow, "egress-allow", a.EgressAllow, "addresses or networks that plugins may reach although they are private, over plain http too; for development (COFFERDAM_EGRESS_ALLOW)")
@@ -85,4 +85,13 @@ func (a *app) serverFlags(c *cobra.Command) {
 func (a *app) databaseFlags(c *cobra.Command) {
 	c.Flags().StringVar(&a.DB, "db", a.DB, "a SQLite file, or a postgres:// URL (COFFERDAM_DB)")
 	c.Flags().StringVar(&a.KeyFile, "key-file", a.KeyFile, "the file with the key that seals credentials; beside a SQLite file by default (COFFERDAM_KEY_FILE)")
+}
+
+// compilerFlags say who compiles plugins, and into which folder.
+func (a *app) compilerFlags(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&a.CacheDir, "cache-dir", a.CacheDir, "a private folder for compiled plugins; beside a SQLite file by default, and else in the user's cache (COFFERDAM_CACHE_DIR)")
+	flags.StringVar(&a.Compiler, "compiler", a.Compiler, "the cofferdam binary that compiles plugins in processes of its own; this one by default (COFFERDAM_COMPILER)")
+	flags.DurationVar(&a.CompileCPU, "compile-cpu", a.CompileCPU, "the CPU time that compiling a plugin may take; by default 1s and 2s more for each MiB of it (COFFERDAM_COMPILE_CPU)")
+	flags.Int64Var(&a.CompileMiB, "compile-mib", a.CompileMiB, "the memory that it may take, in MiB; 512 by default (COFFERDAM_COMPILE_MIB)")
 }

@@ -73,13 +73,22 @@ func (s *server) build(ctx context.Context, a *app, allow []netip.Prefix) error 
 		return err
 	}
 	s.madeKey = made
+	cache, err := a.cachePath()
+	if err != nil {
+		return err
+	}
+	compiler, err := a.compiler()
+	if err != nil {
+		return err
+	}
 	s.host, err = host.New(ctx, host.Config{
 		Store:    s.store,
 		Keeper:   keeper,
 		Egress:   egress.Config{AllowAddrs: allow},
 		Slots:    a.Slots,
 		Lease:    a.Lease,
-		CacheDir: a.cachePath(),
+		CacheDir: cache,
+		Compiler: compiler,
 		Logger:   s.logger,
 	})
 	if err != nil {
@@ -201,15 +210,6 @@ func (a *app) keyPath() string {
 		return a.KeyFile
 	}
 	return filepath.Join(filepath.Dir(a.DB), "key.json")
-}
-
-// cachePath is the folder for compiled code: beside an embedded database unless
-// it is said.
-func (a *app) cachePath() string {
-	if a.CacheDir != "" || isPostgres(a.DB) {
-		return a.CacheDir
-	}
-	return filepath.Join(filepath.Dir(a.DB), "cache")
 }
 
 // logger writes what operators should know to standard error.

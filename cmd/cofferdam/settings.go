@@ -20,6 +20,9 @@ type settings struct {
 	DB          string        `env:"COFFERDAM_DB" envDefault:"data/cofferdam.db"`
 	KeyFile     string        `env:"COFFERDAM_KEY_FILE"`
 	CacheDir    string        `env:"COFFERDAM_CACHE_DIR"`
+	Compiler    string        `env:"COFFERDAM_COMPILER"`
+	CompileCPU  time.Duration `env:"COFFERDAM_COMPILE_CPU"`
+	CompileMiB  int64         `env:"COFFERDAM_COMPILE_MIB"`
 	Slots       int           `env:"COFFERDAM_SLOTS" envDefault:"32"`
 	Lease       time.Duration `env:"COFFERDAM_LEASE" envDefault:"8s"`
 	EgressAllow []string      `env:"COFFERDAM_EGRESS_ALLOW" envSeparator:","`
