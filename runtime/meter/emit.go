@@ -23,7 +23,9 @@ type emitter struct {
 
 	// fuel is the index of F, scratch that of an i32.
 	fuel, scratch uint32
-	// wrapper is the type of the block around the body.
+	// wrapper is the type of the block around the body. Where branches do not need
+	// it, the compiler does: the return that follows would hide that a body leaves
+	// more values than its type says.
 	wrapper wasm.BlockType
 	// stale says that G is the truth and F is not; dirty that F is newer than G.
 	stale, dirty bool
@@ -38,7 +40,7 @@ func (e *emitter) emit(source []byte, results []wasm.ValueType, locals uint32) w
 		e.scratch++
 	}
 	e.stale, e.dirty = true, false
-	if p.wrapped = p.wrapped && p.cached(); p.wrapped {
+	if p.wrapped = p.wrapped && p.cached(); p.wrapped || p.entryOutlined() {
 		e.wrapper = e.rewriter.blockType(results)
 	}
 	at := 0
@@ -160,6 +162,8 @@ func (e *emitter) enter() {
 	}
 	if e.plan.wrapped {
 		e.ready()
+	}
+	if e.plan.wrapped || e.plan.entryOutlined() {
 		e.out.Block(wasm.OpBlock, e.wrapper)
 	}
 }
@@ -223,8 +227,10 @@ func (e *emitter) exit() {
 }
 
 func (e *emitter) finish(x *edit) {
-	if e.plan.wrapped {
+	if e.plan.wrapped || e.plan.entryOutlined() {
 		e.out.Op(wasm.OpEnd)
+	}
+	if e.plan.wrapped {
 		e.join()
 	}
 	if x.value != 0 {
@@ -279,7 +285,7 @@ func (e *emitter) loop(x *edit) {
 	e.out.Op(wasm.OpEnd)
 	e.out.Index(wasm.OpLocalGet, e.fuel)
 	e.out.Index(wasm.OpCall, e.rewriter.helpers.index(helperRefuelLocal))
-	e.out.I64(0)
+	e.out.I64(e.plan.segments[x.value].cost)
 	e.out.Op(wasm.OpI64Add)
 	e.out.Index(wasm.OpLocalSet, e.fuel)
 	e.out.Index(wasm.OpBr, 0)
