@@ -168,7 +168,7 @@ func (c *Child) Compile(ctx context.Context, wasm []byte) error {
 	if err := x.keep(name, stage, c.config.Now()); err != nil {
 		return err
 	}
-	c.sweep(ctx, x)
+	c.sweep(ctx, x, len(wasm))
 	return nil
 }
 
@@ -242,8 +242,10 @@ func (c *Child) fill(ctx context.Context, s *stage, wasm []byte) error {
 
 // sweep makes room after something was added. That it cannot is not the
 // uploader's business.
-func (c *Child) sweep(ctx context.Context, x *index) {
-	freed, err := Sweep(x.dir, c.config.CacheBytes, c.config.Now().Add(-inUse))
+func (c *Child) sweep(ctx context.Context, x *index, moduleBytes int) {
+	// Folders that children write to are in use for as long as a child may take.
+	used := max(inUse, c.config.time(c.config.order(moduleBytes)))
+	freed, err := Sweep(x.dir, c.config.CacheBytes, c.config.Now().Add(-used))
 	if err != nil {
 		c.config.Logger.WarnContext(ctx, "compiled code cannot be cleaned up", slog.String("folder", x.dir), slog.Any("error", err))
 	}
