@@ -80,7 +80,7 @@ var mayImport = map[string][]string{
 // ownedBy names who alone may import a third party's package, or a delicate
 // one of the standard library, with all below it.
 var ownedBy = map[string][]string{
-	"github.com/tetratelabs/wazero":         {"runtime/..."},
+	"github.com/tetratelabs/wazero":         {"runtime/...", "bench/..."},
 	"github.com/jackc/pgx/v5":               {"host/store/postgres/...", "bench/..."},
 	"modernc.org/sqlite":                    {"host/store/sqlite", "bench/..."},
 	"database/sql":                          {"host/store/...", "bench/..."},

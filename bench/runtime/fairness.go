@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	goruntime "runtime"
+	"sync"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/runtime"
+)
+
+const (
+	// runaways are as many as there are cores in the goals.
+	runaways = 2
+	// settling is how long runaways run before anything is measured.
+	settling = 20 * time.Millisecond
+	// every is how often the neighbour calls.
+	every = time.Millisecond
+	// collections is in how many rounds the garbage collector is measured.
+	collections = 9
+	// stalled is how long plain wazero's runaways run, which nothing ends.
+	stalled = 300 * time.Millisecond
+	// shortCall is about what the neighbour's calls take on the peers.
+	shortCall = 20 * time.Microsecond
+)
+
+// street is two runaways and their neighbour, on one engine.
+type street struct {
+	// run runs away until its context ends, or as long as it was asked to.
+	run func(ctx context.Context, d time.Duration) error
+	// short is one call of the neighbour's.
+	short func(ctx context.Context) error
+	close func(ctx context.Context) error
+}
+
+// neighbour measures how long a neighbour's short calls take beside runaways,
+// from the moment that each was due.
+func (s *suite) neighbour(ctx context.Context) error {
+	p99 := map[string]float64{}
+	var p50, alone float64
+	for _, name := range []string{metered, terminated, plain} {
+		waits, err := s.waits(ctx, name, runaways)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		p99[name] = quantile(waits, .99) * 1e3
+		if name != metered {
+			continue
+		}
+		p50 = median(waits) * 1e3
+		if waits, err = s.waits(ctx, name, 0); err != nil {
+			return fmt.Errorf("%s alone: %w", name, err)
+		}
+		alone = quantile(waits, .99) * 1e3
+	}
+	s.print("neighbour_p99_ms", p99[metered], "ms", peer("p50", p50), peer("p99_without_runaways", alone),
+		peer(terminated, p99[terminated]), peer(plain, p99[plain]))
+	return nil
+}
+
+// waits returns what each of the neighbour's calls took, in seconds.
+func (s *suite) waits(ctx context.Context, name string, beside int) (waits []float64, err error) {
+	st, err := s.newStreet(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, st.close(ctx)) }()
+	window := s.window
+	if name == plain {
+		window = min(window, stalled)
+	}
+	err = st.busy(ctx, beside, window+settling, func(start time.Time) error {
+		for due := start; due.Before(start.Add(window)); due = due.Add(every) {
+			if err := until(ctx, due); err != nil {
+				return err
+			}
+			if err := st.short(ctx); err != nil {
+				return err
+			}
+			waits = append(waits, time.Since(due).Seconds())
+			// One stall is one wait, not as many as it swallowed calls.
+			if now := time.Now(); now.Sub(due) > 50*time.Millisecond {
+				due = now
+			}
+		}
+		return nil
+	})
+	return waits, err
+}
+
+// collection measures runtime.GC beside runaways: it needs every processor to
+// pause.
+func (s *suite) collection(ctx context.Context) error {
+	all := map[string]float64{}
+	for _, name := range []string{metered, terminated, plain} {
+		times, err := s.collections(ctx, name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		all[name] = median(times) * 1e3
+	}
+	s.print("gc_ms", all[metered], "ms", peer(terminated, all[terminated]), peer(plain, all[plain]))
+	return nil
+}
+
+func (s *suite) collections(ctx context.Context, name string) (times []float64, err error) {
+	st, err := s.newStreet(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, st.close(ctx)) }()
+	n := collections
+	if name == plain {
+		n = 3
+	}
+	for range n {
+		err := st.busy(ctx, runaways, stalled, func(due time.Time) error {
+			// Where nothing can interrupt the runaways, this comes after them.
+			if err := until(ctx, due); err != nil {
+				return err
+			}
+			goruntime.GC()
+			times = append(times, time.Since(due).Seconds())
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return times, nil
+}
+
+// busy does f beside some runaways, which it ends and waits for. They were
+// settled at the time that f gets.
+func (st *street) busy(ctx context.Context, n int, d time.Duration, f func(start time.Time) error) error {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	var wg sync.WaitGroup
+	errs := make([]error, n)
+	start := time.Now().Add(settling)
+	for i := range n {
+		wg.Go(func() {
+			if err := st.run(running, d); running.Err() == nil {
+				errs[i] = err
+			}
+		})
+	}
+	err := f(start)
+	stop()
+	wg.Wait()
+	return errors.Join(append(errs, err)...)
+}
+
+func (s *suite) newStreet(ctx context.Context, name string) (*street, error) {
+	if name == metered {
+		return s.newSandboxStreet(ctx)
+	}
+	return newEngineStreet(ctx, name)
+}
+
+// newSandboxStreet has a Go guest run away beside the tiny one.
+func (s *suite) newSandboxStreet(ctx context.Context) (*street, error) {
+	binary, err := s.golang(ctx, "mapper")
+	if err != nil {
+		return nil, err
+	}
+	r, err := runtime.New(ctx, runtime.Config{Functions: []string{waitFunction}})
+	if err != nil {
+		return nil, err
+	}
+	st := &street{close: r.Close}
+	wild, err := r.Prepare(ctx, binary, runtime.Limits{Deadline: time.Hour, Fuel: plenty})
+	if err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	small, err := r.Prepare(ctx, tiny(), runtime.Limits{})
+	if err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	runaway, neighbour := &sandbox{module: wild}, &sandbox{module: small}
+	st.run = func(ctx context.Context, _ time.Duration) error { _, err := runaway.call(ctx, "spin"); return err }
+	st.short = func(ctx context.Context) error { _, err := neighbour.call(ctx, "transform"); return err }
+	return st, st.short(ctx)
+}
+
+// newEngineStreet has instances of wazero's: the calls are bare, of a loop.
+func newEngineStreet(ctx context.Context, name string) (*street, error) {
+	e, err := newEngine(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := e.compile(ctx, spinner())
+	if err != nil {
+		return nil, errors.Join(err, e.close(ctx))
+	}
+	spin := func(ctx context.Context, turns float64) error {
+		i, err := c.instantiate(ctx, time.Now)
+		if err != nil {
+			return err
+		}
+		_, err = i.call(ctx, "spin", uint64(turns))
+		return errors.Join(err, i.module.Close(context.WithoutCancel(ctx)))
+	}
+	const sample = 10_000_000
+	t, err := timed(1, func() error { return spin(ctx, sample) })
+	if err != nil {
+		return nil, errors.Join(err, e.close(ctx))
+	}
+	speed := sample / t.wall
+	st := &street{close: e.close}
+	st.run = func(ctx context.Context, d time.Duration) error { return spin(ctx, speed*d.Seconds()) }
+	st.short = func(ctx context.Context) error { return spin(ctx, speed*shortCall.Seconds()) }
+	return st, nil
+}
