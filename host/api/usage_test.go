@@ -49,7 +49,7 @@ func TestUsageIsWhatTheTracesShow(t *testing.T) {
 			})
 		}
 	}
-	if want.Wall == 0 || want.Attempts != 3 {
+	if want.Wall == 0 || want.Fuel == 0 || want.Attempts != 3 {
 		t.Fatalf("the traces show no usage: %+v", want)
 	}
 	want.Tenant = acme
