@@ -31,6 +31,11 @@ type Connector struct {
 	Polls       []Poll
 	// Test checks an installation: credentials, reachability. It should change nothing.
 	Test func(ctx *Context) error
+	// WarmUp does once what every call would do again: compile expressions, fill
+	// tables. It runs when the connector is uploaded, and every call begins in the
+	// memory that it leaves, package variables included. It can ask the host for
+	// nothing, and what it draws at random is the same for everybody.
+	WarmUp func()
 
 	// Functions names host functions that the host app offers beyond the built-in ones.
 	Functions []string

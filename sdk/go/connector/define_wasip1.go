@@ -5,6 +5,8 @@ package connector
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"runtime/debug"
 
 	"github.com/cofferdam-run/cofferdam/sdk/go/internal/abi"
 )
@@ -34,6 +36,20 @@ func exportPoll() int32 { return serve("poll") }
 
 //go:wasmexport test
 func exportTest() int32 { return serve("test") }
+
+//go:wasmexport warmup
+func exportWarmUp() (result int32) {
+	defer func() {
+		if p := recover(); p != nil {
+			abi.SetError(fmt.Appendf(nil, "the connector's WarmUp panicked: %v\n%s", p, debug.Stack()))
+			result = 1
+		}
+	}()
+	if defined != nil {
+		defined.warmUp()
+	}
+	return 0
+}
 
 // serve answers one call of the host; 0 is success.
 func serve(export string) int32 {
