@@ -220,8 +220,8 @@ func (r *run) waiting() context.Context {
 func (r *run) execute(ctx context.Context) (uint32, error) {
 	s := r.sandbox
 	if s.live.plan.Fresh != "" {
-		if err := s.startUp(ctx); err != nil {
-			return 0, err
+		if code, err := s.startUp(ctx); err != nil || code != 0 {
+			return code, err
 		}
 	}
 	for _, name := range s.live.before(r.call.Export) {
@@ -306,7 +306,11 @@ func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer ab
 
 // spend charges the guest for what a host function does for it.
 func (s *sandbox) spend(ctx context.Context, units uint64) error {
-	return s.account.Charge(ctx, s.fuel.Get(), units)
+	g, err := s.account.Charge(ctx, s.fuel.Get(), units)
+	if err == nil {
+		s.fuel.Set(g)
+	}
+	return err
 }
 
 // isDenial says whether an answer is {"error":{"code":"denied"}}.
@@ -340,12 +344,12 @@ func (r *run) startUp() error {
 	if err := r.enter(); err != nil {
 		return r.hostError(err)
 	}
-	trap := s.startUp(s.guest.Bind(meter.With(r.ctx, s.account)))
+	code, trap := s.startUp(s.guest.Bind(meter.With(r.ctx, s.account)))
 	r.settle(trap)
 	defer func() {
 		if r.cancel != nil {
 			r.cancel()
 		}
 	}()
-	return r.judge(0, trap)
+	return r.judge(code, trap)
 }

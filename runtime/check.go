@@ -111,6 +111,8 @@ type outline struct {
 	exports, imports []string
 	// all are all functions that are exported.
 	all []string
+	// reseeds says that there is an export to be called before each call.
+	reseeds bool
 }
 
 func outlineOf(m *wasm.Module) outline {
@@ -120,7 +122,11 @@ func outlineOf(m *wasm.Module) outline {
 			continue
 		}
 		o.all = append(o.all, e.Name)
-		if e.Name != exportInitialize && e.Name != exportConstructors && callable(m.FunctionType(e.Index)) {
+		switch {
+		case !callable(m.FunctionType(e.Index)), e.Name == exportInitialize, e.Name == exportConstructors, e.Name == exportWarmUp:
+		case e.Name == exportReseed:
+			o.reseeds = true
+		default:
 			o.exports = append(o.exports, e.Name)
 		}
 	}

@@ -55,7 +55,7 @@ func (l *loaded) before(export string) []string {
 	if l.everyCall && export != exportStart {
 		names = append(names, exportConstructors)
 	}
-	if l.reseeds && export != exportReseed {
+	if l.reseeds {
 		names = append(names, exportReseed)
 	}
 	return names

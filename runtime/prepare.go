@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -97,7 +96,7 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 	live := &loaded{
 		runtime: r, limits: l, plan: plan,
 		everyCall: o.has(exportStart) && o.has(exportConstructors) && !o.has(exportInitialize),
-		reseeds:   slices.Contains(o.exports, exportReseed),
+		reseeds:   o.reseeds,
 	}
 	live.facts = Facts{ModuleBytes: len(binary), Functions: len(m.Functions), Fresh: plan.Fresh}
 	if err := live.prepare(ctx, m.Encode(), sha256.Sum256(binary)); err != nil {
@@ -145,6 +144,9 @@ func compileHere(ctx context.Context, engine wazero.Runtime, binary []byte) (com
 		}
 	}()
 	compiled, err = engine.CompileModule(ctx, binary)
+	if err != nil && strings.HasPrefix(err.Error(), "compilationcache:") {
+		return nil, fmt.Errorf("load compiled code: %w: remove the folder of compiled code; it is made again", err)
+	}
 	if err != nil {
 		return nil, &compile.ModuleError{Message: err.Error()}
 	}

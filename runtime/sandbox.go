@@ -164,18 +164,21 @@ func (s *sandbox) invoke(ctx context.Context, f api.Function, params ...uint64) 
 
 // startUp starts the guest's language: the module's start function, what there
 // is of a reactor's initialization, else of a command's constructors, then
-// Haskell's, and the author's warm-up.
-func (s *sandbox) startUp(ctx context.Context) error {
+// Haskell's, and the author's warm-up, whose code it returns.
+func (s *sandbox) startUp(ctx context.Context) (code uint32, err error) {
 	for _, name := range []string{image.StartExport, exportInitialize, exportConstructors, exportHaskell, exportWarmUp} {
 		f := s.startFunction(name)
 		if f == nil {
 			continue
 		}
-		if _, err := s.invoke(ctx, f, make([]uint64, len(f.Definition().ParamTypes()))...); err != nil {
-			return err
+		if code, err = s.invoke(ctx, f, make([]uint64, len(f.Definition().ParamTypes()))...); err != nil {
+			return 0, err
+		}
+		if name != exportWarmUp {
+			code = 0
 		}
 	}
-	return nil
+	return code, nil
 }
 
 // content is the guest's memory as it is.
