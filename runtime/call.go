@@ -134,7 +134,8 @@ type run struct {
 	// denied says that the Host has denied the guest something, so that a guest
 	// that passes this on says nothing but the truth.
 	denied bool
-	// broken says that the sandbox is not to be used again.
+	// broken says that the sandbox is not to be used again: what became of it is
+	// not known, or it holds megabytes of stack.
 	broken bool
 }
 

@@ -46,6 +46,7 @@ func (r *run) judgeFuel(ended error) error {
 		return &Failure{Code: CodeFuelExhausted, Message: fmt.Sprintf(
 			"the call used up its %d units of fuel", r.limits.Fuel), Stack: r.sandbox.guest.Stderr()}
 	case errors.Is(ended, meter.ErrStack):
+		r.broken = true
 		return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: r.sandbox.guest.Stderr()}
 	default:
 		return r.hostError(ended)

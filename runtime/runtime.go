@@ -83,7 +83,6 @@ func New(ctx context.Context, c Config) (*Runtime, error) {
 		shares:    fairshare.New(c.Running),
 		mechanism: image.Probe(),
 		now:       c.Now,
-		cacheDir:  c.CacheDir,
 		idle:      cmp.Or(c.Idle, defaultIdle),
 		heldMost:  cmp.Or(c.HeldBytes, defaultHeldBytes),
 		modules:   map[*Module]struct{}{},
@@ -95,7 +94,10 @@ func New(ctx context.Context, c Config) (*Runtime, error) {
 		r.compiler = compile.InProcess{}
 	}
 	if c.CacheDir != "" {
-		if r.cache, err = wazero.NewCompilationCacheWithDir(c.CacheDir); err != nil {
+		if r.cacheDir, err = compile.OpenDir(c.CacheDir); err != nil {
+			return nil, err
+		}
+		if r.cache, err = wazero.NewCompilationCacheWithDir(r.cacheDir); err != nil {
 			return nil, fmt.Errorf("open compilation cache: %w", err)
 		}
 	}
