@@ -119,24 +119,39 @@ func (a *Account) Refuel(ctx context.Context, f uint64) (uint64, error) {
 	return f + uint64(grant), nil
 }
 
-// Charge counts units beside what is burnt of G, which g is. An error ends the
-// call, before what was to be paid for: ErrExhausted, or Pause's.
-func (a *Account) Charge(ctx context.Context, g, units uint64) error {
+// Charge counts units beside what is burnt of G, which g is, and returns the new
+// G: it has no more than is left of the budget then, or what was granted before
+// would be used beyond it. An error ends the call: ErrExhausted, or Pause's.
+func (a *Account) Charge(ctx context.Context, g, units uint64) (uint64, error) {
 	fuel, stack := unpack(g)
 	burnt := a.granted - fuel
 	if err := a.admit(burnt, stack); err != nil {
-		return err
+		return 0, err
 	}
 	if left := a.budget - burnt - a.charged; units > uint64(left) {
-		return a.end(ErrExhausted, a.budget)
+		return 0, a.end(ErrExhausted, a.budget)
 	}
 	a.charged += int64(units)
-	if burnt+a.charged-a.paused < a.slice {
-		return nil
+	excess := max(0, fuel-(a.budget-burnt-a.charged))
+	a.granted -= excess
+	if burnt+a.charged-a.paused >= a.slice {
+		// Of this slice, what is timed is not what is counted.
+		a.begun = time.Time{}
+		if err := a.breathe(ctx, burnt); err != nil {
+			return 0, err
+		}
 	}
-	// What was charged for is still to come, so its time is not in the slice's.
-	a.begun = time.Time{}
-	return a.breathe(ctx, burnt)
+	return g - uint64(excess), nil
+}
+
+// Used returns what a call has used up to now, g being what it has in G at a call
+// or a return of one of its functions. It is never more than what will be settled.
+func (a *Account) Used(g uint64) int64 {
+	if a.ended != nil {
+		return a.used
+	}
+	fuel, _ := unpack(g)
+	return min(max(a.granted-fuel, 0)+a.charged, a.budget)
 }
 
 // Settle returns what a call has used that has returned, and left g. It is

@@ -41,7 +41,7 @@ func Instantiate(ctx context.Context, rt wazero.Runtime) error {
 	i64 := []api.ValueType{api.ValueTypeI64}
 	_, err := rt.NewHostModuleBuilder(hostModule).
 		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(refuel), i64, i64).Export(hostRefuel).
-		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(charge), []api.ValueType{api.ValueTypeI64, api.ValueTypeI64}, nil).Export(hostCharge).
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(charge), []api.ValueType{api.ValueTypeI64, api.ValueTypeI64}, i64).Export(hostCharge).
 		Instantiate(ctx)
 	if err != nil {
 		return fmt.Errorf("instantiate the fuel module: %w", err)
@@ -58,9 +58,11 @@ func refuel(ctx context.Context, _ api.Module, stack []uint64) {
 }
 
 func charge(ctx context.Context, _ api.Module, stack []uint64) {
-	if err := accountOf(ctx).Charge(ctx, stack[0], stack[1]); err != nil {
+	g, err := accountOf(ctx).Charge(ctx, stack[0], stack[1])
+	if err != nil {
 		unwind()
 	}
+	stack[0] = g
 }
 
 // accountOf panics when there is no account: a mistake of ours that wazero

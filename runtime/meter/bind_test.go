@@ -16,11 +16,11 @@ import (
 // caller is a module that does nothing but what rewritten ones do to the host:
 //
 //	(import "\00fuel" "refuel" (func $refuel (param i64) (result i64)))
-//	(import "\00fuel" "charge" (func $charge (param i64 i64)))
+//	(import "\00fuel" "charge" (func $charge (param i64 i64) (result i64)))
 //	(func (export "r") (param i64) (result i64) local.get 0  call $refuel)
-//	(func (export "c") (param i64 i64) local.get 0  local.get 1  call $charge)
+//	(func (export "c") (param i64 i64) (result i64) local.get 0  local.get 1  call $charge)
 const caller = "\x00asm\x01\x00\x00\x00" +
-	"\x01\x0b\x02\x60\x01\x7e\x01\x7e\x60\x02\x7e\x7e\x00" +
+	"\x01\x0c\x02\x60\x01\x7e\x01\x7e\x60\x02\x7e\x7e\x01\x7e" +
 	"\x02\x1f\x02\x05\x00fuel\x06refuel\x00\x00\x05\x00fuel\x06charge\x00\x01" +
 	"\x03\x03\x02\x00\x01" +
 	"\x07\x09\x02\x01r\x00\x02\x01c\x00\x03" +
@@ -71,7 +71,8 @@ func TestHostModuleReachesTheAccountOfTheCall(t *testing.T) {
 			if err != nil || fuelOf(got[0]) <= 0 || got[0]>>32 != 3 {
 				t.Fatalf("refuel gave %#x, %v, want a healthy count at depth 3", got, err)
 			}
-			if _, err := module.ExportedFunction("c").Call(ctx, got[0], 50_000); err != nil {
+			got, err = module.ExportedFunction("c").Call(ctx, got[0], 50_000)
+			if err != nil {
 				t.Fatal(err)
 			}
 			if used, err := a.Settle(got[0]); used != 350_000 || err != nil {

@@ -22,12 +22,14 @@ func (e *emitter) bulk(x *edit) {
 	case editMemoryGrow:
 		e.spill()
 		e.out.Index(wasm.OpCall, h.index(helperMemoryGrow))
+		e.stale = true
 	case editTableGrow:
 		e.spill()
 		e.out.Index(wasm.OpLocalTee, e.scratch)
 		e.out.Raw(e.source[x.start:x.end])
 		e.out.Index(wasm.OpLocalGet, e.scratch)
 		e.out.Index(wasm.OpCall, h.index(helperTableGrown))
+		e.stale = true
 	case editTableBulk:
 		e.out.Index(wasm.OpLocalTee, e.scratch)
 		e.out.Raw(e.source[x.start:x.end])
@@ -37,6 +39,7 @@ func (e *emitter) bulk(x *edit) {
 		e.out.I64(entryUnits)
 		e.out.Op(wasm.OpI64Mul)
 		e.out.Index(wasm.OpCall, e.rewriter.charge)
+		e.set()
 	case editMemoryInit:
 		// It cannot be longer than its segment, which came with the module.
 		e.out.Index(wasm.OpLocalTee, e.scratch)

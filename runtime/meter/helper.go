@@ -61,7 +61,7 @@ func refuelType() wasm.FuncType {
 }
 
 func chargeType() wasm.FuncType {
-	return wasm.FuncType{Params: []wasm.ValueType{wasm.I64, wasm.I64}}
+	return wasm.FuncType{Params: []wasm.ValueType{wasm.I64, wasm.I64}, Results: []wasm.ValueType{wasm.I64}}
 }
 
 func bulkType() wasm.FuncType {
@@ -266,6 +266,7 @@ func (w *helperWriter) chargeGrown(size, count uint32, units int64) {
 	w.I64(units)
 	w.Op(wasm.OpI64Mul)
 	w.Index(wasm.OpCall, w.rewriter.charge)
+	w.setFuel()
 	w.Op(wasm.OpEnd)
 	w.local(size)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/cofferdam-run/cofferdam/runtime/meter"
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
@@ -72,11 +73,14 @@ func (b *bank) refuel(f uint64) uint64 {
 	return f + uint64(grant)
 }
 
-func (b *bank) charge(g, units uint64) {
+func (b *bank) charge(g, units uint64) uint64 {
 	b.charged += int64(units)
 	if b.used(g) > b.budget {
 		panic(errBudget)
 	}
+	excess := max(0, fuelOf(g)-(b.budget-b.used(g)))
+	b.granted -= excess
+	return g - uint64(excess)
 }
 
 type bankKey struct{}
@@ -88,6 +92,7 @@ func newRuntime(tb testing.TB) wazero.Runtime {
 	tb.Helper()
 	ctx := tb.Context()
 	rt := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler().WithCoreFeatures(api.CoreFeaturesV2))
+	wasi_snapshot_preview1.MustInstantiate(ctx, rt)
 	tb.Cleanup(func() { rt.Close(ctx) })
 	i32, i64 := api.ValueTypeI32, api.ValueTypeI64
 	fuel := rt.NewHostModuleBuilder("\x00fuel")
@@ -95,8 +100,8 @@ func newRuntime(tb testing.TB) wazero.Runtime {
 		stack[0] = bankOf(ctx).refuel(stack[0])
 	}), []api.ValueType{i64}, []api.ValueType{i64}).Export("refuel")
 	fuel.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
-		bankOf(ctx).charge(stack[0], stack[1])
-	}), []api.ValueType{i64, i64}, nil).Export("charge")
+		stack[0] = bankOf(ctx).charge(stack[0], stack[1])
+	}), []api.ValueType{i64, i64}, []api.ValueType{i64}).Export("charge")
 	env := rt.NewHostModuleBuilder("env")
 	env.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(_ context.Context, _ api.Module, stack []uint64) {
 		stack[0] = uint64(uint32(stack[0]) * 2)

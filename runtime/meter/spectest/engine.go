@@ -109,10 +109,12 @@ func (e *engine) offerFuel(ctx context.Context) error {
 		stack[0] = f
 	}), []api.ValueType{i64}, []api.ValueType{i64}).Export("refuel")
 	b.NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, m api.Module, stack []uint64) {
-		if e.instances[m].ledger.Charge(ctx, stack[0], stack[1]) != nil {
+		g, err := e.instances[m].ledger.Charge(ctx, stack[0], stack[1])
+		if err != nil {
 			panic(sys.NewExitError(1))
 		}
-	}), []api.ValueType{i64, i64}, nil).Export("charge")
+		stack[0] = g
+	}), []api.ValueType{i64, i64}, []api.ValueType{i64}).Export("charge")
 	_, err := b.Instantiate(ctx)
 	return err
 }
@@ -182,7 +184,7 @@ func (e *engine) instantiate(ctx context.Context, path, name string) (*instance,
 		return nil, err
 	}
 	i := &instance{module: module, of: c, functions: map[string]api.Function{}}
-	if e.ledger == nil || c.refused != nil {
+	if metered := e.ledger != nil && c.refused == nil; !metered {
 		return i, nil
 	}
 	i.ledger = e.ledger()

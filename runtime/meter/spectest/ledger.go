@@ -12,7 +12,7 @@ import (
 type ledger interface {
 	Open(budget, stack int64) uint64
 	Refuel(ctx context.Context, f uint64) (uint64, error)
-	Charge(ctx context.Context, g, units uint64) error
+	Charge(ctx context.Context, g, units uint64) (uint64, error)
 	Settle(g uint64) (int64, error)
 	SettleTrap(g uint64) (int64, error)
 	Ended() error
@@ -63,12 +63,16 @@ func (s *stingy) Refuel(_ context.Context, f uint64) (uint64, error) {
 	return 0, s.ended
 }
 
-func (s *stingy) Charge(_ context.Context, g, units uint64) error {
-	burnt := s.granted - int64(int32(uint32(g)))
-	if s.charged += int64(units); burnt+s.charged > s.budget {
+func (s *stingy) Charge(_ context.Context, g, units uint64) (uint64, error) {
+	fuel := int64(int32(uint32(g)))
+	s.charged += int64(units)
+	left := s.budget - (s.granted - fuel) - s.charged
+	if left < 0 {
 		s.ended = meter.ErrExhausted
 	}
-	return s.ended
+	excess := max(0, fuel-left)
+	s.granted -= excess
+	return g - uint64(excess), s.ended
 }
 
 func (s *stingy) Settle(g uint64) (int64, error) {
@@ -79,6 +83,8 @@ func (s *stingy) SettleTrap(g uint64) (int64, error) {
 	return s.settle(max(s.granted-int64(int32(uint32(g))), s.passed))
 }
 
+func (s *stingy) Ended() error { return s.ended }
+
 func (s *stingy) settle(burnt int64) (int64, error) {
 	if s.used > 0 {
 		return s.used, s.ended
@@ -88,5 +94,3 @@ func (s *stingy) settle(burnt int64) (int64, error) {
 	}
 	return burnt + s.charged, s.ended
 }
-
-func (s *stingy) Ended() error { return s.ended }
