@@ -1,6 +1,6 @@
 // Package runtime is the sandbox: it runs one export of a WebAssembly module
-// in an instance of its own, with hard limits on memory and time, and with one
-// way out, the [Host] that it is handed. It knows no tenants and no SQL.
+// in a sandbox of its own, with hard limits on memory, CPU and time, and with
+// one way out, the [Host] that it is handed. It knows no tenants and no SQL.
 //
 //	rt, err := runtime.New(ctx, runtime.Config{Functions: gate.Names()})
 //	module, err := rt.Prepare(ctx, wasm, runtime.Limits{})
@@ -18,9 +18,19 @@
 // is to blame, and any other error when the host is (its context ended, or the
 // Host itself failed). A Result always carries the Usage, also next to an error.
 //
-// A call that runs into Limits.Deadline is ended at its next loop or question:
-// code that neither loops nor asks, only calls itself without end in breadth, is
-// not ended yet.
+// Prepare starts the guest once: its start function, _initialize or constructors,
+// and the optional export warmup, during which it may ask the Host for nothing.
+// What its memory is then is the image that every sandbox begins as, and is put
+// back to after each call. A guest that exports reseed has it called before each.
+//
+// The guest's code counts its own fuel (package meter). Each slice of some 200 us
+// it stops to be asked for deadline, cancellation and budget, and to let the
+// garbage collector and other guests run: of these, no more run at once than there
+// are processors, and they share by [Share].
+//
+// Usage.Fuel is a function of module, input, World and answers, on any machine; of
+// a call that trapped it is short by at most 2^20 units and what lies between two
+// checks.
 //
 // The package is called runtime because that is what users look for; import the
 // standard library's as goruntime.
