@@ -217,6 +217,24 @@ func (r *run) waiting() context.Context {
 	return r.bounded
 }
 
+// patience is a run as the context of waiting, whose timer is made when somebody
+// does wait.
+type patience run
+
+var _ context.Context = (*patience)(nil)
+
+// Deadline implements context.Context.
+func (p *patience) Deadline() (time.Time, bool) { return p.ctx.Deadline() }
+
+// Done implements context.Context.
+func (p *patience) Done() <-chan struct{} { return (*run)(p).waiting().Done() }
+
+// Err implements context.Context.
+func (p *patience) Err() error { return (*run)(p).waiting().Err() }
+
+// Value implements context.Context.
+func (p *patience) Value(key any) any { return p.ctx.Value(key) }
+
 // execute runs what the call asks for and returns the export's code.
 func (r *run) execute(ctx context.Context) (uint32, error) {
 	s := r.sandbox
@@ -250,10 +268,10 @@ func (r *run) settle(trap error) {
 // enter waits until there is a processor for the guest.
 func (r *run) enter() error {
 	s := r.sandbox
-	if err := s.ticket.Enter(r.ctx, r.call.Share.Key, r.call.Share.Weight); err != nil {
-		return err
-	}
-	return nil
+	before := s.live.runtime.now()
+	err := s.ticket.Enter((*patience)(r), r.call.Share.Key, r.call.Share.Weight)
+	r.away += s.live.runtime.now().Sub(before)
+	return err
 }
 
 // pause is called at the end of each slice of a guest's time.
@@ -269,7 +287,7 @@ func (s *sandbox) pause(_ context.Context, burnt int64) error {
 	}
 	// The garbage collector and everybody who is no guest.
 	goruntime.Gosched()
-	err := s.ticket.Pause(r.waiting(), burnt)
+	err := s.ticket.Pause((*patience)(r), burnt)
 	r.away += s.live.runtime.now().Sub(now)
 	return err
 }
