@@ -197,8 +197,8 @@ func (r *run) ready() error {
 		Seen:        s.live.seen,
 		Config:      r.call.World.Config,
 		KernelBytes: r.limits.KernelBytes,
-		Ask:         s.ask,
-		Spend:       s.spend,
+		Ask:         s.asks,
+		Spend:       s.spends,
 	})
 	if err != nil {
 		return &Failure{Code: CodeInputTooLarge, Message: fmt.Sprintf(

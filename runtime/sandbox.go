@@ -38,6 +38,8 @@ type sandbox struct {
 
 	account   *meter.Account
 	ticket    *fairshare.Ticket
+	asks      abi.Ask // The methods of these names, made values once.
+	spends    func(ctx context.Context, units uint64) error
 	guest     abi.Guest
 	run       run
 	idleSince time.Time
@@ -70,6 +72,7 @@ func (l *loaded) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 	}
 	s.setGlobals()
 	s.ticket = rt.shares.NewTicket()
+	s.asks, s.spends = s.ask, s.spend
 	s.account = meter.NewAccount(meter.Options{Now: rt.now, Pause: s.pause})
 	return s, nil
 }
