@@ -1,9 +1,19 @@
 package runtime
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/runtime/abi"
+	"github.com/cofferdam-run/cofferdam/runtime/wasm"
+)
 
 // Facts are what is known of a module since it was prepared.
 type Facts struct {
+	// Imports are what the module imports, all of it offered; Exports the functions
+	// that it exports. Both in the module's order.
+	Imports []Function `json:"imports"`
+	Exports []Function `json:"exports"`
 	// ModuleBytes is the size of the module, RewrittenBytes that of what it became
 	// when fuel was put in.
 	ModuleBytes    int `json:"module_bytes"`
@@ -22,5 +32,41 @@ type Facts struct {
 	Fresh string `json:"fresh,omitempty"`
 }
 
+// Function is a function that a module imports or exports.
+type Function struct {
+	// Module is where it is imported from.
+	Module string `json:"module,omitempty"`
+	Name   string `json:"name"`
+	// Type is as in (i32, i64) -> (i32).
+	Type string `json:"type"`
+	// Callable says of an export that Call can be asked for it.
+	Callable bool `json:"callable,omitempty"`
+}
+
 // Facts returns what is known of the module.
-func (m *Module) Facts() Facts { return m.facts }
+func (m *Module) Facts() Facts {
+	f := m.facts
+	f.Imports, f.Exports = slices.Clone(f.Imports), slices.Clone(f.Exports)
+	return f
+}
+
+// functionsOf lists what a module imports and exports. It only imports functions.
+func functionsOf(m *wasm.Module, o outline) (imports, exports []Function) {
+	imports, exports = []Function{}, []Function{}
+	for i := range m.Imports {
+		imp := &m.Imports[i]
+		imports = append(imports, Function{Module: imp.Module, Name: imp.Name, Type: typeName(m.Types[imp.Type])})
+	}
+	for _, e := range m.Exports {
+		if e.Kind != wasm.KindFunction {
+			continue
+		}
+		_, callable := slices.BinarySearch(o.exports, e.Name)
+		exports = append(exports, Function{Name: e.Name, Type: typeName(m.FunctionType(e.Index)), Callable: callable})
+	}
+	return imports, exports
+}
+
+func typeName(t wasm.FuncType) string {
+	return abi.Signature{Params: apiTypes(t.Params), Results: apiTypes(t.Results)}.String()
+}

@@ -84,6 +84,8 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 		return nil, outline{}, err
 	}
 	o := outlineOf(m)
+	imports, exports := functionsOf(m, o)
+	functions := len(m.Functions) // Before there are those that count fuel.
 	plan, err := image.NewPlan(m)
 	if err != nil {
 		return nil, o, &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
@@ -98,7 +100,10 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 		everyCall: o.has(exportStart) && o.has(exportConstructors) && !o.has(exportInitialize),
 		reseeds:   o.reseeds,
 	}
-	live.facts = Facts{ModuleBytes: len(binary), Functions: len(m.Functions), Fresh: plan.Fresh}
+	live.facts = Facts{
+		Imports: imports, Exports: exports,
+		ModuleBytes: len(binary), Functions: functions, Fresh: plan.Fresh,
+	}
 	if err := live.prepare(ctx, m.Encode(), sha256.Sum256(binary)); err != nil {
 		return nil, o, errors.Join(err, live.close(ctx))
 	}

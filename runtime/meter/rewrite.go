@@ -36,8 +36,9 @@ func Rewrite(m *wasm.Module) error {
 	return nil
 }
 
-// added is how many functions are imported more.
-const added = 2
+// AddedImports is how many functions a rewritten module imports more, behind those
+// that it imports itself.
+const AddedImports = 2
 
 // rewriter is one module's rewriting.
 type rewriter struct {
@@ -64,7 +65,7 @@ func newRewriter(m *wasm.Module) *rewriter {
 		global:   m.ImportCount(wasm.KindGlobal) + uint32(len(m.Globals)),
 		costs:    newCosts(),
 	}
-	r.helpers.first = imported + added + uint32(len(m.Functions))
+	r.helpers.first = imported + AddedImports + uint32(len(m.Functions))
 	r.plan.rewriter = r
 	r.emitter.rewriter = r
 	return r
@@ -95,7 +96,7 @@ func (r *rewriter) function(index uint32) uint32 {
 	if index < r.imported {
 		return index
 	}
-	return index + added
+	return index + AddedImports
 }
 
 // module does what is outside of the bodies.
@@ -149,7 +150,7 @@ func (r *rewriter) names() {
 	if r.m.Names == nil {
 		return
 	}
-	names := make(map[uint32]string, len(r.m.Names)+added+len(r.helpers.used))
+	names := make(map[uint32]string, len(r.m.Names)+AddedImports+len(r.helpers.used))
 	for index, name := range r.m.Names {
 		names[r.function(index)] = name
 	}

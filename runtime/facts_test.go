@@ -1,0 +1,115 @@
+package runtime_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/cofferdam-run/cofferdam/runtime"
+	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
+)
+
+func TestFacts(t *testing.T) {
+	t.Parallel()
+	var b runtimetest.Builder
+	b.Import(runtimetest.User, "http", "I", "I")
+	b.Import(runtimetest.Extism, "input_length", "", "I")
+	b.Memory(1)
+	b.Func("run", "", "i", "", runtimetest.I32(0))
+	b.Func("_initialize", "", "", "")
+	b.Func("add", "ii", "i", "", runtimetest.I32(0))
+	b.Func("done", "", "", "")
+	facts := prepare(t, b.Bytes(), runtime.Limits{}).Facts()
+	want := []runtime.Function{
+		{Module: "extism:host/user", Name: "http", Type: "(i64) -> (i64)"},
+		{Module: "extism:host/env", Name: "input_length", Type: "() -> (i64)"},
+	}
+	if diff := cmp.Diff(want, facts.Imports); diff != "" {
+		t.Errorf("imports differ (-want +got):\n%s", diff)
+	}
+	want = []runtime.Function{
+		{Name: "run", Type: "() -> (i32)", Callable: true},
+		{Name: "_initialize", Type: "() -> ()"},
+		{Name: "add", Type: "(i32, i32) -> (i32)"},
+		{Name: "done", Type: "() -> ()", Callable: true},
+	}
+	if diff := cmp.Diff(want, facts.Exports); diff != "" {
+		t.Errorf("exports differ (-want +got):\n%s", diff)
+	}
+	if facts.Functions != 4 || facts.ModuleBytes != len(b.Bytes()) || facts.RewrittenBytes <= facts.ModuleBytes {
+		t.Errorf("got %d functions, %d bytes of %d", facts.Functions, facts.RewrittenBytes, facts.ModuleBytes)
+	}
+	if facts.ImageBytes != 64<<10 {
+		t.Errorf("got an image of %d bytes, want a page of WebAssembly", facts.ImageBytes)
+	}
+}
+
+func TestFactsAreCopies(t *testing.T) {
+	t.Parallel()
+	m := prepare(t, runtimetest.Echo("echo"), runtime.Limits{})
+	clear(m.Facts().Exports)
+	if name := m.Facts().Exports[0].Name; name == "" {
+		t.Error("a module's facts were changed by a caller")
+	}
+}
+
+// These tests look at the heap of the whole process, so that what they can hold a
+// size against is of another order.
+func TestMeasure(t *testing.T) {
+	t.Parallel()
+	t.Run("a module whose sandboxes are reset", func(t *testing.T) {
+		t.Parallel()
+		m := engine.guest(t)
+		call := runtime.Call{Export: "echo", Input: []byte("hello")}
+		cost, result, err := m.Measure(t.Context(), call)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := m.Call(t.Context(), call)
+		if err != nil || result.Usage.Fuel != plain.Usage.Fuel || string(result.Output) != "hello" {
+			t.Errorf("got %q and %d units, want as a call: %d, %v", result.Output, result.Usage.Fuel, plain.Usage.Fuel, err)
+		}
+		if cost.ResetPages < 1 || cost.ResetPages > 1000 {
+			t.Errorf("got %d pages", cost.ResetPages)
+		}
+		if cost.MakeTime <= 0 || cost.ResetTime <= 0 || cost.IdleBytes < int64(cost.ResetPages)*4096 {
+			t.Errorf("got %+v", cost)
+		}
+	})
+	t.Run("a module that is started for each call", func(t *testing.T) {
+		t.Parallel()
+		var b runtimetest.Builder
+		b.Table(1)
+		b.Func("run", "", "i", "", runtimetest.Op(0xd0, 0x70), runtimetest.I32(1), runtimetest.Op(0xfc, 0x0f, 0x00, 0x1a), runtimetest.I32(0)) // ref.null table.grow drop
+		m := prepare(t, b.Bytes(), runtime.Limits{})
+		if m.Facts().Fresh == "" {
+			t.Fatal("it can be reset")
+		}
+		cost, _, err := m.Measure(t.Context(), runtime.Call{Export: "run"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cost.MakeTime <= 0 || cost.ResetTime != 0 || cost.IdleBytes != 0 {
+			t.Errorf("got %+v: no such sandbox is ever reset or idle", cost)
+		}
+	})
+	t.Run("nothing when there is no such export", func(t *testing.T) {
+		t.Parallel()
+		_, _, err := prepare(t, runtimetest.Echo("echo"), runtime.Limits{}).Measure(t.Context(), runtime.Call{Export: "run"})
+		wantFailure(t, err, runtime.CodeNoExport)
+	})
+	t.Run("and leaves the module as it was", func(t *testing.T) {
+		t.Parallel()
+		m := prepare(t, runtimetest.Echo("echo"), runtime.Limits{})
+		for _, word := range []string{"a", "b"} {
+			_, result, err := m.Measure(t.Context(), runtime.Call{Export: "echo", Input: []byte(word)})
+			if err != nil || string(result.Output) != word {
+				t.Errorf("got %q, %v", result.Output, err)
+			}
+		}
+		if !slices.Equal(m.Exports(), []string{"echo"}) {
+			t.Errorf("got %v", m.Exports())
+		}
+	})
+}
