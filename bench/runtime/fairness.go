@@ -18,10 +18,10 @@ const (
 	settling = 20 * time.Millisecond
 	// every is how often the neighbour calls.
 	every = time.Millisecond
-	// collections is in how many rounds the garbage collector is measured.
-	collections = 9
-	// stalled is how long plain wazero's runaways run, which nothing ends.
-	stalled = 300 * time.Millisecond
+	// streetRounds is how often runaways are started and ended. Those of plain
+	// wazero nothing ends: they run for stalled, in fewer rounds.
+	streetRounds, stalledRounds = 9, 3
+	stalled                     = 300 * time.Millisecond
 	// shortCall is about what the neighbour's calls take on the peers.
 	shortCall = 20 * time.Microsecond
 )
@@ -33,90 +33,116 @@ type street struct {
 	// short is one call of the neighbour's.
 	short func(ctx context.Context) error
 	close func(ctx context.Context) error
+	// endless says that nothing ends run but itself.
+	endless bool
+}
+
+func (st *street) rounds() int {
+	if st.endless {
+		return stalledRounds
+	}
+	return streetRounds
 }
 
 // neighbour measures how long a neighbour's short calls take beside runaways,
-// from the moment that each was due.
+// from the moment that each was due. Of the rounds, the one in the middle counts.
 func (s *suite) neighbour(ctx context.Context) error {
 	p99 := map[string]float64{}
-	var p50, alone float64
+	var beside, alone []float64
 	for _, name := range []string{metered, terminated, plain} {
-		waits, err := s.waits(ctx, name, runaways)
+		all, err := s.waits(ctx, name, runaways)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		p99[name] = quantile(waits, .99) * 1e3
+		p99[name] = median(all) * 1e3
 		if name != metered {
 			continue
 		}
-		p50 = median(waits) * 1e3
-		if waits, err = s.waits(ctx, name, 0); err != nil {
+		beside = all
+		if alone, err = s.waits(ctx, name, 0); err != nil {
 			return fmt.Errorf("%s alone: %w", name, err)
 		}
-		alone = quantile(waits, .99) * 1e3
 	}
-	s.print("neighbour_p99_ms", p99[metered], "ms", peer("p50", p50), peer("p99_without_runaways", alone),
-		peer(terminated, p99[terminated]), peer(plain, p99[plain]))
+	s.print("neighbour_p99_ms", p99[metered], "ms",
+		peer("best_round", quantile(beside, 0)*1e3), peer("worst_round", quantile(beside, 1)*1e3),
+		peer("without_runaways", median(alone)*1e3), peer(terminated, p99[terminated]), peer(plain, p99[plain]))
 	return nil
 }
 
-// waits returns what each of the neighbour's calls took, in seconds.
-func (s *suite) waits(ctx context.Context, name string, beside int) (waits []float64, err error) {
+// waits returns the p99 of what the neighbour's calls took, in seconds, by round.
+func (s *suite) waits(ctx context.Context, name string, beside int) (p99s []float64, err error) {
 	st, err := s.newStreet(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.close(ctx)) }()
-	window := s.window
-	if name == plain {
-		window = min(window, stalled)
-	}
-	err = st.busy(ctx, beside, window+settling, func(start time.Time) error {
-		for due := start; due.Before(start.Add(window)); due = due.Add(every) {
-			if err := until(ctx, due); err != nil {
-				return err
-			}
-			if err := st.short(ctx); err != nil {
-				return err
-			}
-			waits = append(waits, time.Since(due).Seconds())
-			// One stall is one wait, not as many as it swallowed calls.
-			if now := time.Now(); now.Sub(due) > 50*time.Millisecond {
-				due = now
-			}
+	window := max(s.window/streetRounds, 100*every)
+	for range st.rounds() {
+		var waits []float64
+		err = st.busy(ctx, beside, window+settling, func(start time.Time) error {
+			waits, err = st.calls(ctx, start, window)
+			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return waits, err
+		p99s = append(p99s, quantile(waits, .99))
+	}
+	return p99s, nil
+}
+
+// calls makes the neighbour's calls for a while, and returns what each took.
+func (st *street) calls(ctx context.Context, start time.Time, window time.Duration) (waits []float64, err error) {
+	for due := start; due.Before(start.Add(window)); due = due.Add(every) {
+		if err := until(ctx, due); err != nil {
+			return nil, err
+		}
+		if err := st.short(ctx); err != nil {
+			return nil, err
+		}
+		waits = append(waits, time.Since(due).Seconds())
+		// One stall is one wait, not as many as it swallowed calls.
+		if now := time.Now(); now.Sub(due) > 50*time.Millisecond {
+			due = now
+		}
+	}
+	return waits, nil
 }
 
 // collection measures runtime.GC beside runaways: it needs every processor to
 // pause.
 func (s *suite) collection(ctx context.Context) error {
-	all := map[string]float64{}
+	middle := map[string]float64{}
+	var beside, alone []float64
 	for _, name := range []string{metered, terminated, plain} {
-		times, err := s.collections(ctx, name)
+		times, err := s.collections(ctx, name, runaways)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		all[name] = median(times) * 1e3
+		middle[name] = median(times) * 1e3
+		if name != metered {
+			continue
+		}
+		beside = times
+		if alone, err = s.collections(ctx, name, 0); err != nil {
+			return fmt.Errorf("%s alone: %w", name, err)
+		}
 	}
-	s.print("gc_ms", all[metered], "ms", peer(terminated, all[terminated]), peer(plain, all[plain]))
+	s.print("gc_ms", middle[metered], "ms",
+		peer("best_round", quantile(beside, 0)*1e3), peer("worst_round", quantile(beside, 1)*1e3),
+		peer("without_runaways", median(alone)*1e3), peer(terminated, middle[terminated]), peer(plain, middle[plain]))
 	return nil
 }
 
-func (s *suite) collections(ctx context.Context, name string) (times []float64, err error) {
+// collections returns what a collection took, in seconds, by round.
+func (s *suite) collections(ctx context.Context, name string, beside int) (times []float64, err error) {
 	st, err := s.newStreet(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, st.close(ctx)) }()
-	n := collections
-	if name == plain {
-		n = 3
-	}
-	for range n {
-		err := st.busy(ctx, runaways, stalled, func(due time.Time) error {
+	for range st.rounds() {
+		err := st.busy(ctx, beside, stalled, func(due time.Time) error {
 			// Where nothing can interrupt the runaways, this comes after them.
 			if err := until(ctx, due); err != nil {
 				return err
@@ -179,7 +205,8 @@ func (s *suite) newSandboxStreet(ctx context.Context) (*street, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
-	runaway, neighbour := &sandbox{module: wild}, &sandbox{module: small}
+	runaway := &sandbox{module: wild, share: runtime.Share{Key: "runaway"}}
+	neighbour := &sandbox{module: small, share: runtime.Share{Key: "neighbour"}}
 	st.run = func(ctx context.Context, _ time.Duration) error { _, err := runaway.call(ctx, "spin"); return err }
 	st.short = func(ctx context.Context) error { _, err := neighbour.call(ctx, "transform"); return err }
 	return st, st.short(ctx)
@@ -209,7 +236,7 @@ func newEngineStreet(ctx context.Context, name string) (*street, error) {
 		return nil, errors.Join(err, e.close(ctx))
 	}
 	speed := sample / t.wall
-	st := &street{close: e.close}
+	st := &street{close: e.close, endless: name == plain}
 	st.run = func(ctx context.Context, d time.Duration) error { return spin(ctx, speed*d.Seconds()) }
 	st.short = func(ctx context.Context) error { return spin(ctx, speed*shortCall.Seconds()) }
 	return st, nil

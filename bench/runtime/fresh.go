@@ -103,6 +103,7 @@ type sandbox struct {
 	runtime *runtime.Runtime
 	module  *runtime.Module
 	host    runtime.Host
+	share   runtime.Share
 }
 
 func newSandbox(ctx context.Context, binary []byte, l runtime.Limits) (*sandbox, error) {
@@ -123,6 +124,7 @@ func (s *sandbox) call(ctx context.Context, export string) (runtime.Result, erro
 		Input:  []byte(document),
 		World:  runtime.World{Start: time.Unix(1_800_000_000, 0)},
 		Host:   s.host,
+		Share:  s.share,
 	})
 }
 

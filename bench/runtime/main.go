@@ -114,7 +114,9 @@ func (s *suite) figures() []figure {
 		{name: "gc", measure: s.collection},
 		{name: "kill", measure: s.kill},
 		{name: "memory", measure: s.memory},
+		{name: "idle", measure: s.idle},
 		{name: "fuel", measure: s.fuel},
+		{name: "spec", measure: s.spec},
 		{name: "counts", measure: s.listCounts, asked: true},
 	}
 }
@@ -129,7 +131,7 @@ func (s *suite) skipped(err error, name string) error {
 }
 
 func (s *suite) print(name string, value float64, unit string, peers ...string) {
-	fmt.Fprintf(s.out, "bench runtime/%s %.4g %s", name, value, unit)
+	fmt.Fprintf(s.out, "bench runtime/%s %s %s", name, number(value), unit)
 	for _, p := range peers {
 		fmt.Fprintf(s.out, " %s", p)
 	}
@@ -137,4 +139,12 @@ func (s *suite) print(name string, value float64, unit string, peers ...string) 
 }
 
 // peer is a value to print beside a figure.
-func peer(name string, value float64) string { return fmt.Sprintf("%s=%.4g", name, value) }
+func peer(name string, value float64) string { return name + "=" + number(value) }
+
+// number writes four digits, and all of those before the point.
+func number(value float64) string {
+	if value >= 1000 {
+		return fmt.Sprintf("%.0f", value)
+	}
+	return fmt.Sprintf("%.4g", value)
+}

@@ -39,7 +39,7 @@ func (s *suite) memory(ctx context.Context) (err error) {
 	if _, err := m.call(ctx, "transform"); err != nil {
 		return err
 	}
-	before, err := privateKB()
+	before, heapBefore, err := private()
 	if err != nil {
 		return err
 	}
@@ -57,14 +57,15 @@ func (s *suite) memory(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	after, err := privateKB()
+	after, heapAfter, err := private()
 	if err != nil {
 		return err
 	}
 	if crowd.size == 0 {
 		return fmt.Errorf("%w: less than %d MiB of memory are free", errSkip, reserveKB>>10)
 	}
-	s.print("sandbox_private_kb", (after-before)/float64(crowd.size), "KiB", fmt.Sprintf("sandboxes=%d", crowd.size))
+	s.print("sandbox_private_kb", (after-before)/float64(crowd.size), "KiB",
+		peer("heap_kb", (heapAfter-heapBefore)/float64(crowd.size)), fmt.Sprintf("sandboxes=%d", crowd.size))
 	return nil
 }
 
@@ -126,16 +127,19 @@ func (c *crowd) disperse() {
 	c.calls.Wait()
 }
 
-// privateKB is the memory that this process shares with nobody, garbage left out.
-func privateKB() (float64, error) {
+// private is the memory that this process shares with nobody, garbage left out,
+// and how much of it is Go's heap, in KiB.
+func private() (all, heap float64, err error) {
 	goruntime.GC()
 	debug.FreeOSMemory()
+	var m goruntime.MemStats
+	goruntime.ReadMemStats(&m)
 	clean, err := kilobytes("/proc/self/smaps_rollup", "Private_Clean:")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	dirty, err := kilobytes("/proc/self/smaps_rollup", "Private_Dirty:")
-	return clean + dirty, err
+	return clean + dirty, float64(m.HeapAlloc) / 1024, err
 }
 
 // kilobytes reads a line of a file of the kernel's.
