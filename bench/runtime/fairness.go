@@ -45,27 +45,35 @@ func (st *street) rounds() int {
 }
 
 // neighbour measures how long a neighbour's short calls take beside runaways,
-// from the moment that each was due. Of the rounds, the one in the middle counts.
+// from the moment that each was due: their p99.
 func (s *suite) neighbour(ctx context.Context) error {
-	p99 := map[string]float64{}
-	var beside, alone []float64
-	for _, name := range []string{metered, terminated, plain} {
-		all, err := s.waits(ctx, name, runaways)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		p99[name] = median(all) * 1e3
-		if name != metered {
-			continue
-		}
-		beside = all
-		if alone, err = s.waits(ctx, name, 0); err != nil {
-			return fmt.Errorf("%s alone: %w", name, err)
+	return s.besideRunaways(ctx, "neighbour_p99_ms", s.waits)
+}
+
+// collection measures runtime.GC beside runaways: it needs every processor to
+// pause.
+func (s *suite) collection(ctx context.Context) error {
+	return s.besideRunaways(ctx, "gc_ms", s.collections)
+}
+
+// besideRunaways prints what is measured in rounds, in seconds, on an engine and
+// beside some runaways: the round in the middle, and that of the peers.
+func (s *suite) besideRunaways(
+	ctx context.Context, figure string, measure func(ctx context.Context, name string, beside int) ([]float64, error),
+) error {
+	var all [4][]float64
+	for i, street := range []struct {
+		name   string
+		beside int
+	}{{metered, runaways}, {metered, 0}, {terminated, runaways}, {plain, runaways}} {
+		var err error
+		if all[i], err = measure(ctx, street.name, street.beside); err != nil {
+			return fmt.Errorf("%s beside %d runaways: %w", street.name, street.beside, err)
 		}
 	}
-	s.print("neighbour_p99_ms", p99[metered], "ms",
-		peer("best_round", quantile(beside, 0)*1e3), peer("worst_round", quantile(beside, 1)*1e3),
-		peer("without_runaways", median(alone)*1e3), peer(terminated, p99[terminated]), peer(plain, p99[plain]))
+	s.print(figure, median(all[0])*1e3, "ms",
+		peer("best_round", quantile(all[0], 0)*1e3), peer("worst_round", quantile(all[0], 1)*1e3),
+		peer("without_runaways", median(all[1])*1e3), peer(terminated, median(all[2])*1e3), peer(plain, median(all[3])*1e3))
 	return nil
 }
 
@@ -107,31 +115,6 @@ func (st *street) calls(ctx context.Context, start time.Time, window time.Durati
 		}
 	}
 	return waits, nil
-}
-
-// collection measures runtime.GC beside runaways: it needs every processor to
-// pause.
-func (s *suite) collection(ctx context.Context) error {
-	middle := map[string]float64{}
-	var beside, alone []float64
-	for _, name := range []string{metered, terminated, plain} {
-		times, err := s.collections(ctx, name, runaways)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		middle[name] = median(times) * 1e3
-		if name != metered {
-			continue
-		}
-		beside = times
-		if alone, err = s.collections(ctx, name, 0); err != nil {
-			return fmt.Errorf("%s alone: %w", name, err)
-		}
-	}
-	s.print("gc_ms", middle[metered], "ms",
-		peer("best_round", quantile(beside, 0)*1e3), peer("worst_round", quantile(beside, 1)*1e3),
-		peer("without_runaways", median(alone)*1e3), peer(terminated, middle[terminated]), peer(plain, middle[plain]))
-	return nil
 }
 
 // collections returns what a collection took, in seconds, by round.
