@@ -236,8 +236,9 @@ func (p *patience) Err() error { return (*run)(p).waiting().Err() }
 func (p *patience) Value(key any) any { return p.ctx.Value(key) }
 
 // execute runs what the call asks for and returns the export's code.
-func (r *run) execute(ctx context.Context) (uint32, error) {
+func (r *run) execute(ctx context.Context) (_ uint32, err error) {
 	s := r.sandbox
+	defer s.survive(&err) // The engine makes functions when they are asked for.
 	if s.live.plan.Fresh != "" {
 		if code, err := s.startUp(ctx); err != nil || code != 0 {
 			return code, err

@@ -56,6 +56,7 @@ type Runtime struct {
 	cacheDir  string
 	idle      time.Duration
 	closed    atomic.Bool
+	compiling turns
 
 	// held is about what is idle, in bytes, and heldMost what may be.
 	held      atomic.Int64

@@ -148,12 +148,7 @@ func (s *sandbox) function(name string) api.Function {
 // invoke calls an export that takes params and gives one i32 or nothing. What a
 // program does wrong comes back as the error of wazero, panics included.
 func (s *sandbox) invoke(ctx context.Context, f api.Function, params ...uint64) (code uint32, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.run.broken = true
-			err = &engineError{reason: p, stack: debug.Stack()}
-		}
-	}()
+	defer s.survive(&err)
 	var stack [2]uint64
 	copy(stack[:], params)
 	if err := f.CallWithStack(ctx, stack[:]); err != nil {
@@ -165,10 +160,19 @@ func (s *sandbox) invoke(ctx context.Context, f api.Function, params ...uint64) 
 	return uint32(stack[0]), nil
 }
 
+// survive makes an error of a panic.
+func (s *sandbox) survive(err *error) {
+	if p := recover(); p != nil {
+		s.run.broken = true
+		*err = &engineError{reason: p, stack: debug.Stack()}
+	}
+}
+
 // startUp starts the guest's language: the module's start function, what there
 // is of a reactor's initialization, else of a command's constructors, then
 // Haskell's, and the author's warm-up, whose code it returns.
 func (s *sandbox) startUp(ctx context.Context) (code uint32, err error) {
+	defer s.survive(&err)
 	for _, name := range []string{image.StartExport, exportInitialize, exportConstructors, exportHaskell, exportWarmUp} {
 		f := s.startFunction(name)
 		if f == nil {
