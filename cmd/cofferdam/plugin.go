@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,17 +22,20 @@ func (a *app) pluginPublish() *cobra.Command {
 	var name, version, publisher string
 	var share, hosts []string
 	c := &cobra.Command{
-		Use:   "publish FILE.wasm",
+		Use:   "publish FILE",
 		Short: "Upload a version of a plugin",
 		Long: "Upload a version of a plugin. A typed connector says its own name and version; for any other\n" +
-			"Extism plugin --name and --version say them, and --allow-host what it may reach.",
+			"Extism plugin --name and --version say them, and --allow-host what it may reach. FILE is the\n" +
+			"module, or an Extism manifest (.json) in the folder of its module: its allowed_hosts are asked for\n" +
+			"too, and how to install it with its configuration and limits is printed.",
 		Example: "  cofferdam plugin publish build/hello-go.wasm\n" +
-			"  cofferdam plugin publish count_vowels.wasm --name count-vowels --version 1.0.0",
-		Args: exactly("FILE.wasm"),
+			"  cofferdam plugin publish count_vowels.wasm --name count-vowels --version 1.0.0\n" +
+			"  cofferdam plugin publish manifest.json --name count-vowels --version 1.0.0",
+		Args: exactly("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
-			f, err := os.Open(args[0])
+			f, err := openUpload(args[0])
 			if err != nil {
-				return usagef("open the module: %v", err)
+				return err
 			}
 			defer f.Close()
 			q := url.Values{}
@@ -42,12 +44,15 @@ func (a *app) pluginPublish() *cobra.Command {
 					q.Set(k, v)
 				}
 			}
-			if len(hosts) > 0 {
+			if hosts = append(hosts, f.hosts...); len(hosts) > 0 {
 				q.Set("egress", egressOf(hosts))
 			}
 			var v registry.Version
 			if err := a.client().send(c.Context(), http.MethodPost, "/v1/plugins?"+q.Encode(), "application/wasm", f, &v); err != nil {
 				return err
+			}
+			if advice := f.advice(v); advice != "" {
+				fmt.Fprintln(a.err, advice)
 			}
 			return a.show(v, func(w io.Writer) {
 				fmt.Fprintf(w, "published %s@%s  %s  %s\n", v.Name, v.Version, v.ID, v.Digest)
