@@ -94,6 +94,7 @@ var ownedBy = map[string][]string{
 	"github.com/santhosh-tekuri/jsonschema": {"registry/...", "host/api/apitest"},
 	"github.com/spf13/cobra":                {"cmd/..."},
 	"github.com/caarlos0/env":               {"cmd/..."},
+	"github.com/google/pprof":               {"cmd/..."},
 	"github.com/prometheus/client_golang":   {"host", "host/worker", "host/api"},
 	"github.com/extism/go-sdk":              {"runtime/extism", "bench/..."},
 	"golang.org/x/oauth2":                   {"host/oauth"},

@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
+	"github.com/cofferdam-run/cofferdam/runtime/image"
 )
 
 // check is one thing that doctor looked at.
@@ -67,7 +68,7 @@ func (a *app) examine(ctx context.Context) []check {
 	checks := []check{{
 		Name: "sandbox", OK: engine == "compiled",
 		Said: fmt.Sprintf("plugins run %s, on %s/%s", engine, goruntime.GOOS, goruntime.GOARCH),
-	}}
+	}, examineReset()}
 	served := a.examineServer(ctx)
 	checks = append(checks, a.examineCache(), a.examineCompiler(ctx), served)
 	if !isPostgres(a.DB) {
@@ -81,6 +82,16 @@ func (a *app) examine(ctx context.Context) []check {
 	}
 	defer s.Close()
 	return append(checks, examineStore(ctx, s), a.examineKey(ctx, s))
+}
+
+// examineReset says how sandboxes are made clean again after a call, which is
+// tried.
+func examineReset() check {
+	said := "sandboxes are reset by " + image.Probe().String()
+	if image.Probe() == image.Copy && goruntime.GOOS == "linux" {
+		said += ": the kernel refuses what is faster, as some containers' seccomp profiles have it"
+	}
+	return check{Name: "reset", OK: true, Said: said}
 }
 
 func (a *app) examineServer(ctx context.Context) check {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -20,34 +23,34 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts plays the files of testdata/script: the command line as its user
-// meets it. Each gets $ADDR and $GITHUB, addresses of its own, $GUEST, the
-// example connector, $RUNAWAY, one whose describe does not end, and $BOMB, one
-// that takes the compiler seconds.
+// meets it. Each gets $ADDR and $GITHUB, addresses of its own, and plugins: $GUEST,
+// the example connector; $NAMED, the same with names of functions; and those of
+// plugins.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	guest := filepath.Join(t.TempDir(), "hello-go.wasm")
-	if err := os.WriteFile(guest, runtimetest.BuildGoFresh(t, "../../examples/hello-go"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	runaway := filepath.Join(t.TempDir(), "runaway.wasm")
-	if err := os.WriteFile(runaway, runtimetest.Loop("describe"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	bomb := filepath.Join(t.TempDir(), "bomb.wasm")
-	if err := os.WriteFile(bomb, compileBomb(), 0o600); err != nil {
-		t.Fatal(err)
+	variables := map[string]string{}
+	dir := t.TempDir()
+	for name, module := range plugins(t) {
+		variables[name] = filepath.Join(dir, strings.ToLower(name)+".wasm")
+		if err := os.WriteFile(variables[name], module, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cache := runtimetest.CacheDir(t)
+	goEnv := goEnvironment(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("GUEST", guest)
+			for name, path := range variables {
+				e.Setenv(name, path)
+			}
 			e.Setenv("COFFERDAM_CACHE_DIR", cache)
 			e.Setenv("COFFERDAM_COMPILE_CPU", compileCPU)
-			e.Setenv("RUNAWAY", runaway)
-			e.Setenv("BOMB", bomb)
+			for name, value := range goEnv {
+				e.Setenv(name, value)
+			}
 			e.Setenv("FIXTURE", must(filepath.Abs("../../examples/hello-go/fixtures/issues.opened.json")))
 			for _, name := range []string{"ADDR", "GITHUB"} {
 				addr, err := freeAddr()
@@ -65,6 +68,58 @@ func TestScripts(t *testing.T) {
 			"capture": capture,
 		},
 	})
+}
+
+// plugins are those of the scripts, by the name of their variable.
+func plugins(t *testing.T) map[string][]byte {
+	t.Helper()
+	const example = "../../examples/hello-go"
+	var started, foreign runtimetest.Builder
+	started.Table(1)
+	started.Func("run", "", "i", "", runtimetest.Op(0xd0, 0x70), runtimetest.I32(1),
+		runtimetest.Op(0xfc, 0x0f, 0x00, 0x1a), runtimetest.I32(0)) // ref.null table.grow drop
+	foreign.Import(runtimetest.User, "plan_of", "I", "I")
+	foreign.Func("run", "", "i", "", runtimetest.I32(0))
+	return map[string][]byte{
+		"GUEST":   runtimetest.BuildGoFresh(t, example),
+		"NAMED":   buildNamed(t, example),
+		"RUNAWAY": runtimetest.Loop("describe"), // It does not end.
+		"BOMB":    compileBomb(),                // It takes the compiler seconds.
+		"STARTED": started.Bytes(),              // It changes a table, which is not reset.
+		"FOREIGN": foreign.Bytes(),              // It imports what another app offers.
+	}
+}
+
+// buildNamed builds a Go guest with the names of its functions.
+func buildNamed(t *testing.T, dir string) []byte {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "named.wasm")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildmode=c-shared", "-ldflags=-w", "-trimpath", "-o", out, ".")
+	build.Dir = dir
+	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", dir, err, said)
+	}
+	module, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return module
+}
+
+// goEnvironment is what 'go tool pprof' needs, which scripts would lack: they have
+// no home.
+func goEnvironment(t *testing.T) map[string]string {
+	t.Helper()
+	said, err := exec.CommandContext(t.Context(), "go", "env", "-json", "GOCACHE", "GOPATH", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatalf("ask go for its environment: %v", err)
+	}
+	env := map[string]string{"GOFLAGS": ""}
+	if err := json.Unmarshal(said, &env); err != nil {
+		t.Fatal(err)
+	}
+	return env
 }
 
 // compileCPU is the CPU time that compiling the example may take: with the race

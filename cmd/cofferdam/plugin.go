@@ -14,8 +14,9 @@ import (
 )
 
 func (a *app) pluginCommand() *cobra.Command {
-	return group("plugin", "Publish connectors and look at them",
-		a.pluginPublish(), a.pluginList(), a.pluginShow(), a.pluginYank(), a.pluginShare())
+	return group("plugin", "Publish connectors and look into them",
+		a.pluginPublish(), a.pluginList(), a.pluginShow(), a.pluginYank(), a.pluginShare(),
+		a.pluginInspect(), a.pluginProfile())
 }
 
 func (a *app) pluginPublish() *cobra.Command {

@@ -33,6 +33,9 @@
 //
 //	GOOS=wasip1 GOARCH=wasm go build -trimpath -buildmode=c-shared -ldflags='-s -w' -o hello.wasm .
 //
+// "cofferdam plugin inspect" shows what the module asks for and costs. For the fuel
+// of a call by function, leave out -s and run "cofferdam plugin profile".
+//
 // # What a connector can rely on
 //
 // Everything goes through [Context]. Each call gets a sandbox of its own, so
