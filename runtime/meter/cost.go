@@ -52,7 +52,9 @@ func classes() []class {
 			Cost{Class: "Structure and names", Instructions: "block, else, end, nop, drop, local.get, local.set, local.tee, const, ref.null"},
 			[]span{
 				one(wasm.OpNop), one(wasm.OpBlock), one(wasm.OpLoop), one(wasm.OpElse), one(wasm.OpEnd), one(wasm.OpDrop),
-				{wasm.OpLocalGet, wasm.OpLocalTee}, {wasm.OpI32Const, wasm.OpF64Const}, one(wasm.OpRefNull), one(wasm.OpV128Const),
+				{wasm.OpLocalGet, wasm.OpLocalTee},
+				{wasm.OpI32Const, wasm.OpF64Const},
+				one(wasm.OpRefNull), one(wasm.OpV128Const),
 			},
 		},
 		{Cost{Class: "A round of a loop", Instructions: "loop", Units: loopUnits}, nil},
@@ -94,7 +96,8 @@ func classes() []class {
 // slowSpans are the divisions and roots, of lanes as well.
 func slowSpans() []span {
 	return []span{
-		{wasm.OpI32DivS, wasm.OpI32RemU}, {wasm.OpI64DivS, wasm.OpI64RemU},
+		{wasm.OpI32DivS, wasm.OpI32RemU},
+		{wasm.OpI64DivS, wasm.OpI64RemU},
 		one(wasm.OpF32Sqrt), one(wasm.OpF32Div), one(wasm.OpF64Sqrt), one(wasm.OpF64Div),
 		one(0xfde3), one(0xfde7), one(0xfdef), one(0xfdf3),
 	}

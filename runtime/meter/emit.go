@@ -76,7 +76,7 @@ func (e *emitter) apply(x *edit, first bool) {
 	case editReady:
 		e.ready()
 	case editExit:
-		e.exit()
+		e.leave(x)
 	case editTrap:
 		e.spill()
 	case editFinish:
@@ -224,6 +224,15 @@ func (e *emitter) exit() {
 	e.out.I64(e.plan.weight << stackShift)
 	e.out.Op(wasm.OpI64Add)
 	e.out.Index(wasm.OpGlobalSet, e.rewriter.global)
+}
+
+// leave is a return.
+func (e *emitter) leave(x *edit) {
+	if e.plan.wrapped {
+		e.out.Index(wasm.OpBr, x.value)
+		return
+	}
+	e.out.Op(wasm.OpReturn) // G is the truth.
 }
 
 func (e *emitter) finish(x *edit) {

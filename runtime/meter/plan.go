@@ -45,8 +45,7 @@ type frame struct {
 	// outside is how many such loops there are up to this frame.
 	outlined bool
 	outside  uint32
-	// outermost is the frame to which the farthest branch in it leads; -1 is a
-	// return.
+	// outermost is the frame to which the farthest branch in it leads.
 	outermost int
 	// before is the unchecked path to its opening, pending the longest one to its
 	// end.
@@ -61,7 +60,8 @@ const (
 	editCharge editKind = iota
 	// editReady makes F valid before control goes anywhere.
 	editReady
-	// editExit leaves the function, editTrap ends the guest.
+	// editExit is a return, by the label of the function, and editTrap ends the
+	// guest.
 	editExit
 	editTrap
 	// editFinish is the last end; its value says whether control comes to it.
@@ -107,8 +107,8 @@ type plan struct {
 	hasCall, hasLoop bool
 	// scratch says that the function needs an i32 of its own.
 	scratch bool
-	// wrapped says that branches leave the function: they do by a block around it,
-	// so that there is one way out.
+	// wrapped says that branches and returns leave the function: they do by a block
+	// around it, so that there is one way out.
 	wrapped bool
 	// weight is the frame's size in units of stack.
 	weight int64
@@ -202,9 +202,7 @@ func (p *plan) instruction(i *wasm.Instruction) {
 	case wasm.OpBr, wasm.OpBrIf, wasm.OpBrTable:
 		p.branch(i)
 	case wasm.OpReturn:
-		p.insert(editExit, i)
-		p.leave(-1)
-		p.live = false
+		p.exit(i)
 	case wasm.OpUnreachable:
 		p.insert(editTrap, i)
 		p.live = false
@@ -218,6 +216,19 @@ func (p *plan) instruction(i *wasm.Instruction) {
 	if p.live && p.unchecked > regionUnits && !p.done {
 		p.check(i.End)
 	}
+}
+
+// exit is a return. In a function with F it becomes a branch to the end, where the
+// one way out is: that makes less code.
+func (p *plan) exit(i *wasm.Instruction) {
+	if !p.live {
+		return
+	}
+	p.insert(editReady, i)
+	p.replace(editExit, i, uint32(len(p.frames)-1)+3*p.top().outside)
+	p.wrapped, p.frames[0].reached = true, true
+	p.leave(0)
+	p.live = false
 }
 
 // check has a check after an instruction.
@@ -380,7 +391,7 @@ func (p *plan) label(depth uint32, start, end int) {
 	}
 }
 
-// leave is control that goes out of the innermost frame, to another or to -1.
+// leave is control that goes out of the innermost frame to another.
 func (p *plan) leave(to int) {
 	if p.live {
 		p.top().outermost = min(p.top().outermost, to)

@@ -434,7 +434,9 @@ func TestRewriteMovesIndices(t *testing.T) {
 		m.Names[0], m.Names[first+2], m.Names[start+2], m.Names[1], m.Names[2],
 	}
 	want := []any{
-		start + 2, first + 2, moved, []uint32{0, first + 2}, moved,
+		start + 2, first + 2, moved,
+		[]uint32{0, first + 2},
+		moved,
 		"double", "first", "start", "fuel.refuel", "fuel.charge",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

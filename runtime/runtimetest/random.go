@@ -283,9 +283,9 @@ func (r *random) construct(op wasm.Opcode) {
 	r.discard(results)
 }
 
-// discard consumes values: the last is on top.
+// discard consumes values.
 func (r *random) discard(types []wasm.ValueType) {
-	for n := len(types) - 1; n >= 0; n-- {
+	for range types {
 		r.c.Op(wasm.OpDrop)
 	}
 }
