@@ -112,7 +112,8 @@ func (p *peer) load(t *testing.T, s scenario, add func(line string)) (*extism.Pl
 // fromSDK is what the SDK itself says in a plugin's log.
 var fromSDK = regexp.MustCompile(`^(Calling function : |Initializing runtime for |Calling (_initialize|__wasm_call_ctors)$|Initialized Haskell language runtime)`)
 
-// hostFunctions are those that the SDK's tests give their guests.
+// hostFunctions are those that the SDK's tests give their guests, the ones for an
+// observer among them.
 func hostFunctions() []extism.HostFunction {
 	say := func(name string, answer func(request string) string) extism.HostFunction {
 		return extism.NewHostFunctionWithStack(name, func(_ context.Context, plugin *extism.CurrentPlugin, stack []uint64) {
@@ -131,6 +132,11 @@ func hostFunctions() []extism.HostFunction {
 		stack[0] = extism.EncodeI32(extism.DecodeI32(stack[0]) * extism.DecodeI32(stack[1]))
 	}, []extism.ValueType{extism.ValueTypePTR, extism.ValueTypePTR}, []extism.ValueType{extism.ValueTypePTR})
 	all := []extism.HostFunction{upper, multiply}
+	for _, name := range []string{"instrument_enter", "instrument_exit", "instrument_memory_grow"} {
+		observe := extism.NewHostFunctionWithStack(name, func(context.Context, *extism.CurrentPlugin, []uint64) {}, []extism.ValueType{extism.ValueTypeI32}, nil)
+		observe.SetNamespace("dylibso_observe")
+		all = append(all, observe)
+	}
 	for name, color := range greetings() {
 		all = append(all, say(name, func(request string) string { return color + request }))
 	}
