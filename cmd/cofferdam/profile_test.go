@@ -68,7 +68,7 @@ func TestFunctionsAreSummedUpAndSorted(t *testing.T) {
 func TestLimitsOfAConnectorAreWords(t *testing.T) {
 	t.Parallel()
 	for want, l := range map[string]manifest.Limits{
-		"no limits of its own": {},
+		"no limits of its own":                             {},
 		"asks for 128.0 MiB of memory, 1.5s, 20.00 G fuel": {MemoryMiB: 128, TimeoutMS: 1500, Fuel: 20_000_000_000},
 		"asks for 20.0 k fuel":                             {Fuel: 20_000},
 	} {
