@@ -60,6 +60,8 @@ func (r *Registry) describeError(err error) error {
 	switch f.Code {
 	case runtime.CodeDeadlineExceeded:
 		return describeFailed(fmt.Sprintf("it did not return within %s", r.describeLimits().Deadline), constant)
+	case runtime.CodeFuelExhausted:
+		return describeFailed(clip(f.Message), constant)
 	case runtime.CodeOutputTooLarge:
 		return describeFailed(fmt.Sprintf("its output is larger than the %d bytes that are allowed", r.describeLimits().OutputBytes), "Shorten descriptions and schemas.")
 	case runtime.CodeDenied:

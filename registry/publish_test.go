@@ -147,6 +147,9 @@ func TestPublishRefuses(t *testing.T) {
 		{"describe that loops", upload(runtimetest.Loop("describe")), registry.Error{
 			Code: "describe_failed", Where: "describe", Message: "it did not return within 200ms", Hint: "must return a constant",
 		}},
+		{"describe that burns its fuel", upload(runtimetest.Loop("describe")), registry.Error{
+			Code: "describe_failed", Where: "describe", Message: "used up its 1000000 units of fuel", Hint: "must return a constant",
+		}},
 		{"describe that eats memory", upload(runtimetest.Grow("describe")), registry.Error{Code: "describe_failed", Where: "describe", Message: "memory_exceeded"}},
 		{"describe that recurses", upload(runtimetest.Recurse("describe")), registry.Error{Code: "describe_failed", Where: "describe", Message: "stack_exhausted"}},
 		{"describe that asks", upload(runtimetest.Ask("describe", "http", `{}`)), registry.Error{
@@ -230,6 +233,9 @@ func TestPublishRefuses(t *testing.T) {
 				c.Limits = runtime.Limits{ModuleBytes: 100_000}
 				if strings.Contains(tt.name, "loops") {
 					c.Limits.Deadline = 200 * time.Millisecond
+				}
+				if strings.Contains(tt.name, "burns") {
+					c.Limits.Fuel = 1_000_000
 				}
 			})
 			_, err := b.Publish(t.Context(), "acme", tt.upload)
