@@ -102,9 +102,10 @@ func (l *loaded) capture(s *sandbox) error {
 }
 
 const (
-	// startFuel and startDeadline bound a start: seconds of CPU. A Go guest of 3 MB
+	// startFuel and startDeadline bound a start: a second of CPU or so, whatever it
+	// is spent on, since anybody can upload a start that loops. A Go guest of 3 MB
 	// needs 10 ms.
-	startFuel     = 5_000_000_000
+	startFuel     = 1_000_000_000
 	startDeadline = 10 * time.Second
 )
 
