@@ -168,7 +168,14 @@ func (a *Account) Settle(g uint64) (used int64, err error) {
 // same each time.
 func (a *Account) SettleTrap(g uint64) (used int64, err error) {
 	fuel, _ := unpack(g)
-	return a.settle(max(a.granted-fuel, a.passed))
+	burnt := a.granted - fuel
+	// G has grown by what was granted since it was written. Once that is more than
+	// its half can hold, the count is too high by 2^32 or a multiple: the truth is
+	// never far above the last checkpoint.
+	if over := burnt - a.passed - 2*checkpoint; over > 0 {
+		burnt -= (over + 1<<32 - 1) >> 32 << 32
+	}
+	return a.settle(max(burnt, a.passed))
 }
 
 // Ended is why the account ended the call, or nil when it has not.

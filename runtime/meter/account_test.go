@@ -501,3 +501,28 @@ func BenchmarkAccount(b *testing.B) {
 		}
 	})
 }
+
+// A loop that never writes G can go on for longer than G's half can hold.
+func TestATrapAfterBillionsOfUnitsIsStillCounted(t *testing.T) {
+	t.Parallel()
+	for _, spent := range []int64{1 << 31, 3 << 31, 10_000_000_000} {
+		a := meter.NewAccount(meter.Options{Now: func() time.Time { return time.Unix(0, 0) }})
+		g := a.Open(1<<40, 100)
+		f := g
+		for burnt := int64(0); burnt < spent; {
+			step := int64(int32(uint32(f))) + 1 // One more than there is.
+			f -= uint64(step)
+			burnt += step
+			granted, err := a.Refuel(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g += granted - f // What the slow path does.
+			f = granted
+		}
+		used, err := a.SettleTrap(g)
+		if err != nil || used > spent || used < spent-2<<20 {
+			t.Errorf("%d units: got %d, %v, want at most 2^21 less", spent, used, err)
+		}
+	}
+}

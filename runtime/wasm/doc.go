@@ -3,7 +3,7 @@
 // again after others have changed it.
 //
 //	m, err := wasm.Decode(binary, wasm.Limits{})
-//	err = meter.Rewrite(m, meter.Options{})
+//	err = meter.Rewrite(m)
 //	binary = m.Encode()
 //
 // Accepted are MVP, bulk memory, sign extension, saturating conversions,

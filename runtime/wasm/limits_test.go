@@ -68,9 +68,9 @@ func limitTests() []limitTest {
 			// One block more adds 13: the second function is at 6^2 or 7^2.
 			return functions(body(noLocals, "\x02\x40\x0b"), body(noLocals, repeat("\x02\x40\x0b", 2+n-61)))
 		}},
-		{"LocalsTimesBlocks", "0", 1_000_000, wasm.Limits{}, func(n int) []byte {
+		{"LocalsTimesBlocks", "0", 2_500_000, wasm.Limits{}, func(n int) []byte {
 			// 1,000 blocks; one variable more adds them all.
-			return functions(body("\x01"+leb(1000+n-1_000_000)+"\x7f", repeat("\x41\x00\x0d\x00", 996)))
+			return functions(body("\x01"+leb(2500+n-2_500_000)+"\x7f", repeat("\x41\x00\x0d\x00", 996)))
 		}},
 		{"Nesting", "0", 2_000, wasm.Limits{}, func(n int) []byte { return functions(body(noLocals, repeat("\x02\x40", n)+repeat(end, n))) }},
 		{"BranchTargets", "0", 4096, wasm.Limits{}, func(n int) []byte {
