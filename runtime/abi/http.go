@@ -81,12 +81,28 @@ func translate(request, body []byte) ([]byte, error) {
 			question.Headers[name] = []string{value}
 		}
 	}
-	if utf8.Valid(body) {
+	if utf8.Valid(body) && !swells(body) {
 		question.Body = string(body)
 	} else {
 		question.BodyBase64 = body
 	}
 	return json.Marshal(question)
+}
+
+// swells says whether a large body has so much of what JSON writes as six bytes
+// that base64 is shorter: it could be six times what the guest may hold.
+func swells(body []byte) bool {
+	const large = 64 << 10
+	if len(body) < large {
+		return false
+	}
+	n := 0
+	for _, b := range body {
+		if b < ' ' && b != '\n' && b != '\r' && b != '\t' || b == '<' || b == '>' || b == '&' {
+			n++
+		}
+	}
+	return n > len(body)/8
 }
 
 // receive keeps status and headers and returns the offset of the body.

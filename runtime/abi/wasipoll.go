@@ -13,6 +13,9 @@ import (
 
 const (
 	subscriptionSize = 48
+	// maxSubscriptions bounds the copy of them, 200 KB, and the time that one call
+	// takes. There are three descriptors to wait for, and one clock is enough.
+	maxSubscriptions = 4096
 	eventSize        = 32
 
 	eventClock   = 0
@@ -35,11 +38,11 @@ func (s subscription) fd() uint32       { return binary.LittleEndian.Uint32(s[16
 // "sleep".
 func pollOneoff(ctx context.Context, g *Guest, m api.Memory, s []uint64) errno {
 	in, out, count, result := uint32(s[0]), uint32(s[1]), uint32(s[2]), uint32(s[3])
-	if count == 0 {
-		return errnoInval
-	}
 	if count > m.Size()/subscriptionSize {
 		return errnoFault // Also: count times its size would overflow.
+	}
+	if count == 0 || count > maxSubscriptions {
+		return errnoInval
 	}
 	raw, ok := m.Read(in, count*subscriptionSize)
 	if !ok {
