@@ -114,7 +114,7 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 func (l *loaded) prepare(ctx context.Context, rewritten []byte, sum [sha256.Size]byte) error {
 	l.facts.RewrittenBytes = len(rewritten)
 	begun := l.runtime.now()
-	if err := l.compile(ctx, rewritten, sum); err != nil {
+	if err := l.compile(ctx, rewritten); err != nil {
 		return err
 	}
 	l.facts.CompileTime = l.runtime.now().Sub(begun)
@@ -129,8 +129,9 @@ func (l *loaded) prepare(ctx context.Context, rewritten []byte, sum [sha256.Size
 }
 
 // compile has the compiler do what costs, then takes its result.
-func (l *loaded) compile(ctx context.Context, rewritten []byte, sum [sha256.Size]byte) error {
-	done, err := l.runtime.compiling.take(ctx, sum)
+func (l *loaded) compile(ctx context.Context, rewritten []byte) error {
+	// By what the engine is given: modules that differ in what is dropped are one to it.
+	done, err := l.runtime.compiling.take(ctx, sha256.Sum256(rewritten))
 	if err != nil {
 		return fmt.Errorf("wait for another to compile the same module: %w", err)
 	}
