@@ -34,7 +34,7 @@ type sandbox struct {
 	fuel     api.MutableGlobal
 	globals  []api.MutableGlobal
 	// functions are those that were called: a handle costs 12 KB to make.
-	functions map[string]api.Function
+	functions map[string]*function
 
 	account   *meter.Account
 	ticket    *fairshare.Ticket
@@ -50,7 +50,7 @@ type sandbox struct {
 // newSandbox makes a sandbox that is as the image says.
 func (l *loaded) newSandbox(ctx context.Context) (_ *sandbox, err error) {
 	rt := l.runtime
-	s := &sandbox{live: l, functions: map[string]api.Function{}}
+	s := &sandbox{live: l, functions: map[string]*function{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("make sandbox: %w", err), s.close(ctx))
@@ -113,6 +113,7 @@ func (s *sandbox) reset() bool {
 	s.pages = max(s.pages, pages)
 	s.setGlobals()
 	s.run = run{}
+	s.dropStacks()
 	return true
 }
 
@@ -139,10 +140,10 @@ func (s *sandbox) close(ctx context.Context) error {
 func (s *sandbox) function(name string) api.Function {
 	f, ok := s.functions[name]
 	if !ok {
-		f = s.instance.ExportedFunction(name)
+		f = newFunction(s.instance.ExportedFunction(name))
 		s.functions[name] = f
 	}
-	return f
+	return f.Function
 }
 
 // invoke calls an export that takes params and gives one i32 or nothing. What a
