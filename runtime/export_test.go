@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"unsafe"
 
 	"github.com/cofferdam-run/cofferdam/runtime/image"
@@ -35,6 +37,16 @@ func DropIdle(ctx context.Context, m *Module) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Remembers says whether an idle sandbox has anything of a call in the host's own
+// memory.
+func Remembers(m *Module) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.live.idle.all, func(s *sandbox) bool {
+		return !reflect.ValueOf(&s.guest).Elem().IsZero() || !reflect.ValueOf(&s.run).Elem().IsZero()
+	})
 }
 
 // Loaded says whether a module is in memory.

@@ -101,6 +101,9 @@ func TestNothingOfACallIsLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if runtime.Remembers(module) {
+			t.Fatal("the host keeps what belongs to a call that is over")
+		}
 		found := s.in(memory)
 		result, err = module.Call(t.Context(), runtime.Call{Export: "search", Input: s.masked()})
 		if err != nil {

@@ -112,7 +112,9 @@ func (s *sandbox) reset() bool {
 	}
 	s.pages = max(s.pages, pages)
 	s.setGlobals()
-	s.run = run{}
+	// What the host keeps for a guest goes with the call, too: its variables may have
+	// as many bytes as its memory.
+	s.run, s.guest = run{}, abi.Guest{}
 	s.dropStacks()
 	return true
 }
