@@ -74,7 +74,7 @@ func (m *Module) Call(ctx context.Context, c Call) (Result, error) {
 		return Result{Usage: Usage{InputBytes: len(c.Input), Wall: m.runtime.now().Sub(start)}}, err
 	}
 	s.run = run{sandbox: s, ctx: ctx, call: c, limits: limits, start: start}
-	result, err := s.run.do()
+	result, err := s.run.do() //nolint:contextcheck // The run carries its own, which is this one.
 	if s.reset() {
 		return result, errors.Join(err, m.leave(ctx, s))
 	}
@@ -269,9 +269,10 @@ func (r *run) settle(trap error) {
 // enter waits until there is a processor for the guest.
 func (r *run) enter() error {
 	s := r.sandbox
-	before := s.live.runtime.now()
 	err := s.ticket.Enter((*patience)(r), r.call.Share.Key, r.call.Share.Weight)
-	r.away += s.live.runtime.now().Sub(before)
+	if r.bounded != nil { // It was waited, and nothing of the guest has run since the start.
+		r.away += s.live.runtime.now().Sub(r.start)
+	}
 	return err
 }
 
@@ -288,7 +289,7 @@ func (s *sandbox) pause(_ context.Context, burnt int64) error {
 	}
 	// The garbage collector and everybody who is no guest.
 	goruntime.Gosched()
-	err := s.ticket.Pause((*patience)(r), burnt)
+	err := s.ticket.Pause((*patience)(r), burnt) //nolint:contextcheck // The run carries its own, with the deadline.
 	r.away += s.live.runtime.now().Sub(now)
 	return err
 }
@@ -306,7 +307,7 @@ func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer ab
 	}
 	left := s.live.runtime.now()
 	s.ticket.Leave()
-	defer func() {
+	defer func() { //nolint:contextcheck // The run carries its own, with the deadline.
 		if p := recover(); p != nil {
 			err = fmt.Errorf("host function %q panicked: %v\n%s", name, p, debug.Stack())
 		}
@@ -316,7 +317,7 @@ func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer ab
 		s.account.Slept()
 		r.away += s.live.runtime.now().Sub(left)
 	}()
-	a, err := r.call.Host.Call(r.waiting(), Crossing{Func: name, Request: request})
+	a, err := r.call.Host.Call(r.waiting(), Crossing{Func: name, Request: request}) //nolint:contextcheck // The run carries its own, with the deadline.
 	if err != nil {
 		return answer, fmt.Errorf("call host function %q: %w", name, err)
 	}
