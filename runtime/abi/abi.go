@@ -91,9 +91,9 @@ type Options struct {
 	KernelBytes int64
 	// Ask answers the guest's questions.
 	Ask Ask
-	// Spend charges the guest for a host function's work, a unit of fuel a byte: a
-	// guest must not have for one call what takes the host seconds. An error ends
-	// the call. Defaults to nothing.
+	// Spend charges the guest for a host function's work, a unit of fuel a byte and
+	// 2,000 a question: a guest must not have for one call what takes the host
+	// seconds. An error ends the call. Defaults to nothing.
 	Spend func(ctx context.Context, units uint64) error
 }
 
@@ -206,6 +206,7 @@ func (g *Guest) misuse(format string, args ...any) {
 // question asks, moves the clock to the answer and returns the response. A
 // question that fails ends the call.
 func (g *Guest) question(ctx context.Context, name string, request []byte) []byte {
+	g.spend(ctx, crossing)
 	response, err := g.tryQuestion(ctx, name, request)
 	if err != nil {
 		g.end(err)
@@ -226,9 +227,14 @@ func (g *Guest) tryQuestion(ctx context.Context, name string, request []byte) ([
 	return answer.Response, nil
 }
 
-// handling is what a block costs that a host function takes or gives, beside its
-// bytes.
-const handling = 64
+const (
+	// handling is what a block costs that a host function takes or gives, beside its
+	// bytes.
+	handling = 64
+	// crossing is what a question costs: a microsecond or two, whatever it is about.
+	// A guest that writes empty lines asks one with each byte.
+	crossing = 2000
+)
 
 // spend charges the guest for work that is done for it.
 func (g *Guest) spend(ctx context.Context, units int) {

@@ -39,6 +39,7 @@ func logFunction(level string) call {
 }
 
 func (g *Guest) log(ctx context.Context, level string, message []byte) {
+	g.spend(ctx, crossing)
 	if err := g.tryLog(ctx, level, message); err != nil {
 		g.end(err)
 	}

@@ -71,7 +71,14 @@ func classes() []class {
 		{Cost{Class: "Division and root", Instructions: "div, rem, sqrt", Units: 8}, slowSpans()},
 		{Cost{Class: "Call", Instructions: "call", Units: 4}, []span{one(wasm.OpCall)}},
 		{Cost{Class: "Call by table", Instructions: "call_indirect", Units: 7}, []span{one(wasm.OpCallIndirect)}},
-		{Cost{Class: "Call of the host", Instructions: "call of an import", Units: 4 + importUnits}, nil},
+		{
+			// What is extra is charged by the functions themselves: see runtime/abi.
+			Cost{
+				Class: "Call of the host", Instructions: "call of an import", Units: 4 + importUnits,
+				Extra: "1 for a byte that it moves, and 2,000 for what it asks or tells the world outside",
+			},
+			nil,
+		},
 		{Cost{Class: "Reference", Instructions: "ref.func", Units: 80}, []span{one(wasm.OpRefFunc)}},
 		{
 			Cost{Class: "Bulk memory", Instructions: "memory.copy, memory.fill, memory.init", Units: 2, Extra: "1 for 16 bytes"},
