@@ -94,6 +94,11 @@ fuzz: ## Run each fuzz target for a while (FUZZTIME=10s).
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
 		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p || exit 1; done; done
 
+.PHONY: soak
+soak: ## The long forms of the sandbox's tests: half an hour and more.
+	$(GO) test -count=1 -timeout 3h ./runtime/meter -args -spec.full
+	$(GO) test -count=1 -timeout 3h ./runtime -args -canary.calls=100000 -killpoints.full -determinism.calls=1000 -hammer.rounds=1000
+
 ## Housekeeping
 
 .PHONY: generate
