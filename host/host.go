@@ -137,20 +137,6 @@ func (h *Host) Run(ctx context.Context) error {
 	return nil
 }
 
-// tidy gives back, now and then, what the sandboxes hold that nobody uses.
-func (h *Host) tidy(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.after(time.Minute):
-		}
-		if err := h.runtime.Trim(ctx); err != nil {
-			h.logger.WarnContext(ctx, "idle sandboxes were not released", slog.Any("error", err))
-		}
-	}
-}
-
 // Close releases the compiled plugins and the idle connections, after Run has
 // returned. The store stays open. If runs could not be ended, the plugins are
 // not released: their code would be taken from under them.
@@ -163,6 +149,20 @@ func (h *Host) Close(ctx context.Context) error {
 		return fmt.Errorf("close host: %w", err)
 	}
 	return nil
+}
+
+// tidy gives back, now and then, what the sandboxes hold that nobody uses.
+func (h *Host) tidy(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.after(time.Minute):
+		}
+		if err := h.runtime.Trim(ctx); err != nil {
+			h.logger.WarnContext(ctx, "idle sandboxes were not released", slog.Any("error", err))
+		}
+	}
 }
 
 // Caller is the execution that a host function is called for.

@@ -74,7 +74,7 @@ func (l *loaded) snapshot(ctx context.Context, sum [sha256.Size]byte) (err error
 	s.run = run{sandbox: s, ctx: ctx, limits: l.startLimits(), start: l.runtime.now(), call: Call{
 		World: World{Seed: sum}, Host: startHost{},
 	}}
-	if err := s.run.startUp(); err != nil {
+	if err := s.run.startUp(); err != nil { //nolint:contextcheck // The run carries its own, which is this one.
 		return refusedStart(err)
 	}
 	l.facts.StartFuel = s.run.used

@@ -108,21 +108,6 @@ func New(ctx context.Context, c Config) (*Runtime, error) {
 	return r, nil
 }
 
-// start makes the engine, and in it what all sandboxes share.
-func (r *Runtime) start(ctx context.Context) (err error) {
-	if r.engine, err = newEngine(ctx, r.cache); err != nil {
-		return err
-	}
-	if err = r.offers.Instantiate(ctx, r.engine); err != nil {
-		return err
-	}
-	if err = meter.Instantiate(ctx, r.engine); err != nil {
-		return err
-	}
-	r.kernel, err = abi.CompileKernel(ctx, r.engine)
-	return err
-}
-
 // newEngine turns wazero's panic on a processor that it has no compiler for into
 // an error. Its interpreter is no way out: other limits, other stack depths.
 func newEngine(ctx context.Context, cache wazero.CompilationCache) (engine wazero.Runtime, err error) {
@@ -154,4 +139,19 @@ func (r *Runtime) Close(ctx context.Context) error {
 		return fmt.Errorf("close runtime: %w", err)
 	}
 	return nil
+}
+
+// start makes the engine, and in it what all sandboxes share.
+func (r *Runtime) start(ctx context.Context) (err error) {
+	if r.engine, err = newEngine(ctx, r.cache); err != nil {
+		return err
+	}
+	if err = r.offers.Instantiate(ctx, r.engine); err != nil {
+		return err
+	}
+	if err = meter.Instantiate(ctx, r.engine); err != nil {
+		return err
+	}
+	r.kernel, err = abi.CompileKernel(ctx, r.engine)
+	return err
 }

@@ -105,7 +105,7 @@ func TestRandomnessIsTheCallsOwn(t *testing.T) {
 		return string(result.Output)
 	}
 	if first := draw(1); first != draw(1) || first == draw(2) {
-		t.Error("equal seeds must give equal streams, and others others")
+		t.Error("equal seeds must give equal streams, and different seeds different ones")
 	}
 }
 
