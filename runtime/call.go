@@ -74,6 +74,9 @@ func (m *Module) Call(ctx context.Context, c Call) (Result, error) {
 		return Result{Usage: Usage{InputBytes: len(c.Input), Wall: m.runtime.now().Sub(start)}}, err
 	}
 	s.run = run{sandbox: s, ctx: ctx, call: c, limits: limits, start: start}
+	if s.idleSince.IsZero() { // It was made for this call, and perhaps the module loaded.
+		s.run.away = m.runtime.now().Sub(start)
+	}
 	result, err := s.run.do() //nolint:contextcheck // The run carries its own, which is this one.
 	if s.reset() {
 		return result, errors.Join(err, m.leave(ctx, s))
@@ -105,11 +108,23 @@ func (m *Module) admit(ctx context.Context, c Call, limits Limits) error {
 	return nil
 }
 
+// orNone lists names, as many as one can read: they are a stranger's.
 func orNone(names []string) string {
 	if len(names) == 0 {
 		return "none"
 	}
-	return strings.Join(names, ", ")
+	const most, longest = 20, 64
+	var list []string
+	for _, name := range names[:min(len(names), most)] {
+		if len(name) > longest {
+			name = strings.ToValidUTF8(name[:longest], "") + "..."
+		}
+		list = append(list, name)
+	}
+	if more := len(names) - most; more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(list, ", ")
 }
 
 // run is one call under way.
@@ -271,7 +286,7 @@ func (r *run) enter() error {
 	s := r.sandbox
 	err := s.ticket.Enter((*patience)(r), r.call.Share.Key, r.call.Share.Weight)
 	if r.bounded != nil { // It was waited, and nothing of the guest has run since the start.
-		r.away += s.live.runtime.now().Sub(r.start)
+		r.away = s.live.runtime.now().Sub(r.start)
 	}
 	return err
 }

@@ -3,6 +3,8 @@ package runtime
 import (
 	"fmt"
 	"time"
+
+	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
 
 // Limits bound a module and each of its calls. The zero value of a field means
@@ -10,7 +12,8 @@ import (
 type Limits struct {
 	// ModuleBytes caps the module itself. Defaults to 20 MiB.
 	ModuleBytes int
-	// MemoryBytes caps the guest's linear memory. Defaults to 64 MiB; at most 4 GiB.
+	// MemoryBytes caps the guest's linear memory. Defaults to 64 MiB; at most
+	// 64 KiB less than 4 GiB.
 	MemoryBytes int64
 	// KernelBytes caps what the guest holds in Extism's own memory at once:
 	// input, output, variables, requests and answers. Defaults to 32 MiB.
@@ -52,8 +55,9 @@ func (l Limits) WithDefaults() Limits {
 	return l
 }
 
-// maxMemoryBytes is all that 32 bits can address.
-const maxMemoryBytes = 4 << 30
+// maxMemoryBytes is a page less than 32 bits can address: of a memory that has them
+// all the engine says that its size is 0.
+const maxMemoryBytes = 4<<30 - wasm.PageBytes
 
 // checked returns l with its defaults, or what is wrong with it.
 func (l Limits) checked() (Limits, error) {
