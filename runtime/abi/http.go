@@ -45,11 +45,20 @@ type httpAnswer struct {
 	Error json.RawMessage `json:"error"`
 }
 
+// maxHTTPRequest bounds the request beside its body. Each header of a few bytes
+// becomes some hundred on the host's heap, which no budget has.
+const maxHTTPRequest = 1 << 20
+
 // httpRequest translates Extism's function into the question "http". What is
 // refused gives status 0, which no server sends, and a body that says why: PDKs
 // that look at the status see a failure, and nothing traps.
 func httpRequest(ctx context.Context, g *Guest, _ api.Module, s []uint64) {
 	g.http = httpState{}
+	if n := g.kernel.heap.length(s[0]); n > maxHTTPRequest {
+		s[0] = g.give(ctx, refusal("invalid_request", fmt.Sprintf(
+			"http_request's method, URL and headers have %d bytes; the limit is %d: send what is long as the body", n, maxHTTPRequest)))
+		return
+	}
 	question, err := translate(g.take(ctx, s[0], "http_request"), g.take(ctx, s[1], "http_request's body"))
 	if err != nil {
 		s[0] = g.give(ctx, refusal("invalid_request", err.Error()))

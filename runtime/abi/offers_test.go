@@ -164,6 +164,23 @@ func TestBadHTTPRequestIsAnAnswer(t *testing.T) {
 	}
 }
 
+func TestHTTPRequestOfMegabytesIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{KernelBytes: 8 << 20})
+	request := `{"url":"x","headers":{` + strings.Repeat(`"a":"",`, 1<<20/7) + `"b":""}}`
+	offset, ok := b.do(t, EnvModule, "http_request", b.put(t, request), 0)
+	if got := b.get(t, offset); !ok || !strings.Contains(got, "the limit is 1048576") {
+		t.Errorf("got %t, %.200q", ok, got)
+	}
+	if len(b.asked) != 0 {
+		t.Errorf("asked %.100q", b.asked)
+	}
+	b.must(t, "http_request", b.put(t, `{"url":"x"}`), b.put(t, strings.Repeat("body", 1<<19)))
+	if len(b.asked) != 1 {
+		t.Errorf("a body of 2 MiB was refused: asked %d times", len(b.asked))
+	}
+}
+
 func TestHTTPHeadersHaveTheirOldNameToo(t *testing.T) {
 	t.Parallel()
 	for _, request := range []string{`{"url":"u","header":{"A":"1"}}`, `{"url":"u","headers":{"A":"1"}}`, `{"url":"u","header":{"A":"0"},"headers":{"A":"1"}}`} {
