@@ -117,13 +117,14 @@ type outline struct {
 
 func outlineOf(m *wasm.Module) outline {
 	var o outline
+	types := m.FunctionTypes()
 	for _, e := range m.Exports {
 		if e.Kind != wasm.KindFunction {
 			continue
 		}
 		o.all = append(o.all, e.Name)
 		switch {
-		case !callable(m.FunctionType(e.Index)), e.Name == exportInitialize, e.Name == exportConstructors, e.Name == exportWarmUp:
+		case !callable(m.Types[types[e.Index]]), e.Name == exportInitialize, e.Name == exportConstructors, e.Name == exportWarmUp:
 		case e.Name == exportReseed:
 			o.reseeds = true
 		default:

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -50,23 +51,37 @@ func (m *Module) Facts() Facts {
 	return f
 }
 
-// functionsOf lists what a module imports and exports. It only imports functions.
+// functionsOf lists what a module imports and exports. It only imports functions. A
+// type is written once, however many have it: it may be as long as a small module.
 func functionsOf(m *wasm.Module, o outline) (imports, exports []Function) {
 	imports, exports = []Function{}, []Function{}
+	types := m.FunctionTypes()
+	names := make([]string, len(m.Types))
+	typeName := func(t uint32) string {
+		if names[t] == "" {
+			names[t] = typeName(m.Types[t])
+		}
+		return names[t]
+	}
 	for i := range m.Imports {
 		imp := &m.Imports[i]
-		imports = append(imports, Function{Module: imp.Module, Name: imp.Name, Type: typeName(m.Types[imp.Type])})
+		imports = append(imports, Function{Module: imp.Module, Name: imp.Name, Type: typeName(imp.Type)})
 	}
 	for _, e := range m.Exports {
 		if e.Kind != wasm.KindFunction {
 			continue
 		}
 		_, callable := slices.BinarySearch(o.exports, e.Name)
-		exports = append(exports, Function{Name: e.Name, Type: typeName(m.FunctionType(e.Index)), Callable: callable})
+		exports = append(exports, Function{Name: e.Name, Type: typeName(types[e.Index]), Callable: callable})
 	}
 	return imports, exports
 }
 
+// typeName writes a type, of a very long one the beginning.
 func typeName(t wasm.FuncType) string {
+	const most = 64
+	if params, results := len(t.Params), len(t.Results); params+results > most {
+		return fmt.Sprintf("a function of %d parameters and %d results", params, results)
+	}
 	return abi.Signature{Params: apiTypes(t.Params), Results: apiTypes(t.Results)}.String()
 }

@@ -1,13 +1,16 @@
 package runtime_test
 
 import (
+	"encoding/json"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cofferdam-run/cofferdam/runtime"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
+	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
 
 func TestFacts(t *testing.T) {
@@ -42,6 +45,28 @@ func TestFacts(t *testing.T) {
 	}
 	if facts.ImageBytes != 64<<10 {
 		t.Errorf("got an image of %d bytes, want a page of WebAssembly", facts.ImageBytes)
+	}
+}
+
+// TestFactsAreNoLargerThanTheModule: a type of a thousand parameters is written in
+// two kilobytes, and five more export a function of it.
+func TestFactsAreNoLargerThanTheModule(t *testing.T) {
+	t.Parallel()
+	const exports, params = 10_000, 1000
+	long := wasm.FuncType{Params: slices.Repeat([]wasm.ValueType{wasm.I32}, params)}
+	m := &wasm.Module{
+		Types: []wasm.FuncType{long}, Functions: []uint32{0}, Code: []wasm.Body{{Code: []byte{0x0b}}},
+	}
+	for n := range exports {
+		m.Exports = append(m.Exports, wasm.Export{Name: strconv.Itoa(n)})
+	}
+	binary := m.Encode()
+	text, err := json.Marshal(prepare(t, binary, runtime.Limits{}).Facts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most := 20 * len(binary); len(text) > most {
+		t.Errorf("the facts of a module of %d bytes have %d; %d would do", len(binary), len(text), most)
 	}
 }
 

@@ -116,6 +116,9 @@ func (r *run) outOfMemory(stack string) error {
 	}
 }
 
+// maxStackBytes is how much of a stack trace is kept.
+const maxStackBytes = 32 << 10
+
 // judgeTrap is about calls that wazero ended.
 func (r *run) judgeTrap(trap error) error {
 	var fault *engineError
@@ -127,6 +130,8 @@ func (r *run) judgeTrap(trap error) error {
 	// "wasm error: <reason>\nwasm stack trace:\n\t<frames>".
 	message, stack, _ := strings.Cut(trap.Error(), "\nwasm stack trace:\n\t")
 	message = strings.TrimPrefix(message, "wasm error: ")
+	// Its 30 frames have names, and types, of the module's choice.
+	stack = strings.ToValidUTF8(stack[:min(len(stack), maxStackBytes)], "")
 	switch {
 	case strings.HasSuffix(message, "stack overflow"):
 		return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: stack}

@@ -108,17 +108,14 @@ func (m *Module) ImportCount(k Kind) uint32 {
 	return n
 }
 
-// FunctionType returns the type of a function by index, imports included. The
-// index must be one of the module's.
-func (m *Module) FunctionType(index uint32) FuncType {
+// FunctionTypes returns the index in Types of each function's type, imports
+// included.
+func (m *Module) FunctionTypes() []uint32 {
+	types := make([]uint32, 0, len(m.Imports)+len(m.Functions))
 	for i := range m.Imports {
-		if m.Imports[i].Kind != KindFunction {
-			continue
+		if m.Imports[i].Kind == KindFunction {
+			types = append(types, m.Imports[i].Type)
 		}
-		if index == 0 {
-			return m.Types[m.Imports[i].Type]
-		}
-		index--
 	}
-	return m.Types[m.Functions[index]]
+	return append(types, m.Functions...)
 }

@@ -11,6 +11,10 @@ import (
 // https://webassembly.github.io/spec/core/appendix/custom.html#name-section
 const subsectionFunctions = 1
 
+// longestName is where a name is cut: a stack trace has 30 of them. C++ has names
+// of some hundred bytes.
+const longestName = 1 << 10
+
 // readNames returns the functions' names in a name section. Names are for people:
 // a section that cannot be read, or has too many, gives none.
 func (d *decoder) readNames() map[uint32]string {
@@ -39,7 +43,12 @@ func readNameMap(r *reader, functions, mostBytes int) map[uint32]string {
 		if r.err != nil || !utf8.Valid(name) {
 			return nil
 		}
-		names[index] = all[r.at-len(name) : r.at]
+		end := r.at
+		if len(name) > longestName {
+			for end -= len(name) - longestName; !utf8.RuneStart(all[end]); end-- {
+			}
+		}
+		names[index] = all[r.at-len(name) : end]
 	}
 	maps.DeleteFunc(names, func(index uint32, _ string) bool { return uint64(index) >= uint64(functions) })
 	return names

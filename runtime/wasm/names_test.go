@@ -1,9 +1,11 @@
 package wasm_test
 
 import (
+	"encoding/binary"
 	"maps"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -42,6 +44,19 @@ func TestNames(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestALongNameIsCut(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("\u00fc", 600) // 1,200 bytes, and a kilobyte ends within a letter when one comes before.
+	for _, name := range []string{long, "x" + long} {
+		size := string(binary.AppendUvarint(nil, uint64(len(name))))
+		m := roundTrip(t, append(functions(body(noLocals, "")), names("\x00"+size+name)...), wasm.Limits{})
+		got := m.Names[0]
+		if len(got) > 1<<10 || len(got) < 1<<10-1 || !strings.HasPrefix(name, got) || !utf8.ValidString(got) {
+			t.Errorf("got %d bytes of %d: %q", len(got), len(name), got)
+		}
 	}
 }
 
