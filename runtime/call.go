@@ -144,6 +144,8 @@ type run struct {
 	used  int64 // Fuel.
 	// overdue says that the deadline passed while the guest ran.
 	overdue bool
+	// over says that the guest has ended.
+	over bool
 	// entered says that initialization is over and the export began.
 	entered bool
 	// denied says that the Host has denied the guest something, so that a guest
@@ -189,6 +191,7 @@ func (r *run) serve() ([]byte, error) {
 	if failure := (*Failure)(nil); err == nil || errors.As(err, &failure) {
 		// The last words of a guest that ran into its deadline are wanted too, so
 		// this is under the caller's context alone.
+		r.over = true
 		if flushErr := s.guest.Flush(r.ctx); flushErr != nil {
 			err = r.hostError(flushErr)
 		}
@@ -230,6 +233,15 @@ func (r *run) waiting() context.Context {
 		r.bounded, r.cancel = context.WithTimeout(r.ctx, left)
 	}
 	return r.bounded
+}
+
+// asking is the context that the Host answers under: when the guest is over, and
+// only says its last words, the caller's.
+func (r *run) asking() context.Context {
+	if r.over {
+		return r.ctx
+	}
+	return r.waiting()
 }
 
 // patience is a run as the context of waiting, whose timer is made when somebody
@@ -313,7 +325,8 @@ func (s *sandbox) pause(_ context.Context, burnt int64) error {
 // Host that panics is a fault of the host's, and ends this call only.
 func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer abi.Answer, err error) {
 	r := &s.run
-	if err := r.waiting().Err(); err != nil {
+	bounded := r.asking()
+	if err := bounded.Err(); err != nil {
 		return answer, err
 	}
 	r.calls++
@@ -326,13 +339,13 @@ func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer ab
 		if p := recover(); p != nil {
 			err = fmt.Errorf("host function %q panicked: %v\n%s", name, p, debug.Stack())
 		}
-		if rejoinErr := s.ticket.Rejoin(r.waiting()); err == nil {
+		if rejoinErr := s.ticket.Rejoin(bounded); err == nil {
 			err = rejoinErr
 		}
 		s.account.Slept()
 		r.away += s.live.runtime.now().Sub(left)
 	}()
-	a, err := r.call.Host.Call(r.waiting(), Crossing{Func: name, Request: request}) //nolint:contextcheck // The run carries its own, with the deadline.
+	a, err := r.call.Host.Call(bounded, Crossing{Func: name, Request: request}) //nolint:contextcheck // The run carries its own, with the deadline.
 	if err != nil {
 		return answer, fmt.Errorf("call host function %q: %w", name, err)
 	}
