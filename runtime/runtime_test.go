@@ -197,8 +197,9 @@ func TestNew(t *testing.T) {
 			t.Fatal(err)
 		}
 		result, err := module.Call(t.Context(), runtime.Call{Export: "echo"})
-		if err != nil || result.Usage.Wall != time.Second {
-			t.Errorf("got %s, %v, want 1s", result.Usage.Wall, err)
+		// How often it is read is nobody's business; nothing but it is.
+		if wall := result.Usage.Wall; err != nil || wall < time.Second || wall%time.Second != 0 || result.Usage.CPU > wall {
+			t.Errorf("got %+v, %v, want whole seconds", result.Usage, err)
 		}
 	})
 }
