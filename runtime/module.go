@@ -23,8 +23,8 @@ type Module struct {
 	exports []string
 	imports []string
 
-	// loading lets one caller load what many wait for.
-	loading sync.Mutex
+	// loading lets one caller load what many wait for, each as long as it will.
+	loading turns
 
 	mu       sync.Mutex
 	live     *loaded // nil while the module is unloaded.
@@ -118,8 +118,11 @@ func (m *Module) leave(ctx context.Context, s *sandbox) error {
 // load makes the module ready again. The caller has entered, so that nobody
 // unloads it meanwhile.
 func (m *Module) load(ctx context.Context) (*loaded, error) {
-	m.loading.Lock()
-	defer m.loading.Unlock()
+	done, err := m.loading.take(ctx, m.source.sum)
+	if err != nil {
+		return nil, fmt.Errorf("wait for another to load the module: %w", err)
+	}
+	defer done()
 	m.mu.Lock()
 	live := m.live
 	m.mu.Unlock()

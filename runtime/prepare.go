@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -83,6 +84,12 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 	if err := r.check(m, l); err != nil {
 		return nil, outline{}, err
 	}
+	// An import that is exported again is nobody's to call: from outside of a guest
+	// there is no memory for it to work on, and no fuel.
+	imported := m.ImportCount(wasm.KindFunction)
+	m.Exports = slices.DeleteFunc(m.Exports, func(e wasm.Export) bool {
+		return e.Kind == wasm.KindFunction && e.Index < imported
+	})
 	o := outlineOf(m)
 	imports, exports := functionsOf(m, o)
 	functions := len(m.Functions) // Before there are those that count fuel.
