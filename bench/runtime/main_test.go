@@ -4,11 +4,24 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tetratelabs/wazero"
 )
+
+// TestMain makes an engine before the tests make theirs side by side: wazero
+// writes its version down with the first.
+func TestMain(m *testing.M) {
+	ctx := context.Background() //nolint:usetesting // There is no test yet.
+	if err := wazero.NewRuntime(ctx).Close(ctx); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 func TestBuildsGuestsAndMeasures(t *testing.T) {
 	t.Parallel()
