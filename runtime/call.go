@@ -56,6 +56,9 @@ const (
 	exportReseed       = "reseed"            // Ours: run before each call, to draw new randomness.
 )
 
+// lastWordsTime is what a Host may take for the lines that a guest left behind.
+const lastWordsTime = time.Second
+
 // stackUnits bounds how deep a guest recurses, in the units of runtime/meter:
 // 16 bytes of native stack each, 4 MiB in all.
 const stackUnits = 4 << 20 / 16
@@ -189,9 +192,8 @@ func (r *run) serve() ([]byte, error) {
 	r.settle(trap)
 	err := r.judge(code, trap)
 	if failure := (*Failure)(nil); err == nil || errors.As(err, &failure) {
-		// The last words of a guest that ran into its deadline are wanted too, so
-		// this is under the caller's context alone.
-		r.over = true
+		// The last words of a guest that ran into its deadline are wanted too.
+		r.end()
 		if flushErr := s.guest.Flush(r.ctx); flushErr != nil {
 			err = r.hostError(flushErr)
 		}
@@ -230,18 +232,22 @@ func (r *run) ready() error {
 func (r *run) waiting() context.Context {
 	if r.bounded == nil {
 		left := r.limits.Deadline - r.sandbox.live.runtime.now().Sub(r.start)
+		if r.over {
+			left = lastWordsTime
+		}
 		r.bounded, r.cancel = context.WithTimeout(r.ctx, left)
 	}
 	return r.bounded
 }
 
-// asking is the context that the Host answers under: when the guest is over, and
-// only says its last words, the caller's.
-func (r *run) asking() context.Context {
-	if r.over {
-		return r.ctx
+// end says that the guest has ended: what it has still to say has a time of its
+// own.
+func (r *run) end() {
+	r.over = true
+	if r.cancel != nil {
+		r.cancel()
 	}
-	return r.waiting()
+	r.bounded, r.cancel = nil, nil
 }
 
 // patience is a run as the context of waiting, whose timer is made when somebody
@@ -325,7 +331,7 @@ func (s *sandbox) pause(_ context.Context, burnt int64) error {
 // Host that panics is a fault of the host's, and ends this call only.
 func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer abi.Answer, err error) {
 	r := &s.run
-	bounded := r.asking()
+	bounded := r.waiting()
 	if err := bounded.Err(); err != nil {
 		return answer, err
 	}
