@@ -150,3 +150,27 @@ func TestBulkOperationsEndInTheMiddle(t *testing.T) {
 		t.Errorf("filled %d bytes, want %d", filled, 2*chunk)
 	}
 }
+
+// TestThereIsACheckAfterEachMemoryInit: they are not done in chunks, and a segment
+// is as long as a module may be.
+func TestThereIsACheckAfterEachMemoryInit(t *testing.T) {
+	t.Parallel()
+	const count, size, unit = 4, 1000, 16
+	var m module
+	m.memory(1, 1)
+	m.Data, m.DataCount = []wasm.Data{{Mode: wasm.Passive, Init: make([]byte, size)}}, true
+	m.function("init", "", "", "", func(c *wasm.Code) {
+		for range count {
+			c.I32(0)
+			c.I32(0)
+			c.I32(size)
+			c.Index2(wasm.OpMemoryInit, 0, 0)
+		}
+	})
+	rt := newRuntime(t)
+	got := instantiate(t, rt, rewrite(t, m.Encode()), newBank(plenty, deep, slicesOf(1))).
+		call(t, newBank(plenty, deep, slicesOf(1)), "init")
+	if got.used != count*(2+size/unit) || got.refuels < count {
+		t.Errorf("used %d and asked %d times, want %d and at least %d", got.used, got.refuels, count*(2+size/unit), count)
+	}
+}

@@ -440,5 +440,9 @@ func (p *plan) bulk(i *wasm.Instruction) {
 	}
 	p.scratch = true
 	p.replace(kind, i, 0)
+	if kind == editMemoryInit {
+		p.spend(0, regionUnits+1) // It is not done in chunks: at least there is a check after each.
+		return
+	}
 	p.spend(0, bulkGap)
 }
