@@ -60,7 +60,7 @@ const (
 const lastWordsTime = time.Second
 
 // stackUnits bounds how deep a guest recurses, in the units of runtime/meter:
-// 16 bytes of native stack each, 4 MiB in all.
+// 16 bytes of native stack each: 4 MiB as it is estimated, and mostStack as it is.
 const stackUnits = 4 << 20 / 16
 
 // Call runs an export in a sandbox of its own, which is as the module's image
@@ -315,6 +315,9 @@ func (s *sandbox) pause(_ context.Context, burnt int64) error {
 	if err := r.ctx.Err(); err != nil {
 		return err
 	}
+	if s.tooDeep() {
+		return meter.ErrStack
+	}
 	now := s.live.runtime.now()
 	if now.Sub(r.start) >= r.limits.Deadline {
 		r.overdue = true
@@ -334,6 +337,9 @@ func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer ab
 	bounded := r.waiting()
 	if err := bounded.Err(); err != nil {
 		return answer, err
+	}
+	if !r.over && s.tooDeep() {
+		return answer, r.tooDeep()
 	}
 	r.calls++
 	if r.call.Host == nil {

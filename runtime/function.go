@@ -18,6 +18,11 @@ type function struct {
 	stack reflect.Value
 }
 
+// mostStack is what a call may hold of stack where it waits or is asked for its
+// slice. Units of depth bound honest guests well below; what a frame really takes
+// is the compiler's, and frames can be made that take a hundred times more.
+const mostStack = 16 << 20
+
 // newFunction takes nil for an export that is not there.
 func newFunction(f api.Function) *function {
 	made := &function{Function: f}
@@ -37,6 +42,16 @@ func (f *function) stackBytes() int {
 		return 0
 	}
 	return f.stack.Len()
+}
+
+// tooDeep says whether the guest holds more stack than it may.
+func (s *sandbox) tooDeep() bool {
+	for _, f := range s.functions {
+		if f.stackBytes() > mostStack {
+			return true
+		}
+	}
+	return false
 }
 
 // dropStacks gives back what a deep call has grown: sandboxes are idle by the

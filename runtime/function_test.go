@@ -50,3 +50,38 @@ func TestAnIdleSandboxKeepsNoDeepStack(t *testing.T) {
 		})
 	}
 }
+
+// A guest that waits deep down holds its stack for as long as the answer takes.
+func TestACallDoesNotWaitWithADeepStack(t *testing.T) {
+	t.Parallel()
+	const values, ask, self = 1000, 0, 1
+	for name, test := range map[string]struct {
+		depth int32
+		code  runtime.Code
+	}{
+		"shallow": {10, ""},
+		"deep":    {8000, runtime.CodeStackExhausted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b runtimetest.Builder
+			b.Import(runtimetest.User, "http", "I", "I")
+			b.Memory(1)
+			bottom := [][]byte{ // At 0: ask and return.
+				runtimetest.Op(0x20, 0, 0x45, 0x04, 0x40), runtimetest.I64(0), runtimetest.Invoke(ask), runtimetest.Op(0x1a, 0x0f, 0x0b), runtimetest.I32(8),
+			}
+			for range values {
+				bottom = append(bottom, runtimetest.I32(0), runtimetest.Op(0x28, 2, 0))
+			}
+			bottom = append(bottom, runtimetest.Op(0x20, 0), runtimetest.I32(1), runtimetest.Op(0x6b), runtimetest.Invoke(self),
+				bytes.Repeat([]byte{0x6a}, values-1), runtimetest.Op(0x36, 2, 0))
+			b.Func("", "i", "", "", bottom...)
+			b.Func("run", "", "i", "", runtimetest.I32(test.depth), runtimetest.Invoke(self), runtimetest.I32(0))
+			_, err := prepare(t, b.Bytes(), runtime.Limits{}).Call(t.Context(), runtime.Call{Export: "run", Host: answering(`{"result":{}}`)})
+			if test.code == "" && err == nil {
+				return
+			}
+			wantFailure(t, err, test.code)
+		})
+	}
+}

@@ -46,11 +46,16 @@ func (r *run) judgeFuel(ended error) error {
 		return &Failure{Code: CodeFuelExhausted, Message: fmt.Sprintf(
 			"the call used up its %d units of fuel", r.limits.Fuel), Stack: r.sandbox.guest.Stderr()}
 	case errors.Is(ended, meter.ErrStack):
-		r.broken = true
-		return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: r.sandbox.guest.Stderr()}
+		return r.tooDeep()
 	default:
 		return r.hostError(ended)
 	}
+}
+
+// tooDeep is the end of a guest that holds too much stack.
+func (r *run) tooDeep() *Failure {
+	r.broken = true
+	return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: r.sandbox.guest.Stderr()}
 }
 
 // judgeEnd is about calls that a host function ended.

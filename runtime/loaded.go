@@ -102,10 +102,10 @@ func (l *loaded) capture(s *sandbox) error {
 }
 
 const (
-	// startFuel and startDeadline bound a start: a second of CPU or so, whatever it
+	// startFuel and startDeadline bound a start: half a second of CPU or so, whatever it
 	// is spent on, since anybody can upload a start that loops. A Go guest of 3 MB
 	// needs 10 ms.
-	startFuel     = 1_000_000_000
+	startFuel     = 500_000_000
 	startDeadline = 10 * time.Second
 )
 

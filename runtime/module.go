@@ -112,7 +112,9 @@ func (m *Module) leave(ctx context.Context, s *sandbox) error {
 	if closing {
 		return joined(err, m.unload(ctx, func() bool { return true }))
 	}
-	return joined(err, m.runtime.relieve(ctx))
+	// What is given back now is others': its error is not this call's.
+	_ = m.runtime.relieve(ctx)
+	return err
 }
 
 // load makes the module ready again. The caller has entered, so that nobody

@@ -60,7 +60,9 @@ func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module
 	}
 	r.held.Add(live.bytes)
 	r.remember(m)
-	return m, r.relieve(ctx)
+	// What is given back now is others': its error is not this module's.
+	_ = r.relieve(ctx)
+	return m, nil
 }
 
 // sources is the folder of the modules that are unloaded, if there is one.
