@@ -332,7 +332,7 @@ func (s *sandbox) pause(_ context.Context, burnt int64) error {
 
 // ask is the guest's way out. Whoever waits for an answer uses no processor. A
 // Host that panics is a fault of the host's, and ends this call only.
-func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer abi.Answer, err error) {
+func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer abi.Answer, err error) { //nolint:contextcheck // The run carries its own, with the deadline.
 	r := &s.run
 	bounded := r.waiting()
 	if err := bounded.Err(); err != nil {
@@ -347,7 +347,7 @@ func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer ab
 	}
 	left := s.live.runtime.now()
 	s.ticket.Leave()
-	defer func() { //nolint:contextcheck // The run carries its own, with the deadline.
+	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("host function %q panicked: %v\n%s", name, p, debug.Stack())
 		}

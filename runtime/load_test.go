@@ -67,7 +67,7 @@ func TestWhoWaitsForAModuleCanGiveUp(t *testing.T) {
 
 // late is a context whose end is not yet seen by the first who asks.
 type late struct {
-	context.Context
+	context.Context //nolint:containedctx // It is one.
 
 	asked bool
 }

@@ -16,7 +16,7 @@ import (
 // TestMain makes an engine before the tests make theirs side by side: wazero
 // writes its version down with the first.
 func TestMain(m *testing.M) {
-	ctx := context.Background() //nolint:usetesting // There is no test yet.
+	ctx := context.Background()
 	if err := wazero.NewRuntime(ctx).Close(ctx); err != nil {
 		panic(err)
 	}

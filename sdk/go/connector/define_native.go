@@ -7,4 +7,6 @@ func define(c Connector) {
 	if _, err := c.describe(); err != nil {
 		panic(err)
 	}
+	// What the sandbox does at upload: a WarmUp that panics is seen here.
+	c.warmUp()
 }

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"reflect"
-	"runtime"
+	goruntime "runtime"
 
 	"github.com/cofferdam-run/cofferdam/sdk/go/internal/schema"
 )
@@ -15,7 +15,9 @@ import (
 // runs nothing of the author's but WarmUp, and asks nobody outside.
 func (c Connector) warmUp() {
 	rehearse(func() { _, _ = c.describe() })
-	rehearse(func() { _, _ = c.Call(stage{}, "action", []byte(`{"config":{},"connections":["a"],"action":"","input":{}}`)) })
+	rehearse(func() {
+		_, _ = c.Call(stage{}, "action", []byte(`{"config":{},"connections":["a"],"action":"","input":{}}`))
+	})
 	rehearse(rehearseContext)
 	rehearseType(reflect.TypeOf(c.Config))
 	for _, a := range c.Actions {
@@ -26,7 +28,7 @@ func (c Connector) warmUp() {
 		c.WarmUp()
 	}
 	// What this has used is free for the calls.
-	runtime.GC()
+	goruntime.GC()
 }
 
 // rehearse does f. That it cannot be done now says nothing about a call.
