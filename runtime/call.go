@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	goruntime "runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -323,8 +322,6 @@ func (s *sandbox) pause(_ context.Context, burnt int64) error {
 		r.overdue = true
 		return context.DeadlineExceeded
 	}
-	// The garbage collector and everybody who is no guest.
-	goruntime.Gosched()
 	err := s.ticket.Pause((*patience)(r), burnt) //nolint:contextcheck // The run carries its own, with the deadline.
 	r.away += s.live.runtime.now().Sub(now)
 	return err

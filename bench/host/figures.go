@@ -162,7 +162,7 @@ func (s *suite) latencies(ctx context.Context, d *database) error {
 // of 300 waits is three of them, and one slow fsync makes them, so it is measured
 // in turns, of which the medians count.
 func (s *suite) victims(ctx context.Context, d *database) error {
-	const turns = 3
+	const turns = 5
 	var smalls, larges []float64
 	for range turns {
 		small, err := s.victim(ctx, d, 64)

@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	goruntime "runtime"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/cofferdam-run/cofferdam/runtime/fairshare"
 	"github.com/cofferdam-run/cofferdam/runtime/meter"
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
@@ -106,10 +106,11 @@ type instance struct {
 func (c *code) instantiate(ctx context.Context, now func() time.Time) (*instance, error) {
 	i := &instance{}
 	if c.engine.name == metered {
-		i.account = meter.NewAccount(meter.Options{Now: now, Pause: func(context.Context, int64) error {
-			goruntime.Gosched()
-			return nil
-		}})
+		ticket := fairshare.New(0).NewTicket()
+		if err := ticket.Enter(ctx, "", 1); err != nil {
+			return nil, err
+		}
+		i.account = meter.NewAccount(meter.Options{Now: now, Pause: ticket.Pause})
 		i.account.Open(plenty, depth)
 	}
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()

@@ -5,7 +5,7 @@
 //	s := fairshare.New(0)
 //	t := s.NewTicket() // One per sandbox, used again for each call.
 //	err := t.Enter(ctx, tenant, weight)
-//	err = t.Pause(ctx, burnt) // At the end of each slice.
+//	err = t.Pause(ctx, burnt) // At the end of each slice; yields to all others, too.
 //	t.Leave()                 // Before a host call that waits ...
 //	err = t.Rejoin(ctx)       // ... and after it.
 //	t.Exit(burnt)

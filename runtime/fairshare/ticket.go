@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	goruntime "runtime"
 )
 
 // errInside is a mistake of the caller's.
@@ -34,6 +35,8 @@ type Ticket struct {
 	state          state
 	share          *share
 	previous, next *Ticket
+
+	crowd crowd
 }
 
 // Enter waits for a slot, as one of key's. A weight below 1 is 1, and the last one
@@ -60,8 +63,9 @@ func (t *Ticket) Enter(ctx context.Context, key string, weight int) error {
 }
 
 // Pause counts what was burnt since the last time, and gives the slot to another
-// if it is its turn; it then returns when it is this one's again. After an error,
-// which is ctx's, the ticket has no slot: only Exit is left.
+// if it is its turn; it then returns when it is this one's again. Else it lets
+// those run who are no guests, if they wait for a processor. After an error, which
+// is ctx's, the ticket has no slot: only Exit is left.
 func (t *Ticket) Pause(ctx context.Context, burnt int64) error {
 	s := t.scheduler
 	s.mu.Lock()
@@ -71,7 +75,11 @@ func (t *Ticket) Pause(ctx context.Context, burnt int64) error {
 	}
 	s.charge(t.share, burnt)
 	if t.state != running || !s.waiting.due(t.share.time) {
+		full := s.free == 0
 		s.mu.Unlock()
+		if full || t.crowd.waits() {
+			goruntime.Gosched()
+		}
 		return nil
 	}
 	s.line(t)
