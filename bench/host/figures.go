@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 )
 
@@ -32,12 +33,12 @@ func (s *suite) accepts(ctx context.Context, d *database) error {
 		return err
 	}
 	deliver := func() error { return r.deliver(ctx, c) }
-	before := cpuSeconds()
+	before := command.CPU()
 	rate, err := flatOut(clients, s.seconds, deliver)
 	if err != nil {
 		return err
 	}
-	used := cpuSeconds() - before
+	used := command.CPU() - before
 	bare, err := s.bareInserts(ctx, d, c.body)
 	if err != nil {
 		return err

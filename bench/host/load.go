@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -71,13 +70,4 @@ func quantile(all []time.Duration, q float64) float64 {
 	}
 	sorted := slices.Sorted(slices.Values(all))
 	return float64(sorted[int(float64(len(sorted)-1)*q)]) / float64(time.Millisecond)
-}
-
-// cpuSeconds is the CPU time that this process has used.
-func cpuSeconds() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }

@@ -14,10 +14,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"runtime/pprof"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 )
 
@@ -31,14 +30,7 @@ type suite struct {
 	figure string
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench/host", flag.ContinueOnError)
@@ -55,17 +47,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the guest (make build/hello-go.wasm builds it): %w", err)
 	}
-	if *profile != "" {
-		f, err := os.Create(*profile)
-		if err != nil {
-			return fmt.Errorf("make the profile: %w", err)
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return fmt.Errorf("start the profile: %w", err)
-		}
-		defer pprof.StopCPUProfile()
+	stop, err := command.Profile(*profile)
+	if err != nil {
+		return err
 	}
+	defer stop()
 	s := &suite{out: out, guest: wasm, seconds: *seconds, flood: *flood, figure: *figure}
 	for _, db := range []string{"sqlite", "postgres"} {
 		if *only != "" && *only != db {
@@ -104,9 +90,5 @@ func (s *suite) measure(ctx context.Context, db string) error {
 }
 
 func (s *suite) print(name string, d *database, value float64, unit string, peers ...string) {
-	fmt.Fprintf(s.out, "bench host/%s_%s %.4g %s", name, d.name, value, unit)
-	for _, p := range peers {
-		fmt.Fprintf(s.out, " %s", p)
-	}
-	fmt.Fprintln(s.out)
+	command.Print(s.out, "host/"+name+"_"+d.name, value, unit, peers...)
 }

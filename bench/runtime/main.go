@@ -13,12 +13,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
 )
 
 // suite is what a run measures with.
@@ -48,14 +47,7 @@ type figure struct {
 	asked bool
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	s := &suite{out: out, built: map[string][]byte{}}
@@ -81,17 +73,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			return fmt.Errorf("there is no figure %q; there is: %s", name, strings.Join(names, ", "))
 		}
 	}
-	if *profile != "" {
-		f, err := os.Create(*profile)
-		if err != nil {
-			return fmt.Errorf("make the profile: %w", err)
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return fmt.Errorf("start the profile: %w", err)
-		}
-		defer pprof.StopCPUProfile()
+	stop, err := command.Profile(*profile)
+	if err != nil {
+		return err
 	}
+	defer stop()
 	for _, f := range figures {
 		if f.asked || *only != "" {
 			if !slices.Contains(wanted, f.name) {
@@ -131,20 +117,8 @@ func (s *suite) skipped(err error, name string) error {
 }
 
 func (s *suite) print(name string, value float64, unit string, peers ...string) {
-	fmt.Fprintf(s.out, "bench runtime/%s %s %s", name, number(value), unit)
-	for _, p := range peers {
-		fmt.Fprintf(s.out, " %s", p)
-	}
-	fmt.Fprintln(s.out)
+	command.Print(s.out, "runtime/"+name, value, unit, peers...)
 }
 
 // peer is a value to print beside a figure.
-func peer(name string, value float64) string { return name + "=" + number(value) }
-
-// number writes four digits, and all of those before the point.
-func number(value float64) string {
-	if value >= 1000 {
-		return fmt.Sprintf("%.0f", value)
-	}
-	return fmt.Sprintf("%.4g", value)
-}
+func peer(name string, value float64) string { return name + "=" + command.Number(value) }

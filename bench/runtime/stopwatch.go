@@ -4,31 +4,23 @@ import (
 	"context"
 	"math"
 	"slices"
-	"syscall"
 	"time"
-)
 
-// cpu is the CPU time that this process has used, in seconds.
-func cpu() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
-}
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
+)
 
 // took is what something cost, in seconds.
 type took struct{ cpu, wall float64 }
 
 // timed measures n times f.
 func timed(n int, f func() error) (took, error) {
-	wall, used := time.Now(), cpu()
+	wall, used := time.Now(), command.CPU()
 	for range n {
 		if err := f(); err != nil {
 			return took{}, err
 		}
 	}
-	return took{cpu: cpu() - used, wall: time.Since(wall).Seconds()}, nil
+	return took{cpu: command.CPU() - used, wall: time.Since(wall).Seconds()}, nil
 }
 
 // repeat returns how often f has to be done to take this long. It warms f up,
