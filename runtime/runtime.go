@@ -98,25 +98,14 @@ func New(ctx context.Context, c Config) (*Runtime, error) {
 		if r.cacheDir, err = compile.OpenDir(c.CacheDir); err != nil {
 			return nil, err
 		}
-		if r.cache, err = wazero.NewCompilationCacheWithDir(r.cacheDir); err != nil {
-			return nil, fmt.Errorf("open compilation cache: %w", err)
+		if r.cache, err = compile.OpenCache(r.cacheDir); err != nil {
+			return nil, err
 		}
 	}
 	if err := r.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the sandbox engine: %w", err), r.Close(ctx))
 	}
 	return r, nil
-}
-
-// newEngine turns wazero's panic on a processor that it has no compiler for into
-// an error. Its interpreter is no way out: other limits, other stack depths.
-func newEngine(ctx context.Context, cache wazero.CompilationCache) (engine wazero.Runtime, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("start the compiler: %v", p)
-		}
-	}()
-	return wazero.NewRuntimeWithConfig(ctx, compile.RuntimeConfig(cache)), nil
 }
 
 // Close releases all compiled code, that of modules that are not closed
@@ -143,7 +132,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 
 // start makes the engine, and in it what all sandboxes share.
 func (r *Runtime) start(ctx context.Context) (err error) {
-	if r.engine, err = newEngine(ctx, r.cache); err != nil {
+	if r.engine, err = compile.NewEngine(ctx, r.cache); err != nil {
 		return err
 	}
 	if err = r.offers.Instantiate(ctx, r.engine); err != nil {

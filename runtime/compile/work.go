@@ -128,9 +128,9 @@ func usedMemory() int64 {
 // openCache opens the engine's cache in an empty folder and returns the engine's
 // name: the folder that it makes there, which holds its version and the system.
 func openCache(dir string) (wazero.CompilationCache, string, error) {
-	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	cache, err := OpenCache(dir)
 	if err != nil {
-		return nil, "", fmt.Errorf("open the cache: %w", err)
+		return nil, "", err
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -181,7 +181,7 @@ func compileModule(ctx context.Context, wasm []byte, cache wazero.CompilationCac
 			err = &brokenError{fmt.Errorf("the compiler gave up: %v", p)}
 		}
 	}()
-	engine, err := newEngine(ctx, cache)
+	engine, err := NewEngine(ctx, cache)
 	if err != nil {
 		return err
 	}
@@ -191,15 +191,4 @@ func compileModule(ctx context.Context, wasm []byte, cache wazero.CompilationCac
 		return &brokenError{err}
 	}
 	return err
-}
-
-// newEngine turns wazero's panic on a processor that it has no compiler for into
-// an error.
-func newEngine(ctx context.Context, cache wazero.CompilationCache) (engine wazero.Runtime, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("start the compiler: %v", p)
-		}
-	}()
-	return wazero.NewRuntimeWithConfig(ctx, RuntimeConfig(cache)), nil
 }
