@@ -173,10 +173,7 @@ func TestTheSchemaBefore(t *testing.T) {
 	t.Parallel()
 	now := func() time.Time { return time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) }
 	s := open(t, postgrestest.Empty(t), now)
-	if err := postgres.MigrateBefore(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
-	storetest.SchemaBefore(t, s, now)
+	storetest.SchemaBefore(t, s, postgres.Migrator(s), now)
 }
 
 func TestServersThatWouldLoseWhatTheyAcknowledge(t *testing.T) {

@@ -128,10 +128,7 @@ func TestTheSchemaBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	if err := sqlite.MigrateBefore(t.Context(), s); err != nil {
-		t.Fatal(err)
-	}
-	storetest.SchemaBefore(t, s, now)
+	storetest.SchemaBefore(t, s, sqlite.Migrator(s), now)
 }
 
 // migrateTo migrates, and then says that the schema is of a later version.

@@ -14,7 +14,7 @@ import (
 )
 
 func testClaims(t *testing.T, open Open) {
-	for name, test := range map[string]func(*testing.T, *bundle){
+	each(t, open, map[string]func(*testing.T, *bundle){
 		"the oldest of a lane first":                      claimOrder,
 		"every lane gets its share":                       claimShares,
 		"each execution is claimed once":                  claimOnce,
@@ -23,12 +23,7 @@ func testClaims(t *testing.T, open Open) {
 		"a worker without a lease claims nothing":         claimUnleased,
 		"tenants with due work are listed":                backlogs,
 		"waiting executions are promoted when it is time": promote,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, setup(t, open))
-		})
-	}
+	})
 }
 
 func claimOrder(t *testing.T, b *bundle) {
@@ -241,17 +236,12 @@ func promote(t *testing.T, b *bundle) {
 }
 
 func testLeases(t *testing.T, open Open) {
-	for name, test := range map[string]func(*testing.T, *bundle){
+	each(t, open, map[string]func(*testing.T, *bundle){
 		"a dead worker's executions are queued again": reap,
 		"a worker that comes back is told once":       comeBack,
 		"claims and reaping do not miss each other":   reapRaces,
 		"a worker retires when it holds nothing":      retire,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, setup(t, open))
-		})
-	}
+	})
 }
 
 func reap(t *testing.T, b *bundle) {

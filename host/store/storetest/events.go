@@ -13,7 +13,7 @@ import (
 )
 
 func testEvents(t *testing.T, open Open) {
-	for name, test := range map[string]func(*testing.T, *bundle){
+	each(t, open, map[string]func(*testing.T, *bundle){
 		"an event is kept with its execution":                acceptKeeps,
 		"an event without work is kept alone":                acceptAlone,
 		"a key is accepted once under concurrent deliveries": acceptOnce,
@@ -22,12 +22,7 @@ func testEvents(t *testing.T, open Open) {
 		"an unknown tenant is not found, others go on":       acceptUnknownTenant,
 		"what no database could keep is refused":             acceptRefuses,
 		"events are listed newest first":                     listEvents,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, setup(t, open))
-		})
-	}
+	})
 }
 
 func acceptKeeps(t *testing.T, b *bundle) {

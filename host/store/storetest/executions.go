@@ -13,7 +13,7 @@ import (
 )
 
 func testExecutions(t *testing.T, open Open) {
-	for name, test := range map[string]func(*testing.T, *bundle){
+	each(t, open, map[string]func(*testing.T, *bundle){
 		"cancelling":              cancel,
 		"cancelling what has run": cancelRaces,
 		"redriving":               redrive,
@@ -22,12 +22,7 @@ func testExecutions(t *testing.T, open Open) {
 		"the live tail":           changed,
 		"dead letters":            deadLetters,
 		"the trace":               trace,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, setup(t, open))
-		})
-	}
+	})
 }
 
 // end completes a new run with an outcome.

@@ -59,6 +59,17 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
+// each runs tests side by side, each on a store of its own.
+func each(t *testing.T, open Open, tests map[string]func(*testing.T, *bundle)) {
+	t.Helper()
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, setup(t, open))
+		})
+	}
+}
+
 // clock is a time that tests set.
 type clock struct{ us atomic.Int64 }
 

@@ -9,29 +9,21 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
-	"github.com/cofferdam-run/cofferdam/host/fault"
-	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/usage"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
 func testUsage(t *testing.T, open Open) {
-	for name, test := range map[string]func(*testing.T, *bundle){
+	each(t, open, map[string]func(*testing.T, *bundle){
 		"runs that end at once add up":                usageAddsUp,
 		"every end of a run counts":                   usageOfOutcomes,
 		"a run that is fenced off adds nothing":       usageIsFenced,
 		"a run that is refused adds once, if it ends": usageOfRefused,
 		"days begin at midnight UTC":                  usageByDay,
 		"totals are a tenant's own":                   usageOfTenants,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, setup(t, open))
-		})
-	}
+	})
 }
 
 // today is the day of setup's clock.
@@ -254,42 +246,4 @@ func usageOfTenants(t *testing.T, b *bundle) {
 	got, err := b.UsageByTenant(ctx, usage.Range{From: "2026-11-21", To: "2026-12-31"}, "", 1)
 	must(t, err)
 	equal(t, []usage.Total{{Tenant: all[0].Tenant}}, got)
-}
-
-// SchemaBefore checks a store whose schema is the one before this program's, as
-// it is while servers are replaced one by one: work goes on, what that schema
-// does not have is said, and the rest follows once the schema has.
-func SchemaBefore(t *testing.T, s store.Store, now func() time.Time) {
-	t.Helper()
-	b := &bundle{Store: s, clock: &clock{}}
-	b.clock.us.Store(now().UnixMicro())
-	must(t, b.Ready(t.Context()))
-	b.acme = b.newPlace(t, "acme")
-	run := b.running(t, b.acme)
-	must(t, b.Begin(t.Context(), run, "plv_1"))
-	must(t, b.Complete(t.Context(), b.full(run, b.acme)))
-	b.wantEffects(t, b.acme, true)
-	failed := b.end(t, b.acme, dead("f"))
-	b.wantState(t, b.acme, failed, execution.Dead)
-	_, err := b.UsageByDay(t.Context(), b.acme.tenant, "", always())
-	wantFault(t, err, fault.Platform, "schema_too_old")
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Hint == "" {
-		t.Error("it does not say what to do")
-	}
-
-	late := b.running(t, b.acme)
-	from, to, err := b.Migrate(t.Context())
-	must(t, err)
-	if to != from+1 {
-		t.Errorf("migrated from %d to %d, want one more", from, to)
-	}
-	must(t, b.Ready(t.Context()))
-	// Nothing of what ran before is lost, and what ends from now on counts.
-	b.wantState(t, b.acme, failed, execution.Dead)
-	trace, err := b.Trace(t.Context(), b.acme.tenant, run.Execution)
-	must(t, err)
-	equal(t, 1, len(trace.Attempts))
-	must(t, b.Complete(t.Context(), costing(late, 5)))
-	b.wantDays(t, b.acme, total(b.acme, usage.DateOf(now()), "", 5))
-	must2(t)(b.Accept(t.Context(), b.event(b.acme), &event.Work{Execution: "exe_after", Lane: event.Live}))
 }
