@@ -131,7 +131,7 @@ func (m *Module) load(ctx context.Context) (*loaded, error) {
 	if live != nil {
 		return live, nil
 	}
-	binary, err := m.source.read()
+	binary, err := m.source.read(m.runtime.now())
 	if err != nil {
 		return nil, fmt.Errorf("load module again: %w", err)
 	}

@@ -55,7 +55,7 @@ func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module
 	}
 	m := &Module{runtime: r, limits: l, exports: outline.exports, imports: outline.imports, live: live, used: r.now()}
 	m.facts = live.facts
-	if m.source, err = keep(r.sources(), binary); err != nil {
+	if m.source, err = keep(r.sources(), binary, r.now()); err != nil {
 		return nil, errors.Join(err, live.close(ctx))
 	}
 	r.held.Add(live.bytes)

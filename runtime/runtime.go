@@ -25,7 +25,7 @@ type Config struct {
 	// each (i64) -> i64, answered by the Host of the call. Defaults to none.
 	Functions []string
 	// CacheDir is a private folder for compiled code and for modules that are
-	// unloaded. Defaults to none: every start compiles anew, and unloaded modules
+	// unloaded, which several processes may share. Defaults to none: every start compiles anew, and unloaded modules
 	// stay in memory.
 	CacheDir string
 	// Compiler does the compiling, of which CacheDir then has the result. Defaults
@@ -65,6 +65,7 @@ type Runtime struct {
 
 	mu      sync.Mutex
 	modules map[*Module]struct{} // Those that are open.
+	swept   time.Time            // When the folder of sources was swept last.
 }
 
 const (

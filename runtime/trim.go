@@ -9,9 +9,11 @@ import (
 
 // Trim gives back the sandboxes and modules that nobody has used for
 // Config.Idle. Call it now and then, once a minute say; calls do it by
-// themselves only when more than Config.HeldBytes is held.
+// themselves only when more than Config.HeldBytes is held. The first time, and then
+// each hour, it also removes from Config.CacheDir the modules that no process has
+// had open for a week.
 func (r *Runtime) Trim(ctx context.Context) error {
-	return r.trim(ctx, r.now().Add(-r.idle))
+	return joined(r.trim(ctx, r.now().Add(-r.idle)), r.sweepSources())
 }
 
 // relieve brings what is held below the budget, oldest first.

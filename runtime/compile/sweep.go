@@ -47,33 +47,50 @@ func Inspect(dir string) (Size, error) {
 // way to the engine. What an engine has loaded it needs no file for. It returns what
 // it has removed of machine code.
 func Sweep(dir string, maxBytes int64, before time.Time) (Size, error) {
-	var freed Size
 	code, err := codeIn(dir)
-	problems := []error{err}
-	var total int64
-	for _, f := range code {
-		total += f.bytes
-	}
-	slices.SortFunc(code, func(a, b usedFile) int { return a.used.Compare(b.used) })
-	for _, f := range code {
-		// A file with another name than a key was never finished.
-		if f.used.Before(before) && (total > maxBytes || !isKey(filepath.Base(f.path))) {
-			if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				problems = append(problems, err)
-				continue
-			}
-			total -= f.bytes
-			freed.add(f.bytes)
-		}
-	}
-	problems = append(problems, sweepRest(dir, before))
-	if err := errors.Join(problems...); err != nil {
+	freed, sweepErr := removeUnused(code, maxBytes, before)
+	if err := errors.Join(err, sweepErr, sweepRest(dir, before)); err != nil {
 		return freed, fmt.Errorf("sweep the folder for compiled code: %w", err)
 	}
 	return freed, nil
 }
 
-// usedFile is a file of machine code with the time of its last use.
+// SweepUnused removes the files of a folder that were not used at before or later,
+// as their times of modification say. A folder that is not there has none.
+func SweepUnused(dir string, before time.Time) (Size, error) {
+	files, err := filesIn(dir, "*")
+	freed, sweepErr := removeUnused(files, 0, before)
+	if err := errors.Join(err, sweepErr); err != nil {
+		return freed, fmt.Errorf("sweep %s: %w", dir, err)
+	}
+	return freed, nil
+}
+
+// removeUnused removes those that were not used for longest until the rest takes up
+// no more than maxBytes, and none that was used at before or later.
+func removeUnused(files []usedFile, maxBytes int64, before time.Time) (freed Size, err error) {
+	var total int64
+	for _, f := range files {
+		total += f.bytes
+	}
+	slices.SortFunc(files, func(a, b usedFile) int { return a.used.Compare(b.used) })
+	var problems []error
+	for _, f := range files {
+		// A file with another name than a key was never finished.
+		if !f.used.Before(before) || total <= maxBytes && isKey(filepath.Base(f.path)) {
+			continue
+		}
+		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			problems = append(problems, err)
+			continue
+		}
+		total -= f.bytes
+		freed.add(f.bytes)
+	}
+	return freed, errors.Join(problems...)
+}
+
+// usedFile is a file with the time of its last use.
 type usedFile struct {
 	path  string
 	bytes int64
@@ -83,9 +100,18 @@ type usedFile struct {
 // codeIn lists the machine code of all engines: those of releases that were
 // replaced are never used again, and go first.
 func codeIn(dir string) ([]usedFile, error) {
-	names, err := fs.Glob(os.DirFS(dir), enginePattern+"/*")
+	files, err := filesIn(dir, enginePattern+"/*")
 	if err != nil {
-		return nil, fmt.Errorf("list the compiled code: %w", err)
+		return files, fmt.Errorf("list the compiled code: %w", err)
+	}
+	return files, nil
+}
+
+// filesIn lists the files of a folder that a pattern matches, with their last use.
+func filesIn(dir, pattern string) ([]usedFile, error) {
+	names, err := fs.Glob(os.DirFS(dir), pattern)
+	if err != nil {
+		return nil, err
 	}
 	var files []usedFile
 	for _, name := range names {
@@ -95,7 +121,7 @@ func codeIn(dir string) ([]usedFile, error) {
 			continue // Another process sweeps too.
 		}
 		if err != nil {
-			return files, fmt.Errorf("list the compiled code: %w", err)
+			return files, err
 		}
 		if info.Mode().IsRegular() {
 			files = append(files, usedFile{path: path, bytes: info.Size(), used: info.ModTime()})

@@ -255,3 +255,22 @@ func TestAFolderThatOthersCanWriteIsRefused(t *testing.T) {
 		}
 	})
 }
+
+func TestSweepUnusedGoesByLastUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "a.wasm"), 100, time.Hour)
+	put(t, filepath.Join(dir, "b.wasm"), 200, 3*time.Hour)
+	put(t, filepath.Join(dir, ".half"), 0, 3*time.Hour)
+	put(t, filepath.Join(dir, "folder", "c.wasm"), 300, 3*time.Hour)
+	freed, err := compile.SweepUnused(dir, noon().Add(-2*time.Hour))
+	if want := (compile.Size{Files: 2, Bytes: 200}); err != nil || freed != want {
+		t.Errorf("got %+v, %v, want %+v", freed, err, want)
+	}
+	if diff := cmp.Diff([]string{"a.wasm", "folder/c.wasm"}, tree(t, dir)); diff != "" {
+		t.Errorf("files differ (-want +got):\n%s", diff)
+	}
+	if freed, err := compile.SweepUnused(filepath.Join(dir, "none"), noon()); err != nil || freed != (compile.Size{}) {
+		t.Errorf("a folder that is not there: got %+v, %v", freed, err)
+	}
+}
