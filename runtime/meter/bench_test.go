@@ -34,26 +34,29 @@ func BenchmarkRewrite(b *testing.B) {
 // metered: of rounds in which the original and the rewritten module alternate, the
 // median.
 func BenchmarkOverhead(b *testing.B) {
-	workloads := runtimetest.BuildGo(b, "testdata/workloads")
+	workloads := runtimetest.BuildGo(b, "../../bench/runtime/guests/workloads")
 	tests := []struct {
 		name, export string
 		module       []byte
 		arg          uint64
 	}{
 		{"calls alone", "run", fib(), 27},
-		{"fib", "fib", workloads, 22},
-		{"sieve", "sieve", workloads, 2},
-		{"matrix", "matrix", workloads, 3},
-		{"hash", "hash", workloads, 10},
-		{"jsons", "jsons", workloads, 40},
-		{"deflate", "deflate", workloads, 5},
-		{"match", "match", workloads, 6},
-		{"sorts", "sorts", workloads, 2},
-		{"maps", "maps", workloads, 2},
-		{"build", "build", workloads, 4},
-		{"interpret", "interpret", workloads, 8},
-		{"copies", "copies", workloads, 30},
-		{"dispatch", "dispatch", workloads, 300},
+		{"fib", "fib", workloads, 3},
+		{"sieve", "sieve", workloads, 5},
+		{"matrix", "matrix", workloads, 20},
+		{"mandelbrot", "mandelbrot", workloads, 5},
+		{"nbody", "nbody", workloads, 20},
+		{"sort", "sort", workloads, 4},
+		{"strings", "strings", workloads, 5},
+		{"maps", "maps", workloads, 10},
+		{"copy", "copy", workloads, 2},
+		{"trees", "trees", workloads, 5},
+		{"interpreter", "interpreter", workloads, 200},
+		{"channels", "channels", workloads, 5},
+		{"sha256", "sha256", workloads, 10},
+		{"json", "json", workloads, 20},
+		{"regexp", "regexp", workloads, 3},
+		{"flate", "flate", workloads, 3},
 	}
 	rt := newRuntime(b)
 	open := func(module []byte) *instance {
