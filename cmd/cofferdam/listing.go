@@ -35,21 +35,6 @@ func everything[T any](ctx context.Context, c *client, path string) ([]T, error)
 	}
 }
 
-// byteCount writes a size for people.
-func byteCount(n int64) string {
-	const kib, mib, gib = 1 << 10, 1 << 20, 1 << 30
-	switch {
-	case n >= gib:
-		return fmt.Sprintf("%.1f GiB", float64(n)/gib)
-	case n >= mib:
-		return fmt.Sprintf("%.1f MiB", float64(n)/mib)
-	case n >= kib:
-		return fmt.Sprintf("%.1f KiB", float64(n)/kib)
-	default:
-		return fmt.Sprintf("%d B", n)
-	}
-}
-
 // listVerb lists the things of one kind that a tenant has.
 func listVerb[T any](a *app, things, short, path string, text func(w io.Writer, all ...T)) *cobra.Command {
 	return a.tenantFlag(&cobra.Command{

@@ -96,18 +96,6 @@ func printCrossings(w io.Writer, a execution.Attempt) {
 	upTo(math.MaxInt)
 }
 
-// duration rounds to what is worth reading.
-func duration(d time.Duration) string {
-	switch {
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d >= time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
-	default:
-		return d.Round(time.Microsecond).String()
-	}
-}
-
 func cut(s string, n int) string {
 	if len(s) <= n {
 		return s

@@ -130,20 +130,3 @@ func usageRow(name string, t usage.Total) []string {
 		byteCount(t.InputBytes), byteCount(t.OutputBytes), byteCount(t.MemoryBytes),
 	}
 }
-
-// fuelCount writes units of fuel for people: a core burns about 1 G in a second.
-func fuelCount(n int64) string {
-	const k, m, g, t = 1_000, 1_000_000, 1_000_000_000, 1_000_000_000_000
-	switch {
-	case n >= t:
-		return fmt.Sprintf("%.2f T", float64(n)/t)
-	case n >= g:
-		return fmt.Sprintf("%.2f G", float64(n)/g)
-	case n >= m:
-		return fmt.Sprintf("%.1f M", float64(n)/m)
-	case n >= k:
-		return fmt.Sprintf("%.1f k", float64(n)/k)
-	default:
-		return strconv.FormatInt(n, 10)
-	}
-}
