@@ -16,6 +16,16 @@ import (
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
+// Describe is the export that makes a module a typed connector: it returns the
+// manifest.
+const Describe = "describe"
+
+// World is that in which describe is called: a constant of the module's bytes,
+// whose hash is sum.
+func World(sum [sha256.Size]byte) runtime.World {
+	return runtime.World{Seed: sum, Start: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}
+}
+
 // describeDeadline bounds describe, which returns a constant. A Go guest needs
 // some 50 ms to start where the compiler is slow.
 const describeDeadline = 5 * time.Second
@@ -32,8 +42,8 @@ func (r *Registry) describeLimits() runtime.Limits {
 // manifest.
 func (r *Registry) describe(ctx context.Context, module *runtime.Module, sum [sha256.Size]byte) (manifest.Manifest, error) {
 	result, err := module.Call(ctx, runtime.Call{
-		Export: "describe",
-		World:  runtime.World{Seed: sum, Start: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		Export: Describe,
+		World:  World(sum),
 		Limits: r.describeLimits(),
 	})
 	if err != nil {

@@ -100,6 +100,26 @@ func (r *Registry) Publish(ctx context.Context, publisher string, u Upload) (Ver
 	return stored, nil
 }
 
+// Examine gives the manifest of a prepared module, whose bytes have the hash sum,
+// and refuses what Publish would. It stores nothing: a Registry of Functions and
+// Schemes alone can do it.
+func (r *Registry) Examine(ctx context.Context, module *runtime.Module, sum [sha256.Size]byte, u Upload) (manifest.Manifest, error) {
+	var m manifest.Manifest
+	var err error
+	if slices.Contains(module.Exports(), Describe) {
+		m, err = r.describe(ctx, module, sum)
+	} else {
+		m, err = r.plain(module, u)
+	}
+	if err != nil {
+		return m, err
+	}
+	if err := r.check(m, module.Exports()); err != nil {
+		return m, err
+	}
+	return m, matches(m, u)
+}
+
 // read reads an upload no further than its limit.
 func (r *Registry) read(upload io.Reader) ([]byte, error) {
 	limit := r.c.Limits.ModuleBytes
@@ -126,25 +146,8 @@ func (r *Registry) examine(ctx context.Context, wasm []byte, sum [sha256.Size]by
 	if err != nil {
 		return manifest.Manifest{}, fmt.Errorf("prepare module: %w", refusal(err))
 	}
-	m, err := r.manifestOf(ctx, module, sum, u)
+	m, err := r.Examine(ctx, module, sum, u)
 	return m, errors.Join(err, module.Close(ctx))
-}
-
-func (r *Registry) manifestOf(ctx context.Context, module *runtime.Module, sum [sha256.Size]byte, u Upload) (manifest.Manifest, error) {
-	var m manifest.Manifest
-	var err error
-	if slices.Contains(module.Exports(), "describe") {
-		m, err = r.describe(ctx, module, sum)
-	} else {
-		m, err = r.plain(module, u)
-	}
-	if err != nil {
-		return m, err
-	}
-	if err := r.check(m, module.Exports()); err != nil {
-		return m, err
-	}
-	return m, matches(m, u)
 }
 
 // refusal gives the runtime's refusal of a module in the registry's words.

@@ -16,15 +16,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/webhook"
 	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
 	"github.com/cofferdam-run/cofferdam/runtime"
 	"github.com/cofferdam-run/cofferdam/runtime/compile"
 )
-
-// describe is the export that makes a plugin a typed connector.
-const describe = "describe"
 
 // inspection is what there is to know of a module.
 type inspection struct {
@@ -123,9 +121,7 @@ func (v *inspecting) run(ctx context.Context, ref string) error {
 }
 
 // staticWorld is that in which the registry calls describe.
-func staticWorld(sum [sha256.Size]byte) runtime.World {
-	return runtime.World{Seed: sum, Start: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)}
-}
+func staticWorld(sum [sha256.Size]byte) runtime.World { return registry.World(sum) }
 
 // blamed puts an error about a plugin into the words that a server has for it.
 func blamed(err error) error {
@@ -167,7 +163,25 @@ func (v *inspecting) inspect(ctx context.Context, binary []byte, call runtime.Ca
 	if after, _ := compile.Inspect(dir); after.Files == before.Files {
 		i.Compiled = "cache"
 	}
+	if i.Connector, err = v.connector(ctx, module, call.World.Seed); err != nil {
+		return err
+	}
 	return measure(ctx, module, call, i)
+}
+
+// connector has the module judged as at its upload; nil is a plain plugin.
+func (v *inspecting) connector(ctx context.Context, module *runtime.Module, sum [sha256.Size]byte) (*connectorSelf, error) {
+	typed := slices.Contains(module.Exports(), registry.Describe)
+	var u registry.Upload
+	if !typed {
+		u.Name, u.Version = "plain", "1.0.0" // Whoever publishes it says them.
+	}
+	rules := registry.New(registry.Config{Functions: v.functions, Schemes: webhook.Schemes()})
+	m, err := rules.Examine(ctx, module, sum, u)
+	if err != nil || !typed {
+		return nil, err
+	}
+	return &connectorSelf{Name: m.Name, Version: m.Version, Limits: m.Limits}, nil
 }
 
 // offered are the names that guests may import: those of a server, and further.
@@ -204,34 +218,19 @@ func (v *inspecting) inspectionCompiler(dir string) (compiler compile.Compiler, 
 	return compiler, "child", err
 }
 
-// measure makes the call, and describe's a typed connector known.
+// measure makes the call: of describe, if there is one and no other is wanted.
 func measure(ctx context.Context, module *runtime.Module, call runtime.Call, i *inspection) error {
 	if call.Export == "" {
-		if !slices.Contains(module.Exports(), describe) {
+		if i.Connector == nil {
 			return nil
 		}
-		call.Export, call.Input = describe, nil
-		call.Limits = runtime.Limits{OutputBytes: manifest.MaxBytes, Deadline: 5 * time.Second}
+		call.Export, call.Input = registry.Describe, nil
 	}
 	cost, result, err := module.Measure(ctx, call)
 	if err != nil {
 		return fmt.Errorf("call %s: %w", call.Export, err)
 	}
 	i.Sandbox, i.Call = &cost, &measuredCall{Export: call.Export, Usage: result.Usage}
-	if call.Export != describe {
-		return nil
-	}
-	m, err := manifest.Parse(result.Output)
-	if problems, ok := errors.AsType[manifest.Errors](err); ok {
-		return &registry.Error{
-			Code: registry.CodeInvalidManifest, Where: "manifest", Problems: problems,
-			Message: "what describe returned is not a manifest", Hint: "sdk/ABI.md says what each field may be.",
-		}
-	}
-	if err != nil {
-		return err
-	}
-	i.Connector = &connectorSelf{Name: m.Name, Version: m.Version, Limits: m.Limits}
 	return nil
 }
 

@@ -80,11 +80,13 @@ func plugins(t *testing.T) map[string][]byte {
 		runtimetest.Op(0xfc, 0x0f, 0x00, 0x1a), runtimetest.I32(0)) // ref.null table.grow drop
 	foreign.Import(runtimetest.User, "plan_of", "I", "I")
 	foreign.Func("run", "", "i", "", runtimetest.I32(0))
+	promises := runtimetest.Outputs(map[string]string{"describe": `{"name":"empty","version":"1.0.0","actions":[{"name":"greet"}]}`})
 	return map[string][]byte{
 		"GUEST":   runtimetest.BuildGoFresh(t, example),
 		"NAMED":   buildNamed(t, example),
 		"RUNAWAY": runtimetest.Loop("describe"), // It does not end.
 		"BOMB":    compileBomb(),                // It takes the compiler seconds.
+		"EMPTY":   promises,                     // Its manifest has an action, and it has no code for one.
 		"STARTED": started.Bytes(),              // It changes a table, which is not reset.
 		"FOREIGN": foreign.Bytes(),              // It imports what another app offers.
 	}
