@@ -29,7 +29,7 @@ const (
 	maxVersion     = 64
 	maxMemoryMiB   = 4096 // A 32-bit memory has no more.
 	maxTimeoutMS   = 3_600_000
-	maxFuel        = 10_000_000_000_000 // An hour of a core is some 3.6 of them.
+	maxFuel        = 10_000_000_000_000 // An hour of a core is some 3.6 × 10^12.
 	minEvery       = time.Second
 	maxEvery       = 366 * 24 * time.Hour
 )
