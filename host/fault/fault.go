@@ -89,6 +89,10 @@ const (
 	// trying again later may help.
 	CodeDatabaseUnreachable = "database_unreachable"
 	CodeDatabaseReadOnly    = "database_read_only"
+	// CodeSchemaTooNew and CodeSchemaTooOld: the database's schema is not one that
+	// this program works with, or lacks what was asked for.
+	CodeSchemaTooNew = "schema_too_new"
+	CodeSchemaTooOld = "schema_too_old"
 	// CodeInternal: an error that nobody gave words for users to.
 	CodeInternal = "internal"
 )

@@ -42,7 +42,7 @@ func statusOfCode(code string) int {
 	case CodeEndpointDisabled:
 		return http.StatusGone
 	case CodeDatabaseUnreachable, CodeDatabaseReadOnly, "database_full", "database_in_use", "database_not_durable",
-		"schema_too_new", "schema_too_old", codeCancelled, string(runtime.CodeKilled):
+		CodeSchemaTooNew, CodeSchemaTooOld, codeCancelled, string(runtime.CodeKilled):
 		return http.StatusServiceUnavailable
 	case codeUpstreamAuth: // Not 401: the caller's own credential was good.
 		return http.StatusBadGateway

@@ -71,9 +71,6 @@ const (
 	CodeFull        = "database_full"
 )
 
-// codeOutdated is that of a schema that Lifecycle.Ready refuses.
-const codeOutdated = "schema_too_old"
-
 // New returns the shared part over a driver.
 func New(d Driver) *SQL { return &SQL{d: d} }
 
@@ -108,7 +105,7 @@ func Fault(d interface{ Problem(err error) Problem }, err error, doing string) e
 	case Full:
 		f = fault.New(fault.Platform, CodeFull, "the database's disk is full").WithHint("free some room; nothing was written")
 	case Outdated:
-		f = fault.New(fault.Platform, codeOutdated, "the database's schema is older than this program's, and does not have this yet").
+		f = fault.New(fault.Platform, fault.CodeSchemaTooOld, "the database's schema is older than this program's, and does not have this yet").
 			WithHint("run `cofferdam migrate`")
 	case BadText:
 		f = fault.New(fault.InvalidInput, "text_invalid", "a text is not UTF-8, or has a NUL in it")

@@ -15,12 +15,6 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 )
 
-// The codes of a schema that does not fit.
-const (
-	CodeTooNew = "schema_too_new"
-	CodeTooOld = "schema_too_old"
-)
-
 // Migrator migrates one database.
 type Migrator struct {
 	DB      *sql.DB
@@ -61,7 +55,7 @@ func (m Migrator) Check(ctx context.Context) error {
 
 // Empty is the fault of a database that has no schema at all.
 func Empty(cause error) error {
-	f := fault.New(fault.Platform, CodeTooOld, "the database has no schema yet").WithHint("run `cofferdam migrate`")
+	f := fault.New(fault.Platform, fault.CodeSchemaTooOld, "the database has no schema yet").WithHint("run `cofferdam migrate`")
 	f.Err = cause
 	return f
 }
@@ -103,10 +97,10 @@ func own(p *goose.Provider) int64 {
 func fits(at, own int64) error {
 	switch {
 	case at > own+1:
-		return fault.New(fault.Platform, CodeTooNew, "the database has schema %d, and this program works with %d to %d", at, own-1, own+1).
+		return fault.New(fault.Platform, fault.CodeSchemaTooNew, "the database has schema %d, and this program works with %d to %d", at, own-1, own+1).
 			WithHint("run a newer cofferdam, or give this one another database; schemas never go back")
 	case at < own-1 || at == 0:
-		return fault.New(fault.Platform, CodeTooOld, "the database has schema %d, and this program works with %d to %d", at, own-1, own+1).
+		return fault.New(fault.Platform, fault.CodeSchemaTooOld, "the database has schema %d, and this program works with %d to %d", at, own-1, own+1).
 			WithHint("run `cofferdam migrate`")
 	default:
 		return nil
