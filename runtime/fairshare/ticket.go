@@ -10,6 +10,10 @@ import (
 // errInside is a mistake of the caller's.
 var errInside = errors.New("enter with a ticket that has not exited")
 
+// leastPause is what a slice counts at least, in fuel: about what the pause at its
+// end takes. A guest that ends its slices early would else get its pauses for free.
+const leastPause = 1000
+
 // state is where a ticket is.
 type state byte
 
@@ -73,7 +77,7 @@ func (t *Ticket) Pause(ctx context.Context, burnt int64) error {
 		s.mu.Unlock()
 		return nil
 	}
-	s.charge(t.share, burnt)
+	s.charge(t.share, max(burnt, leastPause))
 	if t.state != running || !s.waiting.due(t.share.time) {
 		full := s.free == 0
 		s.mu.Unlock()

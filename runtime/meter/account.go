@@ -53,6 +53,10 @@ type Options struct {
 // fuel that is left of what was granted; as a sum, so that a negative lower half
 // takes one from the upper.
 //
+// There is never more fuel in G than stack. Since a function takes as much fuel
+// for its frame as stack, the fuel is out whenever the stack is, and a guest that
+// asks only whether its fuel is out is told of its stack in time.
+//
 // How long slices are never changes what is counted, nor whether a call is
 // exhausted. An Account is not safe for concurrent use: a guest has one thread.
 type Account struct {
@@ -91,8 +95,9 @@ func NewAccount(o Options) *Account {
 // [0, MaxStack].
 func (a *Account) Open(budget, stack int64) (g uint64) {
 	*a = Account{now: a.now, pause: a.pause, slice: a.slice, budget: min(max(budget, 0), MaxBudget)}
-	a.granted = min(a.slice, sliceFirst, a.budget)
-	return uint64(min(max(stack, 0), MaxStack)<<32 + a.granted)
+	stack = min(max(stack, 0), MaxStack)
+	a.granted = min(a.slice, sliceFirst, a.budget, stack)
+	return uint64(stack<<32 + a.granted)
 }
 
 // Refuel grants the next slice to a guest that has nothing left of the last one:
@@ -113,7 +118,7 @@ func (a *Account) Refuel(ctx context.Context, f uint64) (uint64, error) {
 	if err := a.breathe(ctx, burnt); err != nil {
 		return 0, err
 	}
-	grant := max(0, a.next(burnt)-fuel)
+	grant := max(0, min(a.next(burnt), stack)-fuel)
 	a.granted += grant
 	a.begun = a.now()
 	return f + uint64(grant), nil

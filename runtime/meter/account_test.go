@@ -94,12 +94,12 @@ func TestAccountCountsWhatIsSpent(t *testing.T) {
 func TestAccountFailsAReturnAboveTheBudget(t *testing.T) {
 	t.Parallel()
 	a := newAccount()
-	g := a.Open(100, 0)
+	g := a.Open(100, 1000)
 	// A leaf is not checked: it returns with less than nothing.
 	if used, err := a.Settle(g - 101); used != 100 || !errors.Is(err, meter.ErrExhausted) {
 		t.Errorf("Settle() = %d, %v, want 100, %v", used, err, meter.ErrExhausted)
 	}
-	g = a.Open(100, 0)
+	g = a.Open(100, 1000)
 	if used, err := a.Settle(g - 100); used != 100 || err != nil {
 		t.Errorf("Settle() = %d, %v, want 100, nil", used, err)
 	}
@@ -108,7 +108,7 @@ func TestAccountFailsAReturnAboveTheBudget(t *testing.T) {
 func TestAccountDoesNotRefuelShortCalls(t *testing.T) {
 	t.Parallel()
 	g := &guest{account: newAccount()}
-	g.open(1<<40, 100)
+	g.open(1<<40, meter.MaxStack)
 	for range 1000 {
 		if err := g.spend(t.Context(), 50, 0); err != nil {
 			t.Fatal(err)
@@ -176,7 +176,7 @@ func TestAccountCharges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAccount()
-			g := a.Open(test.budget, 0)
+			g := a.Open(test.budget, meter.MaxStack)
 			for _, units := range test.units {
 				next, err := a.Charge(t.Context(), g, units)
 				if err != nil {
@@ -195,10 +195,10 @@ func TestAccountCharges(t *testing.T) {
 func TestAccountTakesBackWhatTheBudgetNoLongerHas(t *testing.T) {
 	t.Parallel()
 	a := newAccount()
-	g := a.Open(1000, 7)
+	g := a.Open(1000, 7000)
 	g, err := a.Charge(t.Context(), g, 900)
-	if err != nil || fuelOf(g) != 100 || g>>32 != 7 {
-		t.Fatalf("Charge() = %#x, %v, want 100 units left at depth 7", g, err)
+	if err != nil || fuelOf(g) != 100 || g>>32 != 7000 {
+		t.Fatalf("Charge() = %#x, %v, want 100 units left at depth 7000", g, err)
 	}
 	if _, err := a.Refuel(t.Context(), g-101); !errors.Is(err, meter.ErrExhausted) {
 		t.Errorf("Refuel() after 1001 units of 1000 = %v, want %v", err, meter.ErrExhausted)
@@ -212,7 +212,7 @@ func TestAccountPausesForWhatIsCharged(t *testing.T) {
 		burnt = append(burnt, n)
 		return nil
 	}})
-	g := a.Open(1<<40, 0)
+	g := a.Open(1<<40, meter.MaxStack)
 	for range 100 {
 		var err error
 		if g, err = a.Charge(t.Context(), g, 16_384); err != nil {
@@ -238,7 +238,7 @@ func TestAccountTellsPauseOfAllUse(t *testing.T) {
 	g := &guest{account: account}
 	for range 3 {
 		told = 0
-		g.open(1<<40, 0)
+		g.open(1<<40, meter.MaxStack)
 		for range 10_000 {
 			if err := g.spend(t.Context(), 333, 0); err != nil {
 				t.Fatal(err)
@@ -256,7 +256,7 @@ func TestAccountEndsWhenPauseFails(t *testing.T) {
 	t.Parallel()
 	killed := errors.New("killed")
 	a := meter.NewAccount(meter.Options{Now: newClock().now, Pause: func(context.Context, int64) error { return killed }})
-	g := a.Open(1<<40, 0)
+	g := a.Open(1<<40, meter.MaxStack)
 	if _, err := a.Refuel(t.Context(), g-200_000); !errors.Is(err, killed) {
 		t.Errorf("Refuel() = %v, want %v", err, killed)
 	}
@@ -270,7 +270,7 @@ func TestAccountEndsWhenPauseFails(t *testing.T) {
 	if used, err := a.SettleTrap(g); used != 200_000 || !errors.Is(err, killed) {
 		t.Errorf("SettleTrap() = %d, %v, want 200000, %v", used, err, killed)
 	}
-	if g = a.Open(1<<40, 0); a.Ended() != nil {
+	if g = a.Open(1<<40, meter.MaxStack); a.Ended() != nil {
 		t.Errorf("Ended() of the next call = %v, want nil", a.Ended())
 	}
 	if used, err := a.Settle(g - 1); used != 1 || err != nil {
@@ -340,7 +340,7 @@ func TestAccountCountsATrapAtACheckpoint(t *testing.T) {
 	t.Parallel()
 	for _, spent := range []int64{1, 1 << 20, 1<<20 + 1, 2 << 20, 2<<20 + 1, 5<<20 - 1} {
 		g := &guest{account: newAccount()}
-		g.open(1<<40, 0)
+		g.open(1<<40, meter.MaxStack)
 		for range spent {
 			if err := g.spend(t.Context(), 1, 0); err != nil {
 				t.Fatal(err)
@@ -378,7 +378,7 @@ func TestAccountFitsSlicesToTime(t *testing.T) {
 				return nil
 			}})
 			g := &guest{account: account}
-			g.open(1<<40, 0)
+			g.open(1<<40, meter.MaxStack)
 			for range 200_000 {
 				clock.at = clock.at.Add(100 * test.perUnit / 1000)
 				if err := g.spend(t.Context(), 100, 0); err != nil {
@@ -403,7 +403,7 @@ func TestAccountLearnsNothingFromSleep(t *testing.T) {
 		return nil
 	}})
 	g := &guest{account: account}
-	g.open(1<<40, 0)
+	g.open(1<<40, meter.MaxStack)
 	for g.refuels < 8 {
 		clock.at = clock.at.Add(200 * time.Nanosecond)
 		before := g.refuels
@@ -424,7 +424,7 @@ func TestAccountLearnsNothingFromSleep(t *testing.T) {
 func TestAccountAllocatesNothing(t *testing.T) {
 	a, ctx := newAccount(), t.Context()
 	allocs := testing.AllocsPerRun(100, func() {
-		g := a.Open(1<<40, 100)
+		g := a.Open(1<<40, meter.MaxStack)
 		g, _ = a.Refuel(ctx, g-200_000)
 		g, _ = a.Charge(ctx, g, 1<<20)
 		_, _ = a.Settle(g)
@@ -466,6 +466,9 @@ func FuzzAccount(f *testing.F) {
 				if err == nil && (fuelOf(next) < 0 || fuelOf(next) < fuelOf(word) || int64(next) < 0) {
 					t.Fatalf("Refuel(%#x) = %#x", word, next)
 				}
+				if err == nil && fuelOf(word) < 0 && fuelOf(next) > int64(next>>32) {
+					t.Fatalf("Refuel(%#x) = %#x, which has more fuel than stack", word, next)
+				}
 				g = next
 			case 2:
 				next, err := a.Charge(t.Context(), g, word)
@@ -490,12 +493,12 @@ func BenchmarkAccount(b *testing.B) {
 	a := meter.NewAccount(meter.Options{Now: time.Now})
 	b.Run("open and settle", func(b *testing.B) {
 		for b.Loop() {
-			_, _ = a.Settle(a.Open(1<<40, 100) - 50)
+			_, _ = a.Settle(a.Open(1<<40, meter.MaxStack) - 50)
 		}
 	})
 	b.Run("refuel", func(b *testing.B) {
 		ctx := b.Context()
-		g := a.Open(1<<60, 100)
+		g := a.Open(1<<60, meter.MaxStack)
 		for b.Loop() {
 			g, _ = a.Refuel(ctx, g-2_000_000)
 		}
@@ -507,7 +510,7 @@ func TestATrapAfterBillionsOfUnitsIsStillCounted(t *testing.T) {
 	t.Parallel()
 	for _, spent := range []int64{1 << 31, 3 << 31, 10_000_000_000} {
 		a := meter.NewAccount(meter.Options{Now: func() time.Time { return time.Unix(0, 0) }})
-		g := a.Open(1<<40, 100)
+		g := a.Open(1<<40, meter.MaxStack)
 		f := g
 		for burnt := int64(0); burnt < spent; {
 			step := int64(int32(uint32(f))) + 1 // One more than there is.

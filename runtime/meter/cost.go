@@ -72,6 +72,13 @@ func classes() []class {
 		{Cost{Class: "Call", Instructions: "call", Units: 4}, []span{one(wasm.OpCall)}},
 		{Cost{Class: "Call by table", Instructions: "call_indirect", Units: 7}, []span{one(wasm.OpCallIndirect)}},
 		{
+			Cost{
+				Class: "Frame", Instructions: "entry of a function that calls", Units: frameUnits,
+				Extra: "1 for two of its parameters and locals",
+			},
+			nil,
+		},
+		{
 			// What is extra is charged by the functions themselves: see runtime/abi.
 			Cost{
 				Class: "Call of the host", Instructions: "call of an import", Units: 4 + importUnits,
@@ -150,5 +157,6 @@ const (
 	localsPerUnit = 2
 )
 
-// frameWeight is the stack of a function that calls; one that does not takes none.
+// frameWeight is the stack of a function that calls, and the fuel that it takes for
+// it; one that does not call takes none.
 func frameWeight(locals uint32) int64 { return frameUnits + int64(locals)/localsPerUnit }

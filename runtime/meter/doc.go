@@ -31,9 +31,11 @@
 // where a path has gone for 5,000 units without a test; when it is negative,
 // "refuel" is called, in a place where it does not cost the loop its registers.
 //
-// A function that calls takes stack: 4 units, and one for each two of its
-// parameters and locals. A unit is 16 bytes of the machine's stack or more: the
-// compiler may need more for what it keeps across calls, and has a bound of its own.
+// A function that calls takes stack, and as much fuel: 4 units, and one for each
+// two of its parameters and locals. So one test is enough: there is never more fuel
+// in G than stack, and whoever is out of stack is out of fuel. A unit of stack is
+// 16 bytes of the machine's stack or more: the compiler may need more for what it
+// keeps across calls, and has a bound of its own.
 //
 // Long bulk operations are done in chunks of 256 KiB, each paid for before it is
 // done; growth of memory and tables, and what is done to tables, goes through

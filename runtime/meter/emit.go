@@ -154,10 +154,10 @@ func (e *emitter) enter() {
 	e.charge(s.cost + e.plan.weight<<stackShift)
 	switch {
 	case e.plan.entryOutlined():
-		e.negative(e.plan.weight > 0)
+		e.negative()
 		e.out.Index(wasm.OpBrIf, 0)
 	case e.plan.checksEntry():
-		e.negative(e.plan.weight > 0)
+		e.negative()
 		e.refuel()
 	}
 	if e.plan.wrapped {
@@ -176,25 +176,19 @@ func (e *emitter) segment(s *segment) {
 	switch {
 	case !s.check:
 	case s.outlined:
-		e.negative(false)
+		e.negative()
 		e.out.Index(wasm.OpBrIf, 1)
 	default:
-		e.negative(false)
+		e.negative()
 		e.refuel()
 	}
 }
 
-// negative asks whether fuel, or else stack too, is out.
-func (e *emitter) negative(stack bool) {
+// negative asks whether the fuel that was granted is out. The stack cannot be out
+// before: a frame costs as much fuel as stack, and [Account] grants no more fuel
+// than there is stack.
+func (e *emitter) negative() {
 	e.get()
-	if stack {
-		e.get()
-		e.out.I64(32)
-		e.out.Op(wasm.OpI64Shl, wasm.OpI64Or)
-		e.out.I64(0)
-		e.out.Op(wasm.OpI64LtS)
-		return
-	}
 	e.out.Op(wasm.OpI32WrapI64)
 	e.out.I32(0)
 	e.out.Op(opI32LtS)

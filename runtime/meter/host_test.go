@@ -68,7 +68,7 @@ func (b *bank) refuel(f uint64) uint64 {
 		panic(errDepth)
 	}
 	b.refuels++
-	grant := min(b.slice(), b.budget-used) - fuel
+	grant := min(b.slice(), b.budget-used, stack) - fuel
 	b.granted += grant
 	return f + uint64(grant)
 }

@@ -48,6 +48,13 @@ func (n *naive) body(code []byte, scratch uint32) []byte {
 	}
 	s := wasm.NewScanner(code)
 	for s.Next() {
+		if op := s.Instruction().Op; op == wasm.OpCall || op == wasm.OpCallIndirect {
+			units(4 + int64(scratch)/2) // Its frame.
+			break
+		}
+	}
+	s = wasm.NewScanner(code)
+	for s.Next() {
 		i := s.Instruction()
 		units(n.of(i))
 		per, shift := bulkPrice(i.Op)

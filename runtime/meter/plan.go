@@ -110,7 +110,7 @@ type plan struct {
 	// wrapped says that branches and returns leave the function: they do by a block
 	// around it, so that there is one way out.
 	wrapped bool
-	// weight is the frame's size in units of stack.
+	// weight is the frame's size in units of stack, which is also its price in fuel.
 	weight int64
 	done   bool
 	err    error
@@ -143,6 +143,7 @@ func (p *plan) make(code []byte, locals uint32) error {
 	}
 	if p.hasCall {
 		p.weight = frameWeight(locals)
+		p.segments[0].cost += p.weight
 	}
 	p.fold()
 	return p.err
@@ -399,6 +400,7 @@ func (p *plan) leave(to int) {
 }
 
 func (p *plan) call(i *wasm.Instruction) {
+	p.hasCall = true // Even if it is never made: what a frame costs is to be seen from the code.
 	switch {
 	case i.Op == wasm.OpCallIndirect && !p.live:
 	case i.Op == wasm.OpCallIndirect:
@@ -411,7 +413,6 @@ func (p *plan) call(i *wasm.Instruction) {
 	if !p.live {
 		return
 	}
-	p.hasCall = true
 	if i.Op == wasm.OpCall && i.Index < p.rewriter.imported {
 		p.spend(importUnits, 0)
 		return

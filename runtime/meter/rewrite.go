@@ -10,7 +10,7 @@ import (
 // Version changes whenever the same module would be rewritten to other bytes, or
 // would use another amount of fuel. What is kept of rewritten modules is kept
 // under it.
-const Version = 1
+const Version = 2
 
 // Rewrite changes a module so that it counts fuel. The module must be one that
 // [wasm.Decode] gave, or that was made from such a one; it must not have been

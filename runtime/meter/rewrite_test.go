@@ -106,8 +106,8 @@ func TestFuel(t *testing.T) {
 		"a call of the host": {snippet("", "i", "", func(c *wasm.Code) {
 			c.I32(4)
 			c.Index(wasm.OpCall, 0)
-		}), nil, 20},
-		"fib(3) is 5 calls of it": {fib(), []uint64{3}, 5*2 + 2*(2*5+1)},
+		}), nil, 20 + 4},
+		"fib(3) is 5 calls of it": {fib(), []uint64{3}, 5*(2+4) + 2*(2*5+1)},
 		"memory.grow of a page": {snippet("", "i", "", func(c *wasm.Code) {
 			c.I32(1)
 			c.Index(wasm.OpMemoryGrow, 0)
@@ -249,7 +249,7 @@ func TestTrapCountsWhatWasSpilled(t *testing.T) {
 			c.Index(wasm.OpCall, 0)
 			c.I32(0)
 			c.Op(wasm.OpI32DivS, wasm.OpDrop)
-		}), 3000 + 20 + 8},
+		}), 4 + 3000 + 20 + 8},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -40,23 +40,24 @@ func newStingy(seed uint64) func() ledger {
 
 func (s *stingy) Open(budget, stack int64) uint64 {
 	*s = stingy{random: s.random, budget: budget}
-	s.granted = min(budget, s.random.Int64N(4))
+	s.granted = min(budget, stack, s.random.Int64N(4))
 	return uint64(stack<<32 + s.granted)
 }
 
 func (s *stingy) Refuel(_ context.Context, f uint64) (uint64, error) {
 	fuel := int64(int32(uint32(f)))
+	stack := (int64(f) - fuel) >> 32
 	burnt := s.granted - fuel
 	switch left := s.budget - burnt - s.charged; {
 	case left < 0:
 		s.ended = meter.ErrExhausted
-	case (int64(f)-fuel)>>32 < 0:
+	case stack < 0:
 		s.ended, s.used = meter.ErrStack, burnt+s.charged
 	default:
 		const checkpoint = 1 << 20
 		s.passed = max(0, (burnt-1)/checkpoint*checkpoint)
 		slice := int64(1) << s.random.IntN(12)
-		grant := min(s.random.Int64N(slice), left, s.passed+checkpoint-burnt) - fuel
+		grant := min(s.random.Int64N(slice), left, stack, s.passed+checkpoint-burnt) - fuel
 		s.granted += grant
 		return f + uint64(grant), nil
 	}
