@@ -34,7 +34,7 @@ func BenchmarkRewrite(b *testing.B) {
 // metered: of rounds in which the original and the rewritten module alternate, the
 // median.
 func BenchmarkOverhead(b *testing.B) {
-	workloads := runtimetest.BuildGo(b, "../../bench/runtime/guests/workloads")
+	workloads := runtimetest.BuildGo(b, workloadsSource)
 	tests := []struct {
 		name, export string
 		module       []byte
