@@ -58,8 +58,9 @@ const (
 // lastWordsTime is what a Host may take for the lines that a guest left behind.
 const lastWordsTime = time.Second
 
-// stackUnits bounds how deep a guest recurses, in the units of runtime/meter:
-// 16 bytes of native stack each: 4 MiB as it is estimated, and mostStack as it is.
+// stackUnits bounds how deep a guest recurses. A unit of runtime/meter is 16 bytes
+// of native stack, as it estimates them: these are 4 MiB. What the stack really has
+// is bounded by mostStack.
 const stackUnits = 4 << 20 / 16
 
 // Call runs an export in a sandbox of its own, which is as the module's image
@@ -81,7 +82,7 @@ func (m *Module) Call(ctx context.Context, c Call) (Result, error) {
 	}
 	result, err := s.run.do() //nolint:contextcheck // The run carries its own, which is this one.
 	if s.reset() {
-		return result, errors.Join(err, m.leave(ctx, s))
+		return result, joined(err, m.leave(ctx, s))
 	}
 	return result, joined(err, s.close(ctx), m.leave(ctx, nil))
 }
@@ -146,6 +147,8 @@ type run struct {
 	used  int64 // Fuel.
 	// overdue says that the deadline passed while the guest ran.
 	overdue bool
+	// played says that the guest has run, if only for its first instruction.
+	played bool
 	// over says that the guest has ended.
 	over bool
 	// entered says that initialization is over and the export began.
@@ -161,11 +164,7 @@ type run struct {
 func (r *run) do() (Result, error) {
 	s := r.sandbox
 	result := Result{Usage: Usage{InputBytes: len(r.call.Input)}}
-	defer func() {
-		if r.cancel != nil {
-			r.cancel()
-		}
-	}()
+	defer r.stopTimer()
 	output, err := r.serve()
 	usage := &result.Usage
 	usage.Wall = s.live.runtime.now().Sub(r.start)
@@ -180,20 +179,11 @@ func (r *run) do() (Result, error) {
 
 // serve runs the guest, from its first instruction to its last words.
 func (r *run) serve() ([]byte, error) {
-	s := r.sandbox
-	if err := r.ready(); err != nil {
-		return nil, err
-	}
-	if err := r.enter(); err != nil {
-		return nil, r.hostError(err)
-	}
-	code, trap := r.execute(s.guest.Bind(meter.With(r.ctx, s.account)))
-	r.settle(trap)
-	err := r.judge(code, trap)
-	if failure := (*Failure)(nil); err == nil || errors.As(err, &failure) {
+	err := r.play(r.execute)
+	if r.played && (err == nil || isFailure(err)) {
 		// The last words of a guest that ran into its deadline are wanted too.
 		r.end()
-		if flushErr := s.guest.Flush(r.ctx); flushErr != nil {
+		if flushErr := r.sandbox.guest.Flush(r.ctx); flushErr != nil {
 			err = r.hostError(flushErr)
 		}
 	}
@@ -203,12 +193,32 @@ func (r *run) serve() ([]byte, error) {
 	return r.output()
 }
 
+// play runs what it is given as the guest, with all that the guest is held by.
+func (r *run) play(what func(ctx context.Context) (uint32, error)) error {
+	s := r.sandbox
+	if err := r.ready(); err != nil {
+		return err
+	}
+	if err := r.enter(); err != nil {
+		return r.hostError(err)
+	}
+	r.played = true
+	code, trap := what(s.guest.Bind(meter.With(r.ctx, s.account)))
+	r.settle(trap)
+	return r.judge(code, trap)
+}
+
+func isFailure(err error) bool {
+	_, ok := errors.AsType[*Failure](err)
+	return ok
+}
+
 // ready sets the sandbox up for the call.
 func (r *run) ready() error {
 	s := r.sandbox
 	s.memory.SetLimit(s.live.memoryMost(r.limits.MemoryBytes))
 	s.fuel.Set(s.account.Open(r.limits.Fuel, stackUnits))
-	err := s.guest.Renew(abi.Options{
+	err := s.guest.Begin(abi.Options{
 		Kernel:      s.kernel,
 		Input:       r.call.Input,
 		Seed:        r.call.World.Seed,
@@ -243,9 +253,7 @@ func (r *run) waiting() context.Context {
 // own.
 func (r *run) end() {
 	r.over = true
-	if r.cancel != nil {
-		r.cancel()
-	}
+	r.stopTimer()
 	r.bounded, r.cancel = nil, nil
 }
 
@@ -395,19 +403,13 @@ func (r *run) output() ([]byte, error) {
 
 // startUp runs what starts the guest, and nothing else.
 func (r *run) startUp() error {
-	s := r.sandbox
-	if err := r.ready(); err != nil {
-		return err
+	defer r.stopTimer()
+	return r.play(r.sandbox.startUp)
+}
+
+// stopTimer gives up the timer of waiting, if there is one.
+func (r *run) stopTimer() {
+	if r.cancel != nil {
+		r.cancel()
 	}
-	if err := r.enter(); err != nil {
-		return r.hostError(err)
-	}
-	code, trap := s.startUp(s.guest.Bind(meter.With(r.ctx, s.account)))
-	r.settle(trap)
-	defer func() {
-		if r.cancel != nil {
-			r.cancel()
-		}
-	}()
-	return r.judge(code, trap)
 }

@@ -29,9 +29,11 @@ type loaded struct {
 	// everyCall says that the constructors run in each call, but for the call of a
 	// command's main, which runs them itself.
 	everyCall bool
-	reseeds   bool
-	facts     Facts
-	bytes     int64 // About what this holds, without the sandboxes.
+	// beforeMain are the functions to call before a command's main, beforeOthers
+	// those to call before any other export.
+	beforeMain, beforeOthers []string
+	facts                    Facts
+	bytes                    int64 // About what this holds, without the sandboxes.
 
 	idle idlers // Guarded by Module.mu.
 }
@@ -49,16 +51,23 @@ func (l *loaded) memoryMost(limit int64) int {
 	}
 }
 
+// callBefore names the functions to call before exports.
+func (l *loaded) callBefore(o outline) {
+	if o.reseeds {
+		l.beforeMain = []string{exportReseed}
+	}
+	if l.everyCall {
+		l.beforeOthers = []string{exportConstructors}
+	}
+	l.beforeOthers = append(l.beforeOthers, l.beforeMain...)
+}
+
 // before names the functions to call before an export.
 func (l *loaded) before(export string) []string {
-	var names []string
-	if l.everyCall && export != exportStart {
-		names = append(names, exportConstructors)
+	if export == exportStart {
+		return l.beforeMain
 	}
-	if l.reseeds {
-		names = append(names, exportReseed)
-	}
-	return names
+	return l.beforeOthers
 }
 
 // snapshot starts the guest once and takes the image of what it is then.

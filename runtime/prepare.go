@@ -19,9 +19,6 @@ import (
 
 const (
 	pageBytes = 4 << 10
-	// maxTableEntries is what a table may grow to. Tables live outside of the
-	// memory limit: 4 x 100,000 entries are 3.2 MB.
-	maxTableEntries = 100_000
 	// maxOffending is how many imports a refusal names.
 	maxOffending = 20
 	// nativeFactor is how many bytes of machine code there are to one of a module.
@@ -100,15 +97,15 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 		return nil, o, &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
 	}
 	// Memory is bounded where it grows, which tells apart who was refused.
-	m.Clamp(wasm.MaxPages, maxTableEntries)
+	m.Clamp(wasm.MaxPages, wasm.DefaultTableEntries)
 	if err := meter.Rewrite(m); err != nil {
 		return nil, o, refused(err)
 	}
 	live := &loaded{
 		runtime: r, limits: l, plan: plan,
 		everyCall: o.has(exportStart) && o.has(exportConstructors) && !o.has(exportInitialize),
-		reseeds:   o.reseeds,
 	}
+	live.callBefore(o)
 	live.facts = Facts{
 		Imports: imports, Exports: exports,
 		ModuleBytes: len(binary), Functions: functions, Fresh: plan.Fresh,

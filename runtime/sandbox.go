@@ -114,6 +114,7 @@ func (s *sandbox) reset() bool {
 	s.setGlobals()
 	// What the host keeps for a guest goes with the call, too: its variables may have
 	// as many bytes as its memory.
+	// What begins the next call takes that for granted.
 	s.run, s.guest = run{}, abi.Guest{}
 	s.dropStacks()
 	return true

@@ -120,22 +120,20 @@ type Guest struct {
 // NewGuest returns the state of one call; ErrBudget when the input does not fit.
 func NewGuest(o Options) (*Guest, error) {
 	g := new(Guest)
-	if err := g.Renew(o); err != nil {
+	if err := g.Begin(o); err != nil {
 		return nil, err
 	}
 	return g, nil
 }
 
-// Renew makes g the state of another call; ErrBudget when the input does not fit.
-// What was returned of the last call is no longer valid. A kernel that was used
-// and not reset is reset first.
-func (g *Guest) Renew(o Options) error {
-	g.ask, g.spends, g.kernel, g.vars, g.config = o.Ask, o.Spend, o.Kernel, nil, o.Config
+// Begin is NewGuest for a Guest that is used again: g is the zero Guest, which
+// whoever has it made of it when its last call was over. What was returned of that
+// one is no longer valid. A kernel that was used and not reset is reset first.
+func (g *Guest) Begin(o Options) error {
+	g.ask, g.spends, g.kernel, g.config = o.Ask, o.Spend, o.Kernel, o.Config
 	g.clock = newClock(o.Start, o.Seen)
-	g.seed, g.seeded = o.Seed, false
-	g.http = httpState{}
+	g.seed = o.Seed
 	g.stdout, g.stderr = lineBuffer{level: "info"}, lineBuffer{level: "warn"}
-	g.tail, g.ended = nil, nil
 
 	h := o.Kernel.heap
 	if h.word(wordTop) != 0 {

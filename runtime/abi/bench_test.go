@@ -107,7 +107,8 @@ func BenchmarkCall(b *testing.B) {
 	b.Run("echo", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := g.Renew(o); err != nil {
+			g = Guest{}
+			if err := g.Begin(o); err != nil {
 				b.Fatal(err)
 			}
 			if err := echo.CallWithStack(g.Bind(b.Context()), nil); err != nil || len(g.Output()) != len(o.Input) {
@@ -116,10 +117,11 @@ func BenchmarkCall(b *testing.B) {
 			k.Reset()
 		}
 	})
-	b.Run("renew", func(b *testing.B) {
+	b.Run("begin", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := g.Renew(o); err != nil {
+			g = Guest{}
+			if err := g.Begin(o); err != nil {
 				b.Fatal(err)
 			}
 			k.Reset()

@@ -11,7 +11,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
 
-func TestRenewedGuestRemembersNothing(t *testing.T) {
+func TestAGuestThatIsUsedAgainRemembersNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Options{Input: []byte("input"), Seed: [32]byte{1}, Config: map[string]string{"k": "v"}})
 	name := b.put(t, "k")
@@ -24,7 +24,8 @@ func TestRenewedGuestRemembersNothing(t *testing.T) {
 	b.do(t, WASIModule, "proc_exit", 3)
 	b.guest.remember([]byte("last words"))
 	o := Options{Kernel: b.kernel, KernelBytes: 1 << 16, Seed: [32]byte{2}, Ask: b.guest.ask}
-	if err := b.guest.Renew(o); err != nil {
+	*b.guest = Guest{}
+	if err := b.guest.Begin(o); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range []string{"input_length", "input_offset", "output_offset", "output_length", "error_get", "http_status_code", "http_headers"} {

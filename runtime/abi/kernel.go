@@ -12,7 +12,7 @@ import (
 )
 
 // Kernel is Extism's memory of one sandbox, with the functions that work on it.
-// It outlives calls: each begins with NewGuest or Renew, and leaves bytes behind
+// It outlives calls: each begins with NewGuest or Begin, and leaves bytes behind
 // until Reset. It is not safe for concurrent use.
 type Kernel struct {
 	instance api.Module

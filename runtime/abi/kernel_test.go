@@ -296,9 +296,9 @@ func TestBlocksOfBeforeAResetAreNone(t *testing.T) {
 func TestResetKernelIsZero(t *testing.T) {
 	t.Parallel()
 	k := newKernel(t, 1<<20)
-	var g Guest
 	for _, input := range []string{strings.Repeat("secret", 1000), "short"} {
-		if err := g.Renew(Options{Kernel: k, Input: []byte(input), KernelBytes: 1 << 20}); err != nil {
+		var g Guest
+		if err := g.Begin(Options{Kernel: k, Input: []byte(input), KernelBytes: 1 << 20}); err != nil {
 			t.Fatal(err)
 		}
 		if got := k.Used(); got < len(input) || got > len(input)+firstOffset+blockAlign {

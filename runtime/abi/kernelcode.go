@@ -51,18 +51,42 @@ func callLength(a *assembler) { a.Index(wasm.OpCall, firstOwn()) }
 
 func callFreeEnd(a *assembler) { a.Index(wasm.OpCall, firstOwn()+1) }
 
-// mustBePlace returns 0 unless a local is a multiple of blockAlign from low to
-// below top.
-func (a *assembler) mustBePlace(local uint32, low int64) {
+// isPlace pushes whether a local is a multiple of blockAlign from low to below what
+// top pushes.
+func (a *assembler) isPlace(local uint32, low int64, top func()) {
 	a.get(local)
-	a.word(wordTop)
-	a.Op(wasm.OpI64GeU)
+	top()
+	a.Op(wasm.OpI64LtU)
 	a.get(local)
 	a.I64(low)
-	a.Op(wasm.OpI64LtU, wasm.OpI32Or)
+	a.Op(wasm.OpI64GeU, wasm.OpI32And)
 	a.get(local)
 	a.I64(blockAlign - 1)
-	a.Op(wasm.OpI64And, wasm.OpI32WrapI64, wasm.OpI32Or)
+	a.Op(wasm.OpI64And, wasm.OpI64Eqz, wasm.OpI32And)
+}
+
+// mustBePlace returns 0 unless a local is a place of the heap's, from low on.
+func (a *assembler) mustBePlace(local uint32, low int64) {
+	a.isPlace(local, low, func() { a.word(wordTop) })
+	a.Op(wasm.OpI32Eqz)
+	a.when(a.none)
+}
+
+// sizeUnder sets a local to the size of the block whose header is in another, and
+// returns 0 unless the header has its mark and the block ends below top.
+func (a *assembler) sizeUnder(header, size uint32, mark int64, pad func()) {
+	a.checked(header, mark)
+	a.Op(wasm.OpI32Eqz)
+	a.when(a.none)
+	a.half(header, headerSize)
+	pad()
+	a.set(size)
+	a.get(size)
+	a.word(wordTop)
+	a.get(header)
+	a.Op(wasm.OpI64Sub)
+	a.minus(headerBytes)
+	a.Op(wasm.OpI64GtU)
 	a.when(a.none)
 }
 
@@ -73,18 +97,7 @@ func writeLength(a *assembler) {
 	a.get(offset)
 	a.minus(headerBytes)
 	a.set(offset) // The header, from here on.
-	a.checked(offset, liveCheck)
-	a.Op(wasm.OpI32Eqz)
-	a.when(a.none)
-	a.half(offset, headerSize)
-	a.set(size)
-	a.get(size)
-	a.word(wordTop)
-	a.get(offset)
-	a.Op(wasm.OpI64Sub)
-	a.minus(headerBytes)
-	a.Op(wasm.OpI64GtU)
-	a.when(a.none)
+	a.sizeUnder(offset, size, liveCheck, func() {})
 	a.get(size)
 }
 
@@ -92,19 +105,7 @@ func writeLength(a *assembler) {
 func writeFreeEnd(a *assembler) {
 	const header, size = 0, 1
 	a.mustBePlace(header, firstBlock)
-	a.checked(header, freeCheck)
-	a.Op(wasm.OpI32Eqz)
-	a.when(a.none)
-	a.half(header, headerSize)
-	a.padded()
-	a.set(size)
-	a.get(size)
-	a.word(wordTop)
-	a.get(header)
-	a.Op(wasm.OpI64Sub)
-	a.minus(headerBytes)
-	a.Op(wasm.OpI64GtU)
-	a.when(a.none)
+	a.sizeUnder(header, size, freeCheck, a.padded)
 	a.get(header)
 	a.I64(headerBytes)
 	a.Op(wasm.OpI64Add)
@@ -216,15 +217,7 @@ func writePop(a *assembler, start, below uint32) {
 	a.setWord(wordLast, func() {
 		a.get(below)
 		a.I64(0)
-		a.get(below)
-		a.get(start)
-		a.Op(wasm.OpI64LtU)
-		a.get(below)
-		a.I64(firstBlock)
-		a.Op(wasm.OpI64GeU, wasm.OpI32And)
-		a.get(below)
-		a.I64(blockAlign - 1)
-		a.Op(wasm.OpI64And, wasm.OpI64Eqz, wasm.OpI32And)
+		a.isPlace(below, firstBlock, func() { a.get(start) })
 		a.Op(wasm.OpSelect)
 	})
 }

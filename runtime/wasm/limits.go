@@ -73,6 +73,10 @@ type Limits struct {
 	NameBytes int
 }
 
+// DefaultTableEntries is the default of Limits.TableEntries, and what tables should
+// not be let grow beyond: they live outside of the memory limit.
+const DefaultTableEntries = 100_000
+
 func (l Limits) withDefaults() Limits {
 	return Limits{
 		Types:             cmp.Or(l.Types, 10_000),
@@ -81,7 +85,7 @@ func (l Limits) withDefaults() Limits {
 		Imports:           cmp.Or(l.Imports, 10_000),
 		Functions:         cmp.Or(l.Functions, 50_000),
 		Tables:            cmp.Or(l.Tables, 4),
-		TableEntries:      cmp.Or(l.TableEntries, 100_000),
+		TableEntries:      cmp.Or(l.TableEntries, DefaultTableEntries),
 		Globals:           cmp.Or(l.Globals, 10_000),
 		Exports:           cmp.Or(l.Exports, 50_000),
 		ElementSegments:   cmp.Or(l.ElementSegments, 10_000),

@@ -1,5 +1,8 @@
 package main
 
+// Guests stand alone: this one is a module of its own, built for wasm with nothing
+// but the standard library, so what others have of this too is written out here.
+
 import (
 	"encoding/binary"
 )
