@@ -13,14 +13,10 @@ import (
 )
 
 // addUsage adds a group's runs to their days.
-const addUsage = `INSERT INTO usage_days AS u (tenant, day, installation, executions, attempts, fuel, cpu_ns, wall_ns,
-   host_calls, input_bytes, output_bytes, memory_bytes)
- SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-   $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])
- ON CONFLICT (tenant, day, installation) DO UPDATE SET
-   executions = u.executions + excluded.executions, attempts = u.attempts + excluded.attempts, fuel = u.fuel + excluded.fuel,
-   cpu_ns = u.cpu_ns + excluded.cpu_ns, wall_ns = u.wall_ns + excluded.wall_ns, host_calls = u.host_calls + excluded.host_calls,
-   input_bytes = u.input_bytes + excluded.input_bytes, output_bytes = u.output_bytes + excluded.output_bytes, memory_bytes = GREATEST(u.memory_bytes, excluded.memory_bytes)`
+const addUsage = finish.AddUsage +
+	`SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+   $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])` +
+	finish.SumUsage + `GREATEST(u.memory_bytes, excluded.memory_bytes)`
 
 // hasUsage asks whether the schema counts: the one before ours does not.
 const hasUsage = `SELECT to_regclass('usage_days') IS NOT NULL`
@@ -49,9 +45,7 @@ func queueUsage(b *pgx.Batch, runs []*completion, now time.Time) {
 	var figures [9][]int64
 	for _, t := range totals {
 		tenants, days, installations = append(tenants, t.Tenant), append(days, string(t.Day)), append(installations, t.Installation)
-		for i, n := range [...]int64{
-			t.Executions, t.Attempts, t.Fuel, int64(t.CPU), int64(t.Wall), t.HostCalls, t.InputBytes, t.OutputBytes, t.MemoryBytes,
-		} {
+		for i, n := range finish.Figures(t) {
 			figures[i] = append(figures[i], n)
 		}
 	}

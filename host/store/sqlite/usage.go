@@ -4,17 +4,13 @@ import (
 	"context"
 
 	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
 	"github.com/cofferdam-run/cofferdam/host/usage"
 )
 
 // addUsage adds a run to its day. There is one writer, so that no row is waited for.
-const addUsage = `INSERT INTO usage_days AS u (tenant, day, installation, executions, attempts, fuel, cpu_ns, wall_ns,
-   host_calls, input_bytes, output_bytes, memory_bytes)
- VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
- ON CONFLICT (tenant, day, installation) DO UPDATE SET
-   executions = u.executions + excluded.executions, attempts = u.attempts + excluded.attempts, fuel = u.fuel + excluded.fuel,
-   cpu_ns = u.cpu_ns + excluded.cpu_ns, wall_ns = u.wall_ns + excluded.wall_ns, host_calls = u.host_calls + excluded.host_calls,
-   input_bytes = u.input_bytes + excluded.input_bytes, output_bytes = u.output_bytes + excluded.output_bytes, memory_bytes = max(u.memory_bytes, excluded.memory_bytes)`
+const addUsage = finish.AddUsage + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)` +
+	finish.SumUsage + `max(u.memory_bytes, excluded.memory_bytes)`
 
 func (s *Store) addUsage(ctx context.Context, tx store.Conn, t usage.Total) error {
 	if !s.counts.Load() {
@@ -26,7 +22,10 @@ func (s *Store) addUsage(ctx context.Context, tx store.Conn, t usage.Total) erro
 		}
 		s.counts.Store(true)
 	}
-	_, err := tx.ExecContext(ctx, addUsage, t.Tenant, string(t.Day), t.Installation, t.Executions, t.Attempts, t.Fuel,
-		int64(t.CPU), int64(t.Wall), t.HostCalls, t.InputBytes, t.OutputBytes, t.MemoryBytes)
+	args := []any{t.Tenant, string(t.Day), t.Installation}
+	for _, n := range finish.Figures(t) {
+		args = append(args, n)
+	}
+	_, err := tx.ExecContext(ctx, addUsage, args...)
 	return err
 }

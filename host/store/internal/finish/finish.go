@@ -1,5 +1,5 @@
-// Package finish says what the end of a run makes of its execution's row, for
-// every database alike.
+// Package finish says what the end of a run makes of its execution's row and of
+// its day's usage, for every database alike.
 package finish
 
 import (
@@ -9,8 +9,6 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
-	"github.com/cofferdam-run/cofferdam/host/usage"
-	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
 // Row is what is written of an execution. An empty VersionID and nil Tags leave
@@ -62,24 +60,6 @@ func Of(c execution.Completion, cancelRequested bool, now time.Time) (Row, error
 		}
 	}
 	return r, nil
-}
-
-// Used is what a run adds to the total of the day that it ends on. ok is false if
-// that is nothing: it did not come to the plugin, and ended nothing.
-func Used(c execution.Completion, r Row, installation string, now time.Time) (t usage.Total, ok bool) {
-	u := c.Usage
-	t = usage.Total{
-		Tenant: c.Tenant, Day: usage.DateOf(now), Installation: installation,
-		Fuel: u.Fuel, CPU: u.CPU, Wall: u.Wall, HostCalls: int64(u.HostCalls),
-		InputBytes: int64(u.InputBytes), OutputBytes: int64(u.OutputBytes), MemoryBytes: u.MemoryBytes,
-	}
-	if column.StateOf(r.State).Done() {
-		t.Executions = 1
-	}
-	if c.Counted || u != (runtime.Usage{}) {
-		t.Attempts = 1
-	}
-	return t, t.Executions+t.Attempts > 0
 }
 
 // Records are the completion's records as the events that are stored: always of
