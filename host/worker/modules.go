@@ -6,48 +6,44 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
-// moduleKey is what a prepared module depends on.
-type moduleKey struct {
-	version string
-	digest  string
-}
-
-// modules keeps prepared modules: those in use, and of the others those that
-// were used last. Preparing one compiles it, which takes up to seconds.
+// modules keeps prepared modules by their digest, which is all that one depends
+// on: those in use, and of the others those that were used last. Preparing one
+// compiles it, which takes up to seconds.
 type modules struct {
 	most    int
-	prepare func(ctx context.Context, k moduleKey) (*runtime.Module, error)
+	prepare func(ctx context.Context, v registry.Version) (*runtime.Module, error)
 
 	mu   sync.Mutex
-	all  map[moduleKey]*prepared
+	all  map[string]*prepared
 	idle list.List // Of *prepared, the one that was used last in front.
 }
 
 // prepared is a module, or one that is being prepared.
 type prepared struct {
-	key    moduleKey
-	ready  chan struct{}
-	module *runtime.Module
-	err    error
-	users  int
-	idle   *list.Element
+	version registry.Version
+	ready   chan struct{}
+	module  *runtime.Module
+	err     error
+	users   int
+	idle    *list.Element
 }
 
-func newModules(most int, prepare func(ctx context.Context, k moduleKey) (*runtime.Module, error)) *modules {
-	return &modules{most: most, prepare: prepare, all: map[moduleKey]*prepared{}}
+func newModules(most int, prepare func(ctx context.Context, v registry.Version) (*runtime.Module, error)) *modules {
+	return &modules{most: most, prepare: prepare, all: map[string]*prepared{}}
 }
 
 // take returns a module that stays open until release is called. Of those who
 // ask for one that is not there, one prepares it and the others wait.
-func (m *modules) take(ctx context.Context, k moduleKey) (module *runtime.Module, release func(), err error) {
+func (m *modules) take(ctx context.Context, v registry.Version) (module *runtime.Module, release func(), err error) {
 	m.mu.Lock()
-	p, there := m.all[k]
+	p, there := m.all[v.Digest]
 	if !there {
-		p = &prepared{key: k, ready: make(chan struct{})}
-		m.all[k] = p
+		p = &prepared{version: v, ready: make(chan struct{})}
+		m.all[v.Digest] = p
 	}
 	p.users++
 	if p.idle != nil {
@@ -78,7 +74,7 @@ func (m *modules) fill(ctx context.Context, p *prepared) {
 	defer close(p.ready)
 	p.err = errors.New("prepare module: it panicked") // Unless it returns.
 	// Whoever waits is not to suffer from this run's being cancelled.
-	p.module, p.err = m.prepare(context.WithoutCancel(ctx), p.key)
+	p.module, p.err = m.prepare(context.WithoutCancel(ctx), p.version)
 }
 
 // release gives a module back. What could not be prepared is forgotten, and
@@ -93,8 +89,8 @@ func (m *modules) release(ctx context.Context, p *prepared) {
 		return // Its preparer is among the users still.
 	}
 	if p.err != nil {
-		if m.all[p.key] == p {
-			delete(m.all, p.key)
+		if m.all[p.version.Digest] == p {
+			delete(m.all, p.version.Digest)
 		}
 		return
 	}
@@ -112,7 +108,7 @@ func (m *modules) release(ctx context.Context, p *prepared) {
 // forget closes an idle module. It is called with mu held.
 func (m *modules) forget(ctx context.Context, p *prepared) error {
 	m.idle.Remove(p.idle)
-	delete(m.all, p.key)
+	delete(m.all, p.version.Digest)
 	return p.module.Close(context.WithoutCancel(ctx))
 }
 

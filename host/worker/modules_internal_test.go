@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
 )
@@ -20,9 +21,9 @@ func newCache(t *testing.T, most int) (*modules, *atomic.Int64) {
 		t.Fatalf("start runtime: %v", err)
 	}
 	prepared := &atomic.Int64{}
-	m := newModules(most, func(ctx context.Context, k moduleKey) (*runtime.Module, error) {
+	m := newModules(most, func(ctx context.Context, v registry.Version) (*runtime.Module, error) {
 		prepared.Add(1)
-		if k.digest == "broken" {
+		if v.Digest == "broken" {
 			return nil, errors.New("broken")
 		}
 		return rt.Prepare(ctx, runtimetest.Echo("go"), runtime.Limits{})
@@ -41,7 +42,7 @@ func newCache(t *testing.T, most int) (*modules, *atomic.Int64) {
 
 func use(t *testing.T, m *modules, digest string) {
 	t.Helper()
-	module, release, err := m.take(t.Context(), moduleKey{digest: digest})
+	module, release, err := m.take(t.Context(), registry.Version{Digest: digest})
 	if err != nil {
 		t.Fatalf("take %s: %v", digest, err)
 	}
@@ -69,7 +70,7 @@ func TestModulesKeepThoseThatWereUsedLast(t *testing.T) {
 func TestModulesInUseStayOpen(t *testing.T) {
 	t.Parallel()
 	m, _ := newCache(t, 1)
-	module, release, err := m.take(t.Context(), moduleKey{digest: "held"})
+	module, release, err := m.take(t.Context(), registry.Version{Digest: "held"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +87,7 @@ func TestModulesThatFailAreTriedAnew(t *testing.T) {
 	t.Parallel()
 	m, prepared := newCache(t, 2)
 	for range 3 {
-		if _, _, err := m.take(t.Context(), moduleKey{digest: "broken"}); err == nil {
+		if _, _, err := m.take(t.Context(), registry.Version{Digest: "broken"}); err == nil {
 			t.Fatal("a broken module was prepared")
 		}
 	}
@@ -98,21 +99,21 @@ func TestModulesThatFailAreTriedAnew(t *testing.T) {
 func TestModulesWaitNoLongerThanTheirContext(t *testing.T) {
 	t.Parallel()
 	begun, finish := make(chan struct{}), make(chan struct{})
-	m := newModules(1, func(context.Context, moduleKey) (*runtime.Module, error) {
+	m := newModules(1, func(context.Context, registry.Version) (*runtime.Module, error) {
 		close(begun)
 		<-finish
 		return nil, errors.New("late")
 	})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, _, err := m.take(t.Context(), moduleKey{}); err == nil {
+		if _, _, err := m.take(t.Context(), registry.Version{}); err == nil {
 			t.Error("a module that failed was given")
 		}
 	})
 	<-begun
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := m.take(ctx, moduleKey{}); !errors.Is(err, context.Canceled) {
+	if _, _, err := m.take(ctx, registry.Version{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("take gave %v, want context canceled", err)
 	}
 	close(finish)

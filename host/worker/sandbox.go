@@ -131,7 +131,7 @@ func (s *Sandbox) Run(ctx context.Context, c execution.Claimed) (Ended, error) {
 		return Ended{}, fmt.Errorf("begin run: %w", err)
 	}
 	limits := installation.Limits(j.installation, j.version.Manifest, s.c.Limits.WithDefaults())
-	module, release, err := s.modules.take(ctx, moduleKey{digest: j.version.Digest, version: j.version.ID})
+	module, release, err := s.modules.take(ctx, j.version)
 	if err != nil {
 		return Ended{VersionID: j.version.ID}, fmt.Errorf("prepare plugin version %s: %w", j.version.ID, err)
 	}
@@ -229,11 +229,7 @@ func (s *Sandbox) version(ctx context.Context, id string) (registry.Version, err
 	return v, nil
 }
 
-func (s *Sandbox) prepare(ctx context.Context, k moduleKey) (*runtime.Module, error) {
-	v, err := s.version(ctx, k.version)
-	if err != nil {
-		return nil, err
-	}
+func (s *Sandbox) prepare(ctx context.Context, v registry.Version) (*runtime.Module, error) {
 	wasm, err := s.c.Plugins.Wasm(ctx, v)
 	if err != nil {
 		return nil, fmt.Errorf("read module: %w", err)
