@@ -214,10 +214,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	err := w.drain(end)
 	if err == nil {
 		w.retire(alive)
-	} else {
-		// Not retired: the row's lease is what has the executions claimed again.
-		w.c.Logger.ErrorContext(ctx, "runs left behind", slog.Any("error", err))
-	}
+	} // Else the row's lease is what has the executions claimed again.
 	end()
 	upkeep.Wait()
 	return err
