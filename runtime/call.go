@@ -80,7 +80,14 @@ func (m *Module) Call(ctx context.Context, c Call) (Result, error) {
 	if s.idleSince.IsZero() { // It was made for this call, and perhaps the module loaded.
 		s.run.away = m.runtime.now().Sub(start)
 	}
+	over := false
+	defer func() {
+		if !over { // The Host has ended its goroutine: nobody is left to be told an error.
+			_ = joined(s.close(ctx), m.leave(ctx, nil))
+		}
+	}()
 	result, err := s.run.do() //nolint:contextcheck // The run carries its own, which is this one.
+	over = true
 	if s.reset() {
 		return result, joined(err, m.leave(ctx, s))
 	}
@@ -147,6 +154,8 @@ type run struct {
 	used  int64 // Fuel.
 	// overdue says that the deadline passed while the guest ran.
 	overdue bool
+	// inside says that the guest's ticket is for a processor.
+	inside bool
 	// played says that the guest has run, if only for its first instruction.
 	played bool
 	// over says that the guest has ended.
@@ -196,11 +205,12 @@ func (r *run) serve() ([]byte, error) {
 // play runs what it is given as the guest, with all that the guest is held by.
 func (r *run) play(what func(ctx context.Context) (uint32, error)) error {
 	s := r.sandbox
-	if err := r.ready(); err != nil {
-		return err
-	}
 	if err := r.enter(); err != nil {
 		return r.hostError(err)
+	}
+	defer r.exit(0) // A Host may end its goroutine.
+	if err := r.ready(); err != nil {
+		return err
 	}
 	r.played = true
 	code, trap := what(s.guest.Bind(meter.With(r.ctx, s.account)))
@@ -303,13 +313,22 @@ func (r *run) settle(trap error) {
 	}
 	// The account remembers the error, and judge asks it.
 	r.used, _ = settle(g)
-	r.sandbox.ticket.Exit(r.used - a.Paused())
+	r.exit(r.used - a.Paused())
+}
+
+// exit gives the processor back, once, and says what was burnt since the last pause.
+func (r *run) exit(burnt int64) {
+	if r.inside {
+		r.inside = false
+		r.sandbox.ticket.Exit(burnt)
+	}
 }
 
 // enter waits until there is a processor for the guest.
 func (r *run) enter() error {
 	s := r.sandbox
 	err := s.ticket.Enter((*patience)(r), r.call.Share.Key, r.call.Share.Weight)
+	r.inside = err == nil
 	if r.bounded != nil { // It was waited, and nothing of the guest has run since the start.
 		r.away = s.live.runtime.now().Sub(r.start)
 	}
