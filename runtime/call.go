@@ -44,6 +44,9 @@ type Result struct {
 	// Output is the guest's, at most Limits.OutputBytes.
 	Output []byte
 	Usage  Usage
+	// LostLines are log lines that the guest began and did not end, and that the Host
+	// did not take within a second once the guest had ended.
+	LostLines int
 }
 
 const (
@@ -151,6 +154,7 @@ type run struct {
 	// away is the time that passed outside of the guest: answers and waits.
 	away  time.Duration
 	calls int
+	lost  int   // Lines that the guest has not got rid of.
 	used  int64 // Fuel.
 	// overdue says that the deadline passed while the guest ran.
 	overdue bool
@@ -182,7 +186,7 @@ func (r *run) do() (Result, error) {
 	usage.HostCalls = r.calls
 	usage.Fuel = r.used
 	usage.OutputBytes = len(output)
-	result.Output = output
+	result.Output, result.LostLines = output, r.lost
 	return result, err
 }
 
@@ -191,15 +195,29 @@ func (r *run) serve() ([]byte, error) {
 	err := r.play(r.execute)
 	if r.played && (err == nil || isFailure(err)) {
 		// The last words of a guest that ran into its deadline are wanted too.
-		r.end()
-		if flushErr := r.sandbox.guest.Flush(r.ctx); flushErr != nil {
-			err = r.hostError(flushErr)
+		if lastErr := r.lastWords(); lastErr != nil {
+			err = lastErr
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
 	return r.output()
+}
+
+// lastWords tells the log what the guest began to say. A log that takes its time
+// does not change what the guest has done: such lines are given up.
+func (r *run) lastWords() error {
+	r.end()
+	err := r.sandbox.guest.Flush(r.ctx)
+	if err == nil {
+		return nil
+	}
+	if isTime(err) && r.ctx.Err() == nil && r.late() {
+		r.lost = r.sandbox.guest.Unsaid()
+		return nil
+	}
+	return r.hostError(err)
 }
 
 // play runs what it is given as the guest, with all that the guest is held by.
@@ -262,7 +280,7 @@ func (r *run) waiting() context.Context {
 // end says that the guest has ended: what it has still to say has a time of its
 // own.
 func (r *run) end() {
-	r.over = true
+	r.over, r.overdue = true, false
 	r.stopTimer()
 	r.bounded, r.cancel = nil, nil
 }

@@ -78,7 +78,7 @@ func (r *run) judgeEnd(ended error) error {
 // hostError is about a question that failed. One that was cut off by the call's
 // own deadline is the guest's time running out; by the caller's, the caller's.
 func (r *run) hostError(err error) error {
-	if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+	if !isTime(err) {
 		return err
 	}
 	if r.ctx.Err() != nil {
@@ -88,6 +88,11 @@ func (r *run) hostError(err error) error {
 		return &Failure{Code: CodeDeadlineExceeded, Message: fmt.Sprintf("the call took longer than %s", r.limits.Deadline)}
 	}
 	return err
+}
+
+// isTime says whether an error is the end of a context.
+func isTime(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // late says whether the call's own time is up.

@@ -179,12 +179,24 @@ func (g *Guest) Error() []byte {
 // Stderr is the end of what the guest wrote to standard error.
 func (g *Guest) Stderr() string { return string(g.tail) }
 
-// Flush tells the log the lines that the guest began and did not end.
+// Flush tells the log the lines that the guest began and did not end. After an error
+// Unsaid says how many the log has not taken.
 func (g *Guest) Flush(ctx context.Context) error {
 	if err := g.flush(ctx, &g.stdout); err != nil {
 		return err
 	}
 	return g.flush(ctx, &g.stderr)
+}
+
+// Unsaid is how many lines the guest began and did not end.
+func (g *Guest) Unsaid() int {
+	n := 0
+	for _, b := range []*lineBuffer{&g.stdout, &g.stderr} {
+		if len(b.line) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // end unwinds the guest: nothing of it runs after this. The first reason stays.

@@ -91,9 +91,11 @@ func (g *Guest) flush(ctx context.Context, b *lineBuffer) error {
 	if len(b.line) == 0 {
 		return nil
 	}
-	line := b.line
+	if err := g.tryLog(ctx, b.level, b.line); err != nil {
+		return err
+	}
 	b.line = nil
-	return g.tryLog(ctx, b.level, line)
+	return nil
 }
 
 // cut returns where to cut a message that is longer than maxLine, so that no
