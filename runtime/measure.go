@@ -14,11 +14,11 @@ type Cost struct {
 	// again takes after a call. ResetTime is zero when it cannot be reset.
 	MakeTime  time.Duration `json:"make_ns"`
 	ResetTime time.Duration `json:"reset_ns"`
-	// ResetPages are the pages of 4 KiB that a call writes, which are the
-	// sandbox's own from then on.
+	// ResetPages are the pages that a call writes, which are the sandbox's own from
+	// then on.
 	ResetPages int `json:"reset_pages"`
-	// IdleBytes is what a sandbox holds that waits for a call: these pages, and
-	// its part of the Go heap.
+	// IdleBytes is what a sandbox holds that waits for a call: these pages and those
+	// of Extism's memory, and its part of the Go heap.
 	IdleBytes int64 `json:"idle_bytes"`
 }
 
@@ -61,7 +61,7 @@ func (l *loaded) measure(ctx context.Context, c Call) (cost Cost, err error) {
 			err = joined(err, s.close(ctx))
 		}
 	}()
-	heap := heapBytes()
+	heap, held := heapBytes(), 0
 	for range crowd {
 		begun := now()
 		s, err := l.newSandbox(ctx)
@@ -76,14 +76,14 @@ func (l *loaded) measure(ctx context.Context, c Call) (cost Cost, err error) {
 		begun = now()
 		if s.reset() {
 			reset = append(reset, now().Sub(begun))
-			cost.ResetPages = max(cost.ResetPages, s.pages)
+			cost.ResetPages, held = max(cost.ResetPages, s.pages), max(held, s.memory.Held())
 		} else if l.plan.Fresh == "" {
 			return cost, errors.New("measure sandbox: it cannot be reset after this call")
 		}
 	}
 	cost.MakeTime, cost.ResetTime = median(made), median(reset)
 	if l.plan.Fresh == "" {
-		cost.IdleBytes = max(0, heapBytes()-heap)/crowd + int64(cost.ResetPages)*pageBytes
+		cost.IdleBytes = max(0, heapBytes()-heap)/crowd + int64(held)
 	}
 	return cost, nil
 }

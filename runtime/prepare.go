@@ -18,7 +18,6 @@ import (
 )
 
 const (
-	pageBytes = 4 << 10
 	// maxOffending is how many imports a refusal names.
 	maxOffending = 20
 	// nativeFactor is how many bytes of machine code there are to one of a module.

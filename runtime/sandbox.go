@@ -19,7 +19,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/runtime/meter"
 )
 
-// sandboxHeap is what a sandbox holds besides its private pages: the instance,
+// sandboxHeap is what a sandbox holds besides its private memory: the instance,
 // its tables and the stacks of its functions. Measured for a Go guest, whose
 // table is the largest part of it.
 const sandboxHeap = 160 << 10
@@ -43,7 +43,7 @@ type sandbox struct {
 	guest     abi.Guest
 	run       run
 	idleSince time.Time
-	// pages is the most pages that a reset found written: they stay private.
+	// pages is how many pages the last reset found written.
 	pages int
 }
 
@@ -110,7 +110,7 @@ func (s *sandbox) reset() bool {
 	if err != nil {
 		return false
 	}
-	s.pages = max(s.pages, pages)
+	s.pages = pages
 	s.setGlobals()
 	// What the host keeps for a guest goes with the call, too: its variables may have
 	// as many bytes as its memory.
@@ -121,7 +121,7 @@ func (s *sandbox) reset() bool {
 }
 
 // bytes is about what the sandbox holds while it is idle.
-func (s *sandbox) bytes() int64 { return sandboxHeap + int64(s.pages)*pageBytes }
+func (s *sandbox) bytes() int64 { return sandboxHeap + int64(s.memory.Held()) }
 
 // close may be called on a sandbox that was made in part.
 func (s *sandbox) close(ctx context.Context) error {

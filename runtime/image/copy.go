@@ -25,6 +25,7 @@ type plain struct {
 	content       []byte
 	first, second []byte
 	guestMax      int
+	used          int // Of second: beyond, it was never touched.
 }
 
 func (p *plain) guest(size int) []byte {
@@ -47,8 +48,11 @@ func (p *plain) reset(high, kernelUsed int) (int, error) {
 	memory := p.guest(high)
 	clear(memory[copy(memory, p.content):])
 	clear(p.second[:kernelUsed])
+	p.used = max(p.used, kernelUsed)
 	return roundUp(high, grain) / grain, nil
 }
+
+func (p *plain) held() int { return cap(p.first) + p.used }
 
 func (p *plain) close() error {
 	p.first, p.second = nil, nil

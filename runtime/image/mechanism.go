@@ -108,6 +108,8 @@ type area interface {
 	// reset makes the guest's first high bytes the image's, with zeroes after
 	// them, and zeroes the kernel's first bytes. All others are so already.
 	reset(high, kernelUsed int) (pages int, err error)
+	// held is how many bytes are the sandbox's own since the last reset.
+	held() int
 	close() error
 }
 

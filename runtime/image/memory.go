@@ -91,6 +91,15 @@ func (m *Memory) Size() int { return m.size }
 // Reset.
 func (m *Memory) Peak() int { return m.peak }
 
+// Held returns how many bytes of memory the sandbox has to itself since the last
+// Reset, beside the addresses: pages that it has written, or all of a copy.
+func (m *Memory) Held() int {
+	if m.area == nil {
+		return 0
+	}
+	return m.area.held()
+}
+
 // Shrink takes back what the guest has grown by; without growth it does nothing.
 // Guest is the memory of the instance that has this Memory. It works by an
 // answer to wazero's question for one page more, so the module's declared

@@ -29,6 +29,9 @@ type pages struct {
 	*mapping
 	store *sealed
 	idle  int
+	// own is how many of the guest's pages are the sandbox's own, and warm how many
+	// bytes of the kernel's part were ever used of those that stay.
+	own, warm int
 }
 
 func (p *pages) reset(high, kernelUsed int) (int, error) {
@@ -36,12 +39,20 @@ func (p *pages) reset(high, kernelUsed int) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	clear(p.all[p.guestMax : p.guestMax+min(kernelUsed, kernelWarm)])
+	warm := min(kernelUsed, kernelWarm)
+	clear(p.all[p.guestMax : p.guestMax+warm])
+	p.warm = max(p.warm, warm)
 	return n, p.drop(p.guestMax+kernelWarm, p.guestMax+kernelUsed)
+}
+
+func (p *pages) held() int {
+	page := len(p.store.zeroes)
+	return p.own*page + roundUp(p.warm, page)
 }
 
 func (p *pages) resetGuest(high int) (int, error) {
 	page := len(p.store.zeroes)
+	p.own = 0
 	if p.store.mechanism == Advise || high == 0 {
 		return high / page, p.drop(0, high)
 	}
@@ -52,6 +63,7 @@ func (p *pages) resetGuest(high int) (int, error) {
 		return high / page, p.drop(0, high)
 	}
 	owned, changed := p.restore(s.found())
+	p.own = owned
 	if owned <= idlePages || owned <= 4*changed {
 		p.idle = 0
 		return changed, nil
@@ -59,6 +71,7 @@ func (p *pages) resetGuest(high int) (int, error) {
 	if p.idle++; p.idle < idleResets {
 		return changed, nil
 	}
+	p.own = 0
 	p.idle = 0
 	return changed, p.drop(0, high)
 }

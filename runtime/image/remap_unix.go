@@ -64,6 +64,8 @@ func (r *remapped) reset(high, kernelUsed int) (int, error) {
 	return roundUp(high, page) / page, r.zero(r.guestMax, r.guestMax+roundUp(kernelUsed, page))
 }
 
+func (*remapped) held() int { return 0 }
+
 // zero maps zero pages over a range.
 func (r *remapped) zero(from, to int) error {
 	if to <= from {
