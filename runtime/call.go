@@ -182,7 +182,9 @@ func (r *run) do() (Result, error) {
 	usage := &result.Usage
 	usage.Wall = s.live.runtime.now().Sub(r.start)
 	usage.CPU = max(0, usage.Wall-r.away)
-	usage.MemoryBytes = int64(s.memory.Peak())
+	if s.memory != nil {
+		usage.MemoryBytes = int64(s.memory.Peak())
+	}
 	usage.HostCalls = r.calls
 	usage.Fuel = r.used
 	usage.OutputBytes = len(output)
@@ -227,7 +229,14 @@ func (r *run) play(what func(ctx context.Context) (uint32, error)) error {
 		return r.hostError(err)
 	}
 	defer r.exit(0) // A Host may end its goroutine.
-	if err := r.ready(); err != nil {
+	fuel := s.account.Open(r.limits.Fuel, stackUnits)
+	if s.live.plan.Fresh != "" {
+		var err error
+		if fuel, err = r.furnish(fuel); err != nil {
+			return err
+		}
+	}
+	if err := r.ready(fuel); err != nil {
 		return err
 	}
 	r.played = true
@@ -241,11 +250,26 @@ func isFailure(err error) bool {
 	return ok
 }
 
+// furnish makes an instance for this call alone, and charges it: unlike a sandbox
+// that is reset, it is made anew each time, on a processor that is the guest's.
+func (r *run) furnish(fuel uint64) (uint64, error) {
+	s := r.sandbox
+	fuel, err := s.account.Charge(r.ctx, fuel, s.live.instanceFuel)
+	if err != nil {
+		r.used, _ = s.account.Settle(fuel)
+		return 0, r.judgeFuel(err)
+	}
+	if s.instance == nil { // Measure has made it.
+		err = s.furnish(r.ctx)
+	}
+	return fuel, err
+}
+
 // ready sets the sandbox up for the call.
-func (r *run) ready() error {
+func (r *run) ready(fuel uint64) error {
 	s := r.sandbox
 	s.memory.SetLimit(s.live.memoryMost(r.limits.MemoryBytes))
-	s.fuel.Set(s.account.Open(r.limits.Fuel, stackUnits))
+	s.fuel.Set(fuel)
 	err := s.guest.Begin(abi.Options{
 		Kernel:      s.kernel,
 		Input:       r.call.Input,

@@ -28,6 +28,12 @@
 // garbage collector and other guests run: of these, no more run at once than there
 // are processors, and they share by [Share].
 //
+// A module whose code changes its tables, or drops segments, cannot be put back: each
+// call of it has an instance of its own, made while it has a processor, and pays for
+// it from its fuel: 50,000 units, 16 for an entry of a table, 80 for one of an element
+// segment, 20 for a global, 100 for an import, 4 for a data segment that code names,
+// and 1 for 16 bytes of what its memory begins with. Facts.Fresh says which are such.
+//
 // Usage.Fuel is a function of module, input, World and answers, on any machine; of
 // a call that trapped it is short by at most 2^20 units and what lies between two
 // checks.

@@ -59,6 +59,12 @@ func Loaded(m *Module) bool {
 // Held is what a runtime believes is idle, in bytes.
 func Held(r *Runtime) int64 { return r.held.Load() }
 
+// Occupy takes one of a runtime's processors until release is called.
+func Occupy(ctx context.Context, r *Runtime) (release func(), err error) {
+	t := r.shares.NewTicket()
+	return func() { t.Exit(0) }, t.Enter(ctx, "", 1)
+}
+
 // Range is the whole memory of the one sandbox that waits for a call: the
 // guest's up to its maximum, however little of it the guest has, and the
 // kernel's behind it. Nobody may call the module meanwhile.

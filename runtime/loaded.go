@@ -33,7 +33,9 @@ type loaded struct {
 	// those to call before any other export.
 	beforeMain, beforeOthers []string
 	facts                    Facts
-	bytes                    int64 // About what this holds, without the sandboxes.
+	// instanceFuel is what making an instance costs a call that gets one for itself.
+	instanceFuel uint64
+	bytes        int64 // About what this holds, without the sandboxes.
 
 	idle idlers // Guarded by Module.mu.
 }

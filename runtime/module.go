@@ -56,7 +56,8 @@ func (m *Module) Close(ctx context.Context) error {
 	return m.unload(ctx, func() bool { return true })
 }
 
-// take counts a call in and returns a sandbox for it, clean and its own.
+// take counts a call in and returns a sandbox for it, clean and its own; for a module
+// that cannot be reset it is an empty one.
 func (m *Module) take(ctx context.Context) (*sandbox, error) {
 	live, s, err := m.enter()
 	if err != nil || s != nil {
@@ -65,11 +66,14 @@ func (m *Module) take(ctx context.Context) (*sandbox, error) {
 	if live == nil {
 		live, err = m.load(ctx)
 	}
+	if err == nil && live.plan.Fresh != "" {
+		return live.emptySandbox(), nil // The call furnishes it, at its own cost.
+	}
 	if err == nil {
 		s, err = live.newSandbox(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, m.leave(ctx, nil))
+		return nil, joined(err, m.leave(ctx, nil))
 	}
 	return s, nil
 }

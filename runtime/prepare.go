@@ -95,6 +95,7 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 	if err != nil {
 		return nil, o, &InvalidModule{Code: "invalid_module", Message: err.Error(), Hint: hintBuild}
 	}
+	newInstance := instanceFuel(m, plan) // Before there is what counts fuel, here too.
 	// Memory is bounded where it grows, which tells apart who was refused.
 	m.Clamp(wasm.MaxPages, wasm.DefaultTableEntries)
 	if err := meter.Rewrite(m); err != nil {
@@ -105,6 +106,7 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 		everyCall: o.has(exportStart) && o.has(exportConstructors) && !o.has(exportInitialize),
 	}
 	live.callBefore(o)
+	live.instanceFuel = newInstance
 	live.facts = Facts{
 		Imports: imports, Exports: exports,
 		ModuleBytes: len(binary), Functions: functions, Fresh: plan.Fresh,

@@ -151,8 +151,8 @@ func (p *profiler) leave(f *listener) {
 	}
 }
 
-// samples are what was seen. What was used outside of any function, which would be
-// a mistake of ours, is the export's, so that the sum is right.
+// samples are what was seen. What was used outside of any function, for an instance
+// that was made for the call, is the export's.
 func (p *profiler) samples(export string) []Sample {
 	var all []Sample
 	if p.root.fuel != 0 {

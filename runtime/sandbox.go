@@ -48,33 +48,49 @@ type sandbox struct {
 }
 
 // newSandbox makes a sandbox that is as the image says.
-func (l *loaded) newSandbox(ctx context.Context) (_ *sandbox, err error) {
+func (l *loaded) newSandbox(ctx context.Context) (*sandbox, error) {
+	s := l.emptySandbox()
+	if err := s.furnish(ctx); err != nil {
+		return nil, joined(err, s.close(ctx))
+	}
+	return s, nil
+}
+
+// emptySandbox makes one that costs next to nothing, and cannot be run in before it
+// is furnished.
+func (l *loaded) emptySandbox() *sandbox {
 	rt := l.runtime
 	s := &sandbox{live: l, functions: map[string]*function{}}
+	s.ticket = rt.shares.NewTicket()
+	s.asks, s.spends = s.ask, s.spend
+	s.account = meter.NewAccount(meter.Options{Now: rt.now, Pause: s.pause})
+	return s
+}
+
+// furnish makes the memory and the instance. After an error there is only close.
+func (s *sandbox) furnish(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("make sandbox: %w", err), s.close(ctx))
+			err = fmt.Errorf("make sandbox: %w", err)
 		}
 	}()
+	l, rt := s.live, s.live.runtime
 	if s.memory, err = image.Reserve(l.image, l.memoryMost(l.limits.MemoryBytes), int(abi.KernelSize(l.limits.KernelBytes))); err != nil {
-		return nil, err
+		return err
 	}
 	if s.kernel, err = abi.NewKernel(ctx, rt.engine, rt.kernel, s.memory.Kernel()); err != nil {
-		return nil, err
+		return err
 	}
 	ctx = experimental.WithMemoryAllocator(s.kernel.Import(ctx), s.memory.Guest())
 	if s.instance, err = instantiate(ctx, rt.engine, l.compiled); err != nil {
-		return nil, err
+		return err
 	}
 	s.fuel = s.instance.ExportedGlobal(meter.Global).(api.MutableGlobal)
 	for _, name := range l.plan.Globals {
 		s.globals = append(s.globals, s.instance.ExportedGlobal(name).(api.MutableGlobal))
 	}
 	s.setGlobals()
-	s.ticket = rt.shares.NewTicket()
-	s.asks, s.spends = s.ask, s.spend
-	s.account = meter.NewAccount(meter.Options{Now: rt.now, Pause: s.pause})
-	return s, nil
+	return nil
 }
 
 // instantiate keeps a fault of the engine's from ending the process.
