@@ -61,10 +61,13 @@ const (
 // lastWordsTime is what a Host may take for the lines that a guest left behind.
 const lastWordsTime = time.Second
 
-// stackUnits bounds how deep a guest recurses. A unit of runtime/meter is 16 bytes
-// of native stack, as it estimates them: these are 4 MiB. What the stack really has
-// is bounded by mostStack.
-const stackUnits = 4 << 20 / 16
+const (
+	// stackBytes bounds how deep a guest recurses, as runtime/meter estimates it, whose
+	// unit is 16 bytes of native stack. What the stack really has is bounded by
+	// mostStack.
+	stackBytes = 4 << 20
+	stackUnits = stackBytes / 16
+)
 
 // Call runs an export in a sandbox of its own, which is as the module's image
 // says. See the package comment for errors.
@@ -116,7 +119,7 @@ func (m *Module) admit(ctx context.Context, c Call, limits Limits) error {
 	}
 	if n := len(c.Input); n > limits.InputBytes {
 		return &Failure{Code: CodeInputTooLarge, Message: fmt.Sprintf(
-			"the input has %d bytes; the limit is %d", n, limits.InputBytes)}
+			"the input has %d bytes; the limit is %d: pass less at once", n, limits.InputBytes)}
 	}
 	return nil
 }
@@ -283,7 +286,7 @@ func (r *run) ready(fuel uint64) error {
 	})
 	if err != nil {
 		return &Failure{Code: CodeInputTooLarge, Message: fmt.Sprintf(
-			"the input of %d bytes does not fit into the %d bytes of Extism memory", len(r.call.Input), r.limits.KernelBytes)}
+			"the input of %d bytes does not fit into the %d bytes of Extism memory: pass less at once", len(r.call.Input), r.limits.KernelBytes)}
 	}
 	return nil
 }
@@ -457,7 +460,7 @@ func (r *run) output() ([]byte, error) {
 	output := r.sandbox.guest.Output()
 	if limit := r.limits.OutputBytes; len(output) > limit {
 		return nil, &Failure{Code: CodeOutputTooLarge, Message: fmt.Sprintf(
-			"the output has %d bytes; the limit is %d", len(output), limit)}
+			"the output has %d bytes; the limit is %d: return less at once", len(output), limit)}
 	}
 	return bytes.Clone(output), nil // Not the sandbox's own memory: that is reset.
 }

@@ -25,9 +25,10 @@ func TestCallEndsBadGuests(t *testing.T) {
 		code   runtime.Code
 		says   string
 	}{
-		{"that loop for ever", runtimetest.Loop("run"), runtime.Limits{Deadline: 20 * time.Millisecond}, runtime.CodeDeadlineExceeded, "longer than 20ms"},
-		{"that allocate for ever", runtimetest.Grow("run"), runtime.Limits{MemoryBytes: 8 << 20}, runtime.CodeMemoryExceeded, "8388608"},
-		{"that recurse for ever", runtimetest.Recurse("run"), runtime.Limits{}, runtime.CodeStackExhausted, "too deep"},
+		{"that loop for ever", runtimetest.Loop("run"), runtime.Limits{Deadline: 20 * time.Millisecond}, runtime.CodeDeadlineExceeded, "longer than 20ms: give it less to do at once, or raise timeout_ms"},
+		{"that allocate for ever", runtimetest.Grow("run"), runtime.Limits{MemoryBytes: 8 << 20}, runtime.CodeMemoryExceeded, "8388608 bytes: give it less to do at once, or raise memory_mib"},
+		{"that recurse for ever", runtimetest.Recurse("run"), runtime.Limits{}, runtime.CodeStackExhausted, "a call has 4194304 bytes of stack"},
+		{"that use up their fuel", runtimetest.Loop("run"), runtime.Limits{Fuel: 1_000_000}, runtime.CodeFuelExhausted, "its 1000000 units of fuel: give it less to do at once, or raise fuel"},
 		{"that trap", runtimetest.Trap("run"), runtime.Limits{}, runtime.CodeTrapped, "unreachable"},
 		{"whose output is too large", runtimetest.Outputs(map[string]string{"run": strings.Repeat("x", 11)}), runtime.Limits{OutputBytes: 10}, runtime.CodeOutputTooLarge, "11 bytes; the limit is 10"},
 		{"whose error is too large", runtimetest.Fail("run", strings.Repeat("x", 11), 1), runtime.Limits{OutputBytes: 10}, runtime.CodeOutputTooLarge, "11 bytes; the limit is 10"},

@@ -44,7 +44,7 @@ func (r *run) judgeFuel(ended error) error {
 	switch {
 	case errors.Is(ended, meter.ErrExhausted):
 		return &Failure{Code: CodeFuelExhausted, Message: fmt.Sprintf(
-			"the call used up its %d units of fuel", r.limits.Fuel), Stack: r.sandbox.guest.Stderr()}
+			"the call used up its %d units of fuel: %s", r.limits.Fuel, raise("fuel")), Stack: r.sandbox.guest.Stderr()}
 	case errors.Is(ended, meter.ErrStack):
 		return r.tooDeep()
 	default:
@@ -55,7 +55,19 @@ func (r *run) judgeFuel(ended error) error {
 // tooDeep is the end of a guest that holds too much stack.
 func (r *run) tooDeep() *Failure {
 	r.broken = true
-	return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: r.sandbox.guest.Stderr()}
+	return stackFailure(r.sandbox.guest.Stderr())
+}
+
+func stackFailure(stack string) *Failure {
+	return &Failure{Code: CodeStackExhausted, Stack: stack, Message: fmt.Sprintf(
+		"the guest recursed too deep: a call has %d bytes of stack, whoever makes it: "+
+			"look for a recursion that does not end, or keep a list of what is left to do instead", stackBytes)}
+}
+
+// raise says what to do about a limit that a manifest names.
+func raise(limit string) string {
+	return fmt.Sprintf("give it less to do at once, or raise %s in the limits of the plugin's manifest, of the tenant's grant or of the operator, "+
+		"of which the lowest holds", limit)
 }
 
 // judgeEnd is about calls that a host function ended.
@@ -67,7 +79,8 @@ func (r *run) judgeEnd(ended error) error {
 		return r.judgeExit(exit)
 	case errors.Is(ended, abi.ErrBudget):
 		return &Failure{Code: CodeMemoryExceeded, Message: fmt.Sprintf(
-			"input, output, variables, requests and answers need more than the %d bytes of Extism memory", r.limits.KernelBytes)}
+			"input, output, variables, requests and answers need more than the %d bytes of Extism memory: "+
+				"free blocks that were read, or pass less at once", r.limits.KernelBytes)}
 	case errors.As(ended, &misuse):
 		return &Failure{Code: CodePluginBug, Message: misuse.Message}
 	default:
@@ -85,7 +98,8 @@ func (r *run) hostError(err error) error {
 		return r.ctx.Err()
 	}
 	if r.late() {
-		return &Failure{Code: CodeDeadlineExceeded, Message: fmt.Sprintf("the call took longer than %s", r.limits.Deadline)}
+		return &Failure{Code: CodeDeadlineExceeded, Message: fmt.Sprintf(
+			"the call took longer than %s: %s", r.limits.Deadline, raise("timeout_ms"))}
 	}
 	return err
 }
@@ -121,7 +135,7 @@ func (r *run) judgeExit(exit *abi.ExitError) error {
 func (r *run) outOfMemory(stack string) error {
 	return &Failure{
 		Code:    CodeMemoryExceeded,
-		Message: fmt.Sprintf("the guest asked for more memory than its limit of %d bytes", r.limits.MemoryBytes),
+		Message: fmt.Sprintf("the guest asked for more memory than its limit of %d bytes: %s", r.limits.MemoryBytes, raise("memory_mib")),
 		Stack:   stack,
 	}
 }
@@ -144,7 +158,7 @@ func (r *run) judgeTrap(trap error) error {
 	stack = strings.ToValidUTF8(stack[:min(len(stack), maxStackBytes)], "")
 	switch {
 	case strings.HasSuffix(message, "stack overflow"):
-		return &Failure{Code: CodeStackExhausted, Message: "the guest recursed too deep", Stack: stack}
+		return stackFailure(stack)
 	case r.sandbox.memory.Refused():
 		return r.outOfMemory(r.sandbox.guest.Stderr() + stack)
 	default:
@@ -188,7 +202,7 @@ func (r *run) guestError(code uint32) error {
 	}
 	if limit := r.limits.OutputBytes; len(text) > limit {
 		return &Failure{Code: CodeOutputTooLarge, Message: fmt.Sprintf(
-			"the guest's error has %d bytes; the limit is %d", len(text), limit)}
+			"the guest's error has %d bytes; the limit is %d: say less in it", len(text), limit)}
 	}
 	if text == nil {
 		return &Failure{Code: CodePluginBug, Message: fmt.Sprintf("the export returned %d and set no error", int32(code))}
