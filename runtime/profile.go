@@ -10,7 +10,6 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/cofferdam-run/cofferdam/runtime/abi"
-	"github.com/cofferdam-run/cofferdam/runtime/compile"
 	"github.com/cofferdam-run/cofferdam/runtime/meter"
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
@@ -34,10 +33,12 @@ type Sample struct {
 // module does when it starts is not in the profile, unless it has to be started
 // for each call.
 //
-// The call takes many times as long as without it. The module is compiled in this
-// process, whatever the Config says, and the code is not kept.
+// The call takes many times as long as without it. Config.Compiler is given the
+// module first and may refuse it. Code that can be listened to is another, though:
+// that is compiled in this process, which takes about what the Compiler has allowed,
+// and is not kept.
 func Profile(ctx context.Context, c Config, binary []byte, l Limits, call Call) (_ []Sample, _ Result, err error) {
-	c.CacheDir, c.Compiler = "", compile.InProcess{}
+	c.CacheDir = ""
 	p := &profiler{}
 	r, err := New(experimental.WithFunctionListenerFactory(ctx, hostFunctions{p}), c)
 	if err != nil {

@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/cofferdam-run/cofferdam/runtime"
+	"github.com/cofferdam-run/cofferdam/runtime/compile"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
 )
 
@@ -220,5 +222,20 @@ func TestProfileOfAGoGuest(t *testing.T) {
 	// It is charged for the bytes that it moves.
 	if s := samples[asked]; s.Calls != 1 || s.Fuel < 1000 || s.Stack[len(s.Stack)-1] != "http" {
 		t.Errorf("got %d calls, %d units, by %s", s.Calls, s.Fuel, s.Stack[len(s.Stack)-1])
+	}
+}
+
+// refusing is a compiler for which everything costs too much.
+type refusing struct{}
+
+func (refusing) Compile(context.Context, []byte) error {
+	return &compile.CostError{Limit: compile.LimitCPU}
+}
+
+func TestAProfileIsMadeOfWhatTheCompilerTakes(t *testing.T) {
+	t.Parallel()
+	_, _, err := runtime.Profile(t.Context(), runtime.Config{Compiler: refusing{}}, runtimetest.Echo("echo"), runtime.Limits{}, runtime.Call{Export: "echo"})
+	if invalid, ok := errors.AsType[*runtime.InvalidModule](err); !ok || invalid.Code != "compile_too_costly" {
+		t.Errorf("got %v, want the compiler's refusal", err)
 	}
 }

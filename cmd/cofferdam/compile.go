@@ -59,6 +59,35 @@ func (a *app) compilerPath() (string, error) {
 	return self, nil
 }
 
+const scratchCacheUsage = "a private folder for compiled plugins, such as a server's; by default none is kept (COFFERDAM_CACHE_DIR)"
+
+// scratchCache is a folder for compiled code: one that was asked for, or one
+// that is gone afterwards.
+func (a *app) scratchCache(name string) (dir string, remove func() error, err error) {
+	if a.CacheDir != "" {
+		dir, err = compile.OpenDir(a.CacheDir)
+		return dir, func() error { return nil }, err
+	}
+	if dir, err = os.MkdirTemp("", name); err != nil {
+		return "", nil, fmt.Errorf("make a folder to compile in: %w", err)
+	}
+	return dir, func() error { return os.RemoveAll(dir) }, nil
+}
+
+// compilerInto is what a server would compile with, into a folder of the caller's.
+func (a *app) compilerInto(dir string) (compiler compile.Compiler, kind string, err error) {
+	config, err := a.compiler()
+	if err != nil {
+		return nil, "", err
+	}
+	if config.Path == "" {
+		return compile.InProcess{}, "process", nil
+	}
+	config.CacheDir = dir
+	compiler, err = compile.NewChild(config)
+	return compiler, "child", err
+}
+
 // cachePath is the folder for compiled code: beside an embedded database, and in
 // the user's cache, unless it is said.
 func (a *app) cachePath() (string, error) {

@@ -78,7 +78,7 @@ func (a *app) pluginInspect() *cobra.Command {
 	a.jsonFlag(c)
 	a.compilerFlags(c)
 	flags := c.Flags()
-	flags.Lookup("cache-dir").Usage = "a private folder for compiled plugins, such as a server's; by default none is kept (COFFERDAM_CACHE_DIR)"
+	flags.Lookup("cache-dir").Usage = scratchCacheUsage
 	flags.StringVar(&a.DB, "db", a.DB, "where NAME@VERSION is: a SQLite file, or a postgres:// URL (COFFERDAM_DB)")
 	flags.StringVar(&v.export, "export", "", "measure a call of this export instead of describe")
 	flags.StringVar(&v.input, "input", "", "its input: JSON, @file, or - for standard input")
@@ -138,12 +138,12 @@ func blamed(err error) error {
 
 // inspect prepares the module and fills i.
 func (v *inspecting) inspect(ctx context.Context, binary []byte, call runtime.Call, i *inspection) (err error) {
-	dir, remove, err := v.inspectionCache()
+	dir, remove, err := v.scratchCache("cofferdam-inspect-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	compiler, kind, err := v.inspectionCompiler(dir)
+	compiler, kind, err := v.compilerInto(dir)
 	if err != nil {
 		return err
 	}
@@ -189,33 +189,6 @@ func offered(further []string) []string {
 	names := slices.Concat(worker.Functions(nil), further)
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// inspectionCache is a folder for compiled code: one that was asked for, or one
-// that is gone afterwards.
-func (v *inspecting) inspectionCache() (dir string, remove func() error, err error) {
-	if v.CacheDir != "" {
-		dir, err = compile.OpenDir(v.CacheDir)
-		return dir, func() error { return nil }, err
-	}
-	if dir, err = os.MkdirTemp("", "cofferdam-inspect-"); err != nil {
-		return "", nil, fmt.Errorf("make a folder to compile in: %w", err)
-	}
-	return dir, func() error { return os.RemoveAll(dir) }, nil
-}
-
-// inspectionCompiler is what a server would compile with.
-func (v *inspecting) inspectionCompiler(dir string) (compiler compile.Compiler, kind string, err error) {
-	config, err := v.compiler()
-	if err != nil {
-		return nil, "", err
-	}
-	if config.Path == "" {
-		return compile.InProcess{}, "process", nil
-	}
-	config.CacheDir = dir
-	compiler, err = compile.NewChild(config)
-	return compiler, "child", err
 }
 
 // measure makes the call: of describe, if there is one and no other is wanted.

@@ -78,7 +78,9 @@ func (a *app) pluginProfile() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error { return p.run(c.Context(), args[0]) },
 	}
 	a.jsonFlag(c)
+	a.compilerFlags(c)
 	flags := c.Flags()
+	flags.Lookup("cache-dir").Usage = scratchCacheUsage
 	flags.StringVar(&p.export, "export", "action", "the export to call")
 	flags.StringVar(&p.input, "input", "", "its input, as sdk/ABI.md has it: JSON, @file, or - for standard input")
 	flags.BoolVar(&p.raw, "raw", false, "the input is no JSON")
@@ -112,7 +114,7 @@ func (p *profiling) run(ctx context.Context, ref string) error {
 	now := func() time.Time { return world.Start }
 	// Listening to each call takes its time, and is not what is looked at.
 	limits := runtime.Limits{Deadline: time.Hour, Fuel: p.fuel}
-	samples, result, callErr := runtime.Profile(ctx, runtime.Config{Functions: offered(hostfns.Names(functions))}, binary, limits, runtime.Call{
+	samples, result, callErr := p.profile(ctx, offered(hostfns.Names(functions)), binary, limits, runtime.Call{
 		Export: p.export, Input: input, World: world,
 		Host: hostfns.NewGate(hostfns.GateConfig{Funcs: functions, Now: now}),
 	})
@@ -125,6 +127,21 @@ func (p *profiling) run(ctx context.Context, ref string) error {
 	}
 	summary := p.summarize(samples, result)
 	return errors.Join(p.show(summary, func(w io.Writer) { printProfiled(w, summary) }), blamed(callErr))
+}
+
+// profile makes the call. A server's compiler has the plugin first, in a process that
+// is bounded: it may be anybody's.
+func (p *profiling) profile(ctx context.Context, functions []string, binary []byte, l runtime.Limits, c runtime.Call) (_ []runtime.Sample, _ runtime.Result, err error) {
+	dir, remove, err := p.scratchCache("cofferdam-profile-")
+	if err != nil {
+		return nil, runtime.Result{}, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	compiler, _, err := p.compilerInto(dir)
+	if err != nil {
+		return nil, runtime.Result{}, err
+	}
+	return runtime.Profile(ctx, runtime.Config{Functions: functions, Compiler: compiler}, binary, l, c)
 }
 
 // offline are the functions of a host that reaches nothing.
