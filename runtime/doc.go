@@ -30,7 +30,7 @@
 //
 // A module whose code changes its tables, or drops segments, cannot be put back: each
 // call of it has an instance of its own, made while it has a processor, and pays for
-// it from its fuel: 50,000 units, 16 for an entry of a table, 80 for one of an element
+// it from its fuel: 30,000 units, 16 for an entry of a table, 80 for one of an element
 // segment, 20 for a global, 100 for an import, 4 for a data segment that code names,
 // and 1 for 16 bytes of what its memory begins with. Facts.Fresh says which are such.
 //

@@ -12,8 +12,8 @@ import (
 // is when its pages are touched.
 const (
 	// instanceBase is mapping the memory, and the two instances of a guest and its
-	// kernel: 50 us.
-	instanceBase = 50_000
+	// kernel, and giving them back: 30 us.
+	instanceBase = 30_000
 	// instanceEntry is an entry of a table, as with table.grow, and instanceElement
 	// one of an element segment, a reference to a function, as with ref.func.
 	instanceEntry   = 16

@@ -41,8 +41,8 @@ func TestACallPaysForAnInstanceOfItsOwn(t *testing.T) {
 		return result.Usage.Fuel
 	}
 	least := fuel(changing(10, 1, 1, 16))
-	if least < 50_000 {
-		t.Errorf("got %d units for a call that does nothing, want 50,000 for its instance", least)
+	if least < 30_000 {
+		t.Errorf("got %d units for a call that does nothing, want 30,000 for its instance", least)
 	}
 	for name, test := range map[string]struct {
 		module []byte
@@ -62,9 +62,9 @@ func TestACallPaysForAnInstanceOfItsOwn(t *testing.T) {
 func TestAnInstanceIsNotMadeThatCannotBePaid(t *testing.T) {
 	t.Parallel()
 	module := prepare(t, changing(10, 1, 1, 16), runtime.Limits{})
-	result, err := module.Call(t.Context(), runtime.Call{Export: "run", Limits: runtime.Limits{Fuel: 49_999}})
+	result, err := module.Call(t.Context(), runtime.Call{Export: "run", Limits: runtime.Limits{Fuel: 29_999}})
 	wantFailure(t, err, runtime.CodeFuelExhausted)
-	if got := result.Usage; got.Fuel != 49_999 || got.MemoryBytes != 0 {
+	if got := result.Usage; got.Fuel != 29_999 || got.MemoryBytes != 0 {
 		t.Errorf("got %d units and %d bytes of memory, want all of its fuel and no memory", got.Fuel, got.MemoryBytes)
 	}
 }
