@@ -51,7 +51,7 @@ func profile(t *testing.T, module []byte, l runtime.Limits, c runtime.Call) ([]r
 	return samples, result, err
 }
 
-// A call costs 4, one of the host 16 more, the frame of whoever calls 4, an addition
+// A call costs 4, one of the host 16 more, the frame of whoever calls 8, an addition
 // 1, all else here nothing.
 func TestProfileIsExact(t *testing.T) {
 	t.Parallel()
@@ -64,8 +64,8 @@ func TestProfileIsExact(t *testing.T) {
 		runtimetest.I64(8), runtimetest.Invoke(alloc), runtimetest.Op(0x1a), runtimetest.I32(0))
 	want := func(leaf, branch, run string) []runtime.Sample {
 		return []runtime.Sample{
-			{Stack: []string{run}, Calls: 1, Fuel: 4 + 100 + 4 + 4 + 1 + 20},
-			{Stack: []string{branch, run}, Calls: 1, Fuel: 4 + 10 + 8},
+			{Stack: []string{run}, Calls: 1, Fuel: 8 + 100 + 4 + 4 + 1 + 20},
+			{Stack: []string{branch, run}, Calls: 1, Fuel: 8 + 10 + 8},
 			{Stack: []string{leaf, branch, run}, Calls: 2, Fuel: 14},
 			{Stack: []string{leaf, run}, Calls: 1, Fuel: 7},
 			{Stack: []string{"extism:host/env.alloc", run}, Calls: 1},
@@ -116,8 +116,8 @@ func TestProfileSeesEveryReturn(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(samples) != 2 || samples[0].Fuel != 112 || samples[1].Calls != 2 {
-				t.Errorf("got %v, want 112 units in run and two calls in it", samples)
+			if len(samples) != 2 || samples[0].Fuel != 116 || samples[1].Calls != 2 {
+				t.Errorf("got %v, want 116 units in run and two calls in it", samples)
 			}
 		})
 	}

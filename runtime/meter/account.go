@@ -53,9 +53,9 @@ type Options struct {
 // fuel that is left of what was granted; as a sum, so that a negative lower half
 // takes one from the upper.
 //
-// There is never more fuel in G than stack. Since a function takes as much fuel
-// for its frame as stack, the fuel is out whenever the stack is, and a guest that
-// asks only whether its fuel is out is told of its stack in time.
+// There is never more fuel in G than frames cost for which there is stack. So the
+// fuel is out whenever the stack is, and a guest that asks only whether its fuel is
+// out is told of its stack in time.
 //
 // How long slices are never changes what is counted, nor whether a call is
 // exhausted. An Account is not safe for concurrent use: a guest has one thread.
@@ -96,7 +96,7 @@ func NewAccount(o Options) *Account {
 func (a *Account) Open(budget, stack int64) (g uint64) {
 	*a = Account{now: a.now, pause: a.pause, slice: a.slice, budget: min(max(budget, 0), MaxBudget)}
 	stack = min(max(stack, 0), MaxStack)
-	a.granted = min(a.slice, sliceFirst, a.budget, stack)
+	a.granted = min(a.slice, sliceFirst, a.budget, stack*frameFuel)
 	return uint64(stack<<32 + a.granted)
 }
 
@@ -118,7 +118,7 @@ func (a *Account) Refuel(ctx context.Context, f uint64) (uint64, error) {
 	if err := a.breathe(ctx, burnt); err != nil {
 		return 0, err
 	}
-	grant := max(0, min(a.next(burnt), stack)-fuel)
+	grant := max(0, min(a.next(burnt), stack*frameFuel)-fuel)
 	a.granted += grant
 	a.begun = a.now()
 	return f + uint64(grant), nil

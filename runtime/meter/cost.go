@@ -1,6 +1,10 @@
 package meter
 
-import "github.com/cofferdam-run/cofferdam/runtime/wasm"
+import (
+	"fmt"
+
+	"github.com/cofferdam-run/cofferdam/runtime/wasm"
+)
 
 const (
 	// loopUnits is what each round of a loop costs, so that none is free.
@@ -73,8 +77,8 @@ func classes() []class {
 		{Cost{Class: "Call by table", Instructions: "call_indirect", Units: 7}, []span{one(wasm.OpCallIndirect)}},
 		{
 			Cost{
-				Class: "Frame", Instructions: "entry of a function that calls", Units: frameUnits,
-				Extra: "1 for two of its parameters and locals",
+				Class: "Frame", Instructions: "entry of a function that calls", Units: frameUnits * frameFuel,
+				Extra: fmt.Sprintf("%d for two of its parameters and locals", frameFuel),
 			},
 			nil,
 		},
@@ -155,8 +159,9 @@ const (
 	frameUnits = 4
 	// localsPerUnit is how many locals of 8 bytes are in a unit.
 	localsPerUnit = 2
+	// frameFuel is the price of a unit of stack.
+	frameFuel = 2
 )
 
-// frameWeight is the stack of a function that calls, and the fuel that it takes for
-// it; one that does not call takes none.
+// frameWeight is the stack of a function that calls; one that does not takes none.
 func frameWeight(locals uint32) int64 { return frameUnits + int64(locals)/localsPerUnit }

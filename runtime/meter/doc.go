@@ -31,9 +31,10 @@
 // where a path has gone for 5,000 units without a test; when it is negative,
 // "refuel" is called, in a place where it does not cost the loop its registers.
 //
-// A function that calls takes stack, and as much fuel: 4 units, and one for each
-// two of its parameters and locals. So one test is enough: there is never more fuel
-// in G than stack, and whoever is out of stack is out of fuel. A unit of stack is
+// A function that calls takes stack, 4 units, and one for each two of its parameters
+// and locals, and fuel for each unit. So one test is enough: there is never more fuel
+// in G than the stack that is left costs, and whoever is out of stack is out of fuel.
+// One that begins with a loop leaves the test to its header. A unit of stack is
 // 16 bytes of the machine's stack or more: the compiler may need more for what it
 // keeps across calls, and has a bound of its own.
 //

@@ -185,8 +185,8 @@ func (e *emitter) segment(s *segment) {
 }
 
 // negative asks whether the fuel that was granted is out. The stack cannot be out
-// before: a frame costs as much fuel as stack, and [Account] grants no more fuel
-// than there is stack.
+// before: a frame costs frameFuel units for one of stack, and [Account] grants no
+// more than that for the stack that is left.
 func (e *emitter) negative() {
 	e.get()
 	e.out.Op(wasm.OpI32WrapI64)

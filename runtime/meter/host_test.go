@@ -68,7 +68,7 @@ func (b *bank) refuel(f uint64) uint64 {
 		panic(errDepth)
 	}
 	b.refuels++
-	grant := min(b.slice(), b.budget-used, stack) - fuel
+	grant := min(b.slice(), b.budget-used, 2*stack) - fuel
 	b.granted += grant
 	return f + uint64(grant)
 }

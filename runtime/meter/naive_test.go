@@ -49,7 +49,7 @@ func (n *naive) body(code []byte, scratch uint32) []byte {
 	s := wasm.NewScanner(code)
 	for s.Next() {
 		if op := s.Instruction().Op; op == wasm.OpCall || op == wasm.OpCallIndirect {
-			units(4 + int64(scratch)/2) // Its frame.
+			units(2 * (4 + int64(scratch)/2)) // Its frame.
 			break
 		}
 	}

@@ -105,12 +105,15 @@ type plan struct {
 	unchecked, longest int64
 
 	hasCall, hasLoop bool
+	// loopFirst says that a loop comes before everything that could do without one,
+	// so that its header asks for the entry, too: so most functions of Go begin.
+	loopFirst bool
 	// scratch says that the function needs an i32 of its own.
 	scratch bool
 	// wrapped says that branches and returns leave the function: they do by a block
 	// around it, so that there is one way out.
 	wrapped bool
-	// weight is the frame's size in units of stack, which is also its price in fuel.
+	// weight is the frame's size in units of stack.
 	weight int64
 	done   bool
 	err    error
@@ -121,10 +124,10 @@ func (p *plan) cached() bool { return p.hasCall || p.hasLoop }
 
 // checksEntry says whether the function asks at its entry. One that calls must:
 // it may be part of a recursion.
-func (p *plan) checksEntry() bool { return p.hasCall || p.longest > smallUnits }
+func (p *plan) checksEntry() bool { return !p.loopFirst && (p.hasCall || p.longest > smallUnits) }
 
 // entryOutlined says that the slow path of the entry lies at the end, as a loop's does.
-func (p *plan) entryOutlined() bool { return p.hasCall }
+func (p *plan) entryOutlined() bool { return p.hasCall && p.checksEntry() }
 
 // make plans a function that has so many locals, parameters included.
 func (p *plan) make(code []byte, locals uint32) error {
@@ -143,7 +146,7 @@ func (p *plan) make(code []byte, locals uint32) error {
 	}
 	if p.hasCall {
 		p.weight = frameWeight(locals)
-		p.segments[0].cost += p.weight
+		p.segments[0].cost += p.weight * frameFuel
 	}
 	p.fold()
 	return p.err
@@ -262,6 +265,7 @@ func (p *plan) open(i *wasm.Instruction) {
 
 func (p *plan) loop(f *frame, i *wasm.Instruction) {
 	p.hasLoop = true
+	p.loopFirst = p.loopFirst || p.current == 0 && !p.hasCall && p.longest <= smallUnits
 	// A loop that takes values cannot be entered again from its slow path.
 	if f.outlined = !p.takesValues(i.Block); f.outlined {
 		f.outside++

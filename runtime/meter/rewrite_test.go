@@ -106,8 +106,8 @@ func TestFuel(t *testing.T) {
 		"a call of the host": {snippet("", "i", "", func(c *wasm.Code) {
 			c.I32(4)
 			c.Index(wasm.OpCall, 0)
-		}), nil, 20 + 4},
-		"fib(3) is 5 calls of it": {fib(), []uint64{3}, 5*(2+4) + 2*(2*5+1)},
+		}), nil, 20 + 8},
+		"fib(3) is 5 calls of it": {fib(), []uint64{3}, 5*(2+8) + 2*(2*5+1)},
 		"memory.grow of a page": {snippet("", "i", "", func(c *wasm.Code) {
 			c.I32(1)
 			c.Index(wasm.OpMemoryGrow, 0)
@@ -179,11 +179,15 @@ func TestBudgetIsExhaustedAboveNotAt(t *testing.T) {
 
 func TestRecursionEndsByStackAtTheSameDepth(t *testing.T) {
 	t.Parallel()
-	deepen := func(locals string) []byte {
+	deepen := func(locals string, looping bool) []byte {
 		var m module
 		m.Globals = []wasm.Global{{GlobalType: wasm.GlobalType{Type: wasm.I32, Mutable: true}, Init: zeroExpr()}}
 		m.Exports = []wasm.Export{{Name: "global0", Kind: wasm.KindGlobal}}
 		m.function("run", "", "", locals, func(c *wasm.Code) {
+			if looping { // Its header asks in the entry's place, before the global changes.
+				c.Block(wasm.OpLoop, wasm.BlockEmpty)
+				defer c.Op(wasm.OpEnd)
+			}
 			c.Index(wasm.OpGlobalGet, 0)
 			c.I32(1)
 			c.Op(wasm.OpI32Add)
@@ -195,11 +199,14 @@ func TestRecursionEndsByStackAtTheSameDepth(t *testing.T) {
 		return m.Encode()
 	}
 	tests := map[string]struct {
-		locals string
-		weight int64
+		locals  string
+		looping bool
+		weight  int64
 	}{
-		"no locals":  {"", 4},
-		"100 locals": {strings.Repeat("I", 100), 54},
+		"no locals":    {"", false, 4},
+		"100 locals":   {strings.Repeat("I", 100), false, 54},
+		"a loop first": {"", true, 4},
+		"both":         {strings.Repeat("I", 100), true, 54},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +214,7 @@ func TestRecursionEndsByStackAtTheSameDepth(t *testing.T) {
 			rt := newRuntime(t)
 			for seed := range uint64(5) {
 				const stack = 10_000
-				i := instantiate(t, rt, rewrite(t, deepen(test.locals)), newBank(plenty, stack, slicesOf(1)))
+				i := instantiate(t, rt, rewrite(t, deepen(test.locals, test.looping)), newBank(plenty, stack, slicesOf(1)))
 				got := i.call(t, newBank(plenty, stack, randomSlices(seed)), "run")
 				if depth, want := int64(got.globals[0]), stack/test.weight; got.err != errDepth.Error() || depth != want {
 					t.Errorf("ended at depth %d by %q, want %d", depth, got.err, want)
@@ -249,7 +256,7 @@ func TestTrapCountsWhatWasSpilled(t *testing.T) {
 			c.Index(wasm.OpCall, 0)
 			c.I32(0)
 			c.Op(wasm.OpI32DivS, wasm.OpDrop)
-		}), 4 + 3000 + 20 + 8},
+		}), 8 + 3000 + 20 + 8},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -57,7 +57,7 @@ func (s *stingy) Refuel(_ context.Context, f uint64) (uint64, error) {
 		const checkpoint = 1 << 20
 		s.passed = max(0, (burnt-1)/checkpoint*checkpoint)
 		slice := int64(1) << s.random.IntN(12)
-		grant := min(s.random.Int64N(slice), left, stack, s.passed+checkpoint-burnt) - fuel
+		grant := min(s.random.Int64N(slice), left, 2*stack, s.passed+checkpoint-burnt) - fuel
 		s.granted += grant
 		return f + uint64(grant), nil
 	}
