@@ -48,14 +48,19 @@ type GateConfig struct {
 	// Layers go around the functions, inside the Gate's own, outermost first.
 	// Defaults to none.
 	Layers []Layer
+	// Journal goes around all but the trace: what it answers is neither allowed nor
+	// counted again. It says of each answer that comes from outside when it came
+	// ([Answered]); the guest's clock stands still otherwise. Defaults to none, and
+	// then the clock moves with each answer.
+	Journal Layer
 	// Now is the clock. It must be set.
 	Now func() time.Time
 }
 
 // Gate is the only way out of a guest. It implements runtime.Host for one run.
 //
-// A crossing passes, from the outside in: trace, redaction, quota, capability,
-// the further layers of the GateConfig, the function. It is called by one
+// A crossing passes, from the outside in: trace, journal, redaction, quota,
+// capability, the further layers of the GateConfig, the function. It is called by one
 // goroutine at a time; Steps may be read meanwhile by another.
 type Gate struct {
 	config GateConfig
@@ -91,7 +96,11 @@ func NewGate(c GateConfig) *Gate {
 		}
 		g.funcs[f.Name] = f
 	}
-	layers := slices.Concat([]Layer{g.trace, g.redaction, g.quota, g.capability, g.recovery}, c.Layers)
+	layers := []Layer{g.trace}
+	if c.Journal != nil {
+		layers = append(layers, c.Journal)
+	}
+	layers = slices.Concat(layers, []Layer{g.redaction, g.quota, g.capability, g.recovery}, c.Layers)
 	g.handle = g.dispatch
 	for _, layer := range slices.Backward(layers) {
 		g.handle = layer(g.handle)
@@ -103,15 +112,19 @@ func NewGate(c GateConfig) *Gate {
 func (g *Gate) Call(ctx context.Context, c runtime.Crossing) (runtime.Answer, error) {
 	g.mu.Lock()
 	g.ordinal++
-	ctx = context.WithValue(ctx, ordinalKey{}, g.ordinal)
+	crossing := &crossing{ordinal: g.ordinal, f: g.funcs[c.Func]}
 	g.mu.Unlock()
+	ctx = context.WithValue(ctx, crossingKey{}, crossing)
 
 	result, err := g.handle(ctx, c)
-	response, err := envelope(result, err)
+	response, err := Envelope(result, err)
 	if err != nil {
 		return runtime.Answer{}, fmt.Errorf("answer host function %q: %w", clip(c.Func, 64), err)
 	}
-	return runtime.Answer{Response: response, At: g.config.Now()}, nil
+	if g.config.Journal == nil {
+		crossing.at = g.config.Now()
+	}
+	return runtime.Answer{Response: response, At: crossing.at}, nil
 }
 
 // Steps gives the trace so far.
@@ -124,18 +137,9 @@ func (g *Gate) Steps() []Step {
 // Names gives the sorted names of the functions behind the Gate, granted or not.
 func (g *Gate) Names() []string { return Names(g.config.Funcs) }
 
-type ordinalKey struct{}
-
-// Ordinal gives the number of the crossing that a Func is answering, as its
-// Step has it, or 0 outside a Gate.
-func Ordinal(ctx context.Context) int {
-	n, _ := ctx.Value(ordinalKey{}).(int)
-	return n
-}
-
-// envelope builds the answer that the guest reads, or returns the error that
-// ends its call.
-func envelope(result json.RawMessage, err error) ([]byte, error) {
+// Envelope builds the answer that the guest reads of what a Handler returned, or
+// returns the error that ends its call.
+func Envelope(result json.RawMessage, err error) ([]byte, error) {
 	if told, ok := errors.AsType[*Error](err); ok {
 		doc, err := marshal(map[string]any{"error": map[string]any{"code": told.Code, "message": told.Message}})
 		return doc, err
@@ -148,6 +152,24 @@ func envelope(result json.RawMessage, err error) ([]byte, error) {
 	doc = append(doc, head...)
 	doc = append(doc, result...)
 	return append(doc, '}'), nil
+}
+
+// Open is the reverse of Envelope: what a Handler has to return for the answer.
+func Open(answer []byte) (result json.RawMessage, err error) {
+	var e struct {
+		Result json.RawMessage
+		Error  *struct {
+			Code    Code
+			Message string
+		}
+	}
+	if err := json.Unmarshal(answer, &e); err != nil {
+		return nil, fmt.Errorf("open answer: %w", err)
+	}
+	if e.Error != nil {
+		return nil, &Error{Code: e.Error.Code, Message: e.Error.Message}
+	}
+	return e.Result, nil
 }
 
 // orDefault gives n, or the default where n was not set.

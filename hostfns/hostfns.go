@@ -42,6 +42,9 @@ type Func struct {
 	// SummarizeResult gives what the trace appends to that line once there is a
 	// result, such as " -> 201". Defaults to none.
 	SummarizeResult func(result json.RawMessage) string
+	// Effect says what a request does to the world outside. Defaults to Unsafe for
+	// every request, which is right for whoever does not know.
+	Effect func(request json.RawMessage) Effect
 	// Quiet crossings leave no Step, because what they carry is kept elsewhere,
 	// and count against Quota.QuietCalls: a chatty guest neither floods its
 	// trace nor loses its real calls.
@@ -99,6 +102,8 @@ type Step struct {
 	// At is when the guest asked.
 	At       time.Time     `json:"at"`
 	Duration time.Duration `json:"duration_ns"`
+	// Recorded says that the answer is one of an earlier run, and nothing was asked.
+	Recorded bool `json:"recorded,omitempty"`
 	// Code is the error's, or empty for a result.
 	Code Code `json:"code,omitempty"`
 	// Request and Response are redacted, and cut at GateConfig.ExcerptBytes.

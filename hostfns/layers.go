@@ -25,12 +25,13 @@ func (g *Gate) trace(next Handler) Handler {
 		step := Step{
 			Ordinal: Ordinal(ctx), Func: clip(c.Func, 64),
 			At: start, Duration: g.config.Now().Sub(start),
+			Recorded:     crossingOf(ctx).recorded,
 			Code:         codeOf(err),
 			Request:      g.excerpt(c.Request),
 			RequestBytes: len(c.Request),
 		}
 		step.Summary = clip(g.config.Secrets.String(summary(f, c.Request, result, err)), 256)
-		if response, err := envelope(result, err); err == nil {
+		if response, err := Envelope(result, err); err == nil {
 			// The redaction layer has been over it.
 			step.Response, step.ResponseBytes = clip(string(response[:min(len(response), g.config.ExcerptBytes+4)]), g.config.ExcerptBytes), len(response)
 		}

@@ -15,7 +15,8 @@ const maxSleep = 60 * time.Second
 // and not past the end of the guest's call.
 func Sleep(after func(time.Duration) <-chan time.Time) Func {
 	return Func{
-		Name: "sleep",
+		Name:   "sleep",
+		Effect: Always(Read),
 		Answer: func(ctx context.Context, request json.RawMessage) (any, error) {
 			r, err := Decode[sleepRequest](request)
 			if err != nil {

@@ -94,6 +94,9 @@ func printCrossings(w io.Writer, a execution.Attempt) {
 		fmt.Fprintf(w, "    %2d  %9s  %-10s %s%s\n", s.Ordinal, duration(s.Duration), s.Func, s.Summary, code)
 	}
 	upTo(math.MaxInt)
+	if a.LostLines > 0 {
+		fmt.Fprintf(w, "        %d lines of log were lost: they were not taken within a second of the guest's end\n", a.LostLines)
+	}
 }
 
 func cut(s string, n int) string {

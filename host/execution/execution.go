@@ -110,6 +110,8 @@ type Attempt struct {
 	Usage      runtime.Usage   `json:"usage"`
 	Steps      []hostfns.Step  `json:"steps"`
 	Logs       []guestlog.Line `json:"logs"`
+	// LostLines is how many lines the guest began that were not taken in time.
+	LostLines int `json:"lost_lines,omitempty"`
 	// State lists the writes that were committed, for the trace.
 	State []StateWrite `json:"state,omitempty"`
 }

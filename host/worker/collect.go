@@ -27,6 +27,8 @@ func traced(j job, p permitted, result runtime.Result) Ended {
 		// A trace shows empty lists, not null.
 		Steps: append([]hostfns.Step{}, p.gate.Steps()...),
 		Logs:  append([]guestlog.Line{}, p.log.Lines()...),
+
+		LostLines: result.LostLines,
 	}}
 }
 

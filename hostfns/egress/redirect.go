@@ -36,6 +36,7 @@ func (s *Session) redirected(out *outgoing, status int, location string) (*outgo
 	toGet := status == http.StatusSeeOther && out.method != http.MethodHead ||
 		out.method == http.MethodPost && (status == http.StatusMovedPermanently || status == http.StatusFound)
 	if toGet {
+		next.settled = next.settled || effectOfMethod(out.method) != hostfns.Read
 		next.method, next.body = http.MethodGet, nil
 		maps.DeleteFunc(next.header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Content-") })
 	}

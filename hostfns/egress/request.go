@@ -44,6 +44,9 @@ type outgoing struct {
 	timeout    time.Duration
 	// via tells, in messages, which origin redirected here.
 	via string
+	// settled says that what the guest asked for is done, and this request fetches
+	// the answer to it.
+	settled bool
 }
 
 func (e *Egress) parse(raw json.RawMessage) (*outgoing, error) {

@@ -56,7 +56,7 @@ func (e *Egress) Session(p Permissions) *Session {
 // Funcs gives http.
 func (s *Session) Funcs() []hostfns.Func {
 	return []hostfns.Func{{
-		Name: "http", Answer: s.answer,
+		Name: "http", Answer: s.answer, Effect: effectOf,
 		Summarize: summarizeRequest, SummarizeResult: summarizeResult,
 	}}
 }
@@ -67,6 +67,7 @@ func (s *Session) answer(ctx context.Context, raw json.RawMessage) (any, error) 
 			"this run has made the %d HTTP calls that it may: spread the work over several executions", limit)
 	}
 	s.calls++
+	hostfns.Report(ctx, hostfns.NotDone) // Until something is sent.
 	out, err := s.egress.parse(raw)
 	if err != nil {
 		return nil, err
@@ -100,7 +101,11 @@ func (s *Session) exchange(ctx context.Context, out *outgoing) (*result, error) 
 		}
 		location := locationOf(response)
 		if location == "" || s.egress.config.Redirects == 0 {
-			return s.read(response, out)
+			result, err := s.read(response, out)
+			if err != nil && !out.settled && !isTooLarge(err) {
+				hostfns.Report(ctx, hostfns.Unknown) // The answer was cut off.
+			}
+			return result, err
 		}
 		if err := response.Body.Close(); err != nil {
 			return nil, explain(out, err)
@@ -140,9 +145,15 @@ func (s *Session) send(ctx context.Context, out *outgoing) (*http.Response, erro
 	if out.origin.scheme == "http" {
 		transport = p.plain
 	}
+	if !out.settled {
+		r = r.WithContext(traced(ctx))
+	}
 	response, err := transport.RoundTrip(r)
 	if err != nil {
 		return nil, explain(out, err)
+	}
+	if !out.settled {
+		hostfns.Report(ctx, outcomeOf(out.method, response.StatusCode))
 	}
 	return response, nil
 }

@@ -77,7 +77,7 @@ func New(c Config) *Log {
 
 // Funcs gives log.
 func (l *Log) Funcs() []hostfns.Func {
-	return []hostfns.Func{{Name: "log", Quiet: true, Answer: l.answer}}
+	return []hostfns.Func{{Name: "log", Effect: hostfns.Always(hostfns.Computed), Quiet: true, Answer: l.answer}}
 }
 
 // Lines gives what was logged so far.

@@ -161,7 +161,8 @@ func (s *Session) addToWritten(w Write, delta int64) (any, error) {
 // key.
 func function[T any](name string, answer func(context.Context, T) (any, error)) hostfns.Func {
 	return hostfns.Func{
-		Name: name,
+		Name:   name,
+		Effect: hostfns.Always(hostfns.Computed), // Of what is stored the Reader's answers are kept.
 		Answer: func(ctx context.Context, request json.RawMessage) (any, error) {
 			r, err := hostfns.Decode[T](request)
 			if err != nil {

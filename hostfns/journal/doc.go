@@ -1,0 +1,36 @@
+// Package journal keeps the answers that an execution got from outside, in the
+// order in which its guest asked for them, so that a run can be made again without
+// asking again.
+//
+// A run is a function of its world (package runtime), its input and these answers.
+// Hence one journal serves for all of these:
+//
+//   - retry: what is done is answered from the journal, what is not is made again;
+//   - resume: after a crash or a wait the same, from the start of the guest to the
+//     point where it was;
+//   - replay: with no way out at all, on another machine.
+//
+// # What is an entry
+//
+// Each crossing whose answer comes from outside: HTTP, reads of state, sleeps, the
+// host functions of embedders. What a run can compute by itself, its logs, the
+// state that it writes, the records that it emits, is computed by each run anew and
+// never compared: a version that only adds a line of log does not diverge.
+//
+//	j := journal.New(journal.Config{Entries: stored, Log: log, Now: now})
+//	gate := hostfns.NewGate(hostfns.GateConfig{Journal: j.Layer(), ...})
+//	reader := j.Reader(stateReader)
+//
+// # Before an effect
+//
+// An effect that must not be made twice, such as a POST, is announced: its intent
+// is durable, and fenced, before the first byte of it leaves. All else is kept with
+// the next commit, so that a run without such effects costs no commit of its own.
+// An intent without an answer is an effect of which nobody knows whether it was
+// made: see [Outcome].
+//
+// # After a run
+//
+// [After] says what follows a run that did not succeed: whether it goes on, from
+// which entry, or why no retry could help.
+package journal
