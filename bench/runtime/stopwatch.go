@@ -54,7 +54,7 @@ func interleaved(rounds int, batch time.Duration, all ...func() error) ([][]took
 	for round := range rounds {
 		for turn := range all {
 			i := (turn + round) % len(all) // Nobody always comes after the same one.
-			goruntime.GC() // Nobody pays for what another has left behind.
+			goruntime.GC()                 // Nobody pays for what another has left behind.
 			t, err := timed(times[i], all[i])
 			if err != nil {
 				return nil, err
