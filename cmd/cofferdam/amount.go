@@ -26,7 +26,7 @@ func byteCount(n int64) string {
 	return scaled(n, "%d B", scale{1 << 30, "%.1f GiB"}, scale{1 << 20, "%.1f MiB"}, scale{1 << 10, "%.1f KiB"})
 }
 
-// fuelCount writes units of fuel for people: a core burns about 1 G in a second.
+// fuelCount writes units of fuel for people: a core burns 2 to 5 G in a second.
 func fuelCount(n int64) string {
 	return scaled(n, "%d", scale{1e12, "%.2f T"}, scale{1e9, "%.2f G"}, scale{1e6, "%.1f M"}, scale{1e3, "%.1f k"})
 }

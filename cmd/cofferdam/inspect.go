@@ -109,7 +109,7 @@ func (v *inspecting) run(ctx context.Context, ref string) error {
 	}
 	sum := sha256.Sum256(binary)
 	i := inspection{Source: ref, Digest: "sha256:" + hex.EncodeToString(sum[:])}
-	call := runtime.Call{Export: v.export, Input: input, World: staticWorld(sum)}
+	call := runtime.Call{Export: v.export, Input: input, World: registry.World(sum)}
 	if err := v.inspect(ctx, binary, call, &i); err != nil {
 		// What was found out before describe failed is worth showing.
 		if i.Functions == 0 {
@@ -119,9 +119,6 @@ func (v *inspecting) run(ctx context.Context, ref string) error {
 	}
 	return v.show(i, func(w io.Writer) { printInspection(w, i) })
 }
-
-// staticWorld is that in which the registry calls describe.
-func staticWorld(sum [sha256.Size]byte) runtime.World { return registry.World(sum) }
 
 // blamed puts an error about a plugin into the words that a server has for it.
 func blamed(err error) error {
@@ -154,13 +151,12 @@ func (v *inspecting) inspect(ctx context.Context, binary []byte, call runtime.Ca
 		return err
 	}
 	defer func() { err = errors.Join(err, rt.Close(ctx)) }()
-	before, _ := compile.Inspect(dir) // What cannot be read is reported by what follows.
 	module, err := rt.Prepare(ctx, binary, runtime.Limits{})
 	if err != nil {
 		return err
 	}
 	i.Facts, i.Compiled = module.Facts(), kind
-	if after, _ := compile.Inspect(dir); after.Files == before.Files {
+	if child, ok := compiler.(*compile.Child); ok && child.Compiled() == 0 {
 		i.Compiled = "cache"
 	}
 	if i.Connector, err = v.connector(ctx, module, call.World.Seed); err != nil {

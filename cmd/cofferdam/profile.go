@@ -24,6 +24,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
+	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -110,7 +111,7 @@ func (p *profiling) run(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	world := staticWorld(sha256.Sum256(binary))
+	world := registry.World(sha256.Sum256(binary))
 	now := func() time.Time { return world.Start }
 	// Listening to each call takes its time, and is not what is looked at.
 	limits := runtime.Limits{Deadline: time.Hour, Fuel: p.fuel}

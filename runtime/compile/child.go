@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -115,6 +116,8 @@ func (c Config) time(o order) time.Duration {
 type Child struct {
 	config Config
 	slots  chan struct{}
+	// compiled counts modules that were not in the cache.
+	compiled atomic.Int64
 
 	mu sync.Mutex
 	// opened is nil until the folder was found to be good.
@@ -168,9 +171,13 @@ func (c *Child) Compile(ctx context.Context, wasm []byte) error {
 	if err := x.keep(name, stage, c.config.Now()); err != nil {
 		return err
 	}
+	c.compiled.Add(1)
 	c.sweep(ctx, x, len(wasm))
 	return nil
 }
+
+// Compiled is how many modules it has compiled: the others were in its cache.
+func (c *Child) Compiled() int64 { return c.compiled.Load() }
 
 // Check has the child compile a module of a few bytes and compares what came of it
 // with what this process would make. Its error says what the operator can do.
