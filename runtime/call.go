@@ -262,7 +262,7 @@ func (r *run) furnish(fuel uint64) (uint64, error) {
 		r.used, _ = s.account.Settle(fuel)
 		return 0, r.judgeFuel(err)
 	}
-	if s.instance == nil { // Measure has made it.
+	if s.instance == nil { // Else Measure has made it.
 		err = s.furnish(r.ctx)
 	}
 	return fuel, err

@@ -22,8 +22,8 @@ type Limits struct {
 	InputBytes, OutputBytes int
 	// Deadline bounds a call's wall time. Defaults to 30 s.
 	Deadline time.Duration
-	// Fuel bounds a call's CPU in units of fuel, of which a core burns about a
-	// billion in a second. Defaults to 10 billion.
+	// Fuel bounds a call's CPU in units of fuel, of which a core burns two to
+	// five billion in a second. Defaults to 10 billion.
 	Fuel int64
 }
 

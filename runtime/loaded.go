@@ -113,7 +113,7 @@ func (l *loaded) capture(s *sandbox) error {
 }
 
 const (
-	// startFuel and startDeadline bound a start: half a second of CPU or so, whatever it
+	// startFuel and startDeadline bound a start: a tenth to a third of a second of CPU, whatever it
 	// is spent on, since anybody can upload a start that loops. A Go guest of 3 MB
 	// needs 10 ms.
 	startFuel     = 500_000_000

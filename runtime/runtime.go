@@ -25,8 +25,8 @@ type Config struct {
 	// each (i64) -> i64, answered by the Host of the call. Defaults to none.
 	Functions []string
 	// CacheDir is a private folder for compiled code and for modules that are
-	// unloaded, which several processes may share. Defaults to none: every start compiles anew, and unloaded modules
-	// stay in memory.
+	// unloaded, which several processes may share. Defaults to none: every start
+	// compiles anew, and unloaded modules stay in memory.
 	CacheDir string
 	// Compiler does the compiling, of which CacheDir then has the result. Defaults
 	// to compile.InProcess.

@@ -128,9 +128,8 @@ func (s *sandbox) reset() bool {
 	}
 	s.pages = pages
 	s.setGlobals()
-	// What the host keeps for a guest goes with the call, too: its variables may have
-	// as many bytes as its memory.
-	// What begins the next call takes that for granted.
+	// What the host keeps for a guest goes with the call, too, which what begins the
+	// next one takes for granted: its variables may have as many bytes as its memory.
 	s.run, s.guest = run{}, abi.Guest{}
 	s.dropStacks()
 	return true

@@ -82,7 +82,7 @@ type Egress struct {
 type Limits struct {
 	MemoryMiB int `json:"memory_mib,omitempty"`
 	TimeoutMS int `json:"timeout_ms,omitempty"`
-	// Fuel is the CPU of a call, in units of which a core burns about a billion in
-	// a second.
+	// Fuel is the CPU of a call, in units of which a core burns two to five
+	// billion in a second.
 	Fuel int64 `json:"fuel,omitempty"`
 }

@@ -40,7 +40,7 @@ type Egress struct {
 type Limits struct {
 	MemoryMiB int
 	Timeout   time.Duration
-	// Fuel is the CPU of a call, in units of which a core burns about a billion in
-	// a second.
+	// Fuel is the CPU of a call, in units of which a core burns two to five
+	// billion in a second.
 	Fuel int64
 }
