@@ -18,8 +18,8 @@
 // never compared: a version that only adds a line of log does not diverge.
 //
 //	j := journal.New(journal.Config{Entries: stored, Log: log, Now: now})
-//	gate := hostfns.NewGate(hostfns.GateConfig{Journal: j.Layer(), ...})
-//	reader := j.Reader(stateReader)
+//	gate := hostfns.NewGate(hostfns.GateConfig{Journal: j.Outer, Layers: []hostfns.Layer{j.Inner}, ...})
+//	reader := state.Kept(stateReader, j.Read)
 //
 // # Before an effect
 //
@@ -27,7 +27,7 @@
 // is durable, and fenced, before the first byte of it leaves. All else is kept with
 // the next commit, so that a run without such effects costs no commit of its own.
 // An intent without an answer is an effect of which nobody knows whether it was
-// made: see [Outcome].
+// made: see [hostfns.Outcome].
 //
 // # After a run
 //

@@ -365,8 +365,8 @@ func TestCrashAtEachPoint(t *testing.T) {
 			if len(w.store.entries) > 0 {
 				next := journal.After(w.store.entries, journal.Failure{})
 				if next.Dead {
-					if last := next.Ambiguous; last == nil || w.made[strings.Trim(string(last.Request), `{}"do:`)] > 1 {
-						t.Errorf("dead: %s", next.Reason)
+					if next.Ambiguous == nil || w.made["POST /b"] > 1 || w.made["POST /e"] > 1 {
+						t.Errorf("dead: %s, made %v, want it ambiguous and each POST once", next.Reason, w.made)
 					}
 					return
 				}
