@@ -56,9 +56,30 @@ const (
 	ReasonPaused = "paused"
 	// ReasonConflict: the state that it read had changed.
 	ReasonConflict = "state_conflict"
+	// ReasonRateLimited: somebody outside has said when to come back.
+	ReasonRateLimited = "rate_limited"
+	// ReasonSleep: its guest sleeps.
+	ReasonSleep = "sleep"
+	// ReasonReconnect: a person has to renew one of its connections.
+	ReasonReconnect = "reconnect"
+	// ReasonConfirm: the plugin is asked later whether an effect has happened.
+	ReasonConfirm = "confirm"
 	// ReasonUnknownKind: the worker that claimed it does not know its kind; a
 	// newer one will.
 	ReasonUnknownKind = "unknown_kind"
+)
+
+// Mode is how a redriven execution runs.
+type Mode string
+
+// The modes of a redrive.
+const (
+	// Resume replays what was recorded up to the last effect, and goes on from there.
+	Resume Mode = "resume"
+	// Restart begins from the start, with the same idempotency keys.
+	Restart Mode = "restart"
+	// Force begins from the start, whatever has been done already.
+	Force Mode = "force"
 )
 
 // Execution is the work that one event causes.
@@ -77,8 +98,10 @@ type Execution struct {
 	// Reason and Until say what a waiting execution waits for.
 	Reason string    `json:"reason,omitempty"`
 	Until  time.Time `json:"until,omitzero"`
-	Claim  int64     `json:"claim"`
-	Worker string    `json:"worker,omitempty"`
+	// Mode is how it was redriven, until it has run.
+	Mode   Mode   `json:"mode,omitempty"`
+	Claim  int64  `json:"claim"`
+	Worker string `json:"worker,omitempty"`
 	// Attempt is the number of counted tries that have begun.
 	Attempt int `json:"attempt"`
 	// CancelRequested asks the run in flight to end.

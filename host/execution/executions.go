@@ -151,7 +151,7 @@ func (x *Executions) Cancel(ctx context.Context, tenant, id string) (Execution, 
 // Redrive gives a dead or cancelled execution another chance: its attempts are
 // counted from zero, on the version that its installation has now.
 func (x *Executions) Redrive(ctx context.Context, tenant, id string) (Execution, error) {
-	if err := x.c.Store.Redrive(ctx, tenant, id); err != nil {
+	if err := x.c.Store.Redrive(ctx, tenant, id, Redriving{Mode: Resume}); err != nil {
 		return Execution{}, err
 	}
 	x.queued(ctx, tenant)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
 
 // Claimed is an execution that a worker has claimed, with what its run needs.
@@ -14,7 +15,9 @@ type Claimed struct {
 	Execution string
 	Claim     int64
 	Attempt   int
-	Lane      event.Lane
+	// Crashes is how many workers in a row have died while they ran it.
+	Crashes int
+	Lane    event.Lane
 	// QueuedAt is when it could have been claimed first, for measuring waits.
 	QueuedAt time.Time
 }
@@ -82,6 +85,17 @@ type DeadLetters struct {
 	Sample string `json:"sample"`
 }
 
+// Redriving is how an execution gets another chance: with its attempts counted from
+// zero.
+type Redriving struct {
+	Mode Mode
+	// SameVersion keeps the version that is pinned, and the world; else the
+	// execution runs on the one that its installation has then.
+	SameVersion bool
+	// Journal, unless nil, is added to the journal: what a person has decided.
+	Journal *journal.Segment
+}
+
 // Store keeps executions. Another tenant's execution is fault.NotFound.
 type Store interface {
 	Execution(ctx context.Context, tenant, id string) (Execution, error)
@@ -95,13 +109,14 @@ type Store interface {
 	// Cancel cancels a queued or waiting execution at once, and asks a running
 	// one to end. It returns the state that it is in after.
 	Cancel(ctx context.Context, tenant, id string) (State, error)
-	// Redrive queues a dead or cancelled execution again, with its attempts counted
-	// from zero and no version pinned. A Conflict fault otherwise.
-	Redrive(ctx context.Context, tenant, id string) error
+	// Redrive queues a dead or cancelled execution again. A Conflict fault otherwise.
+	Redrive(ctx context.Context, tenant, id string, r Redriving) error
 	// Release queues what waits for ReasonPaused in an installation, or, with an
 	// empty installation, in the tenant.
 	Release(ctx context.Context, tenant, installation string) (int, error)
 	DeadLetters(ctx context.Context, tenant string) ([]DeadLetters, error)
+	// Journal returns what the execution's runs have recorded.
+	Journal(ctx context.Context, tenant, id string) (Recorded, error)
 }
 
 // Pins says what still needs a plugin version.

@@ -1,0 +1,133 @@
+package journal
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+)
+
+// largeBytes is from where on a request or an answer is kept apart from its entry,
+// once for all that equal it.
+const largeBytes = 16 << 10
+
+// Segment is what one write adds to a stored journal: entries that take the place
+// of all those from the first one's ordinal on.
+type Segment struct {
+	// Seq counts the segments of an execution from 1.
+	Seq  int
+	Data []byte
+	// Large are the bodies that Data names by their digest.
+	Large map[Digest][]byte
+}
+
+// NewSegment returns the segment that keeps what comes before the ordinal from, and
+// puts entries after it.
+func NewSegment(seq, from int, entries []Entry) (Segment, error) {
+	s := Segment{Seq: seq}
+	s.Data = binary.AppendUvarint(append(s.Data, version), uint64(from))
+	s.Data = binary.AppendUvarint(s.Data, uint64(len(entries)))
+	for i := range entries {
+		e := entries[i]
+		var apart [2]Digest
+		e.Request, apart[0] = s.split(e.Request)
+		e.Answer, apart[1] = s.split(e.Answer)
+		b, err := e.MarshalBinary()
+		if err != nil {
+			return s, fmt.Errorf("encode entry %d: %w", e.Ordinal, err)
+		}
+		for _, d := range apart {
+			if d == (Digest{}) {
+				s.Data = append(s.Data, 0)
+				continue
+			}
+			s.Data = append(append(s.Data, 1), d[:]...)
+		}
+		s.Data = appendBytes(s.Data, b)
+	}
+	return s, nil
+}
+
+// split takes a large body out of its entry.
+func (s *Segment) split(body []byte) ([]byte, Digest) {
+	if len(body) < largeBytes {
+		return body, Digest{}
+	}
+	if s.Large == nil {
+		s.Large = map[Digest][]byte{}
+	}
+	d := DigestOf(body)
+	s.Large[d] = body
+	return nil, d
+}
+
+// Join gives the entries that segments, in their order, come to. Large holds the
+// bodies that they name. Its error says which of them is wrong, and where.
+func Join(segments []Segment) ([]Entry, error) {
+	var entries []Entry
+	large := map[Digest][]byte{}
+	for _, s := range segments {
+		maps.Copy(large, s.Large)
+	}
+	for _, s := range segments {
+		from, added, err := s.entries(large)
+		if err == nil && from > len(entries) {
+			err = fmt.Errorf("it begins at entry %d, and those before it end at %d", from, len(entries))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read segment %d of a journal: %w", s.Seq, err)
+		}
+		entries = append(entries[:from], added...)
+	}
+	for i := range entries {
+		if entries[i].Ordinal != i {
+			return nil, fmt.Errorf("read journal: entry %d has the ordinal %d", i, entries[i].Ordinal)
+		}
+	}
+	return entries, nil
+}
+
+func (s *Segment) entries(large map[Digest][]byte) (from int, entries []Entry, err error) {
+	if len(s.Data) > 0 && s.Data[0] != version {
+		return 0, nil, fmt.Errorf("its version is %d, and this program knows version %d: use a newer one", s.Data[0], version)
+	}
+	d := decoder{b: s.Data}
+	d.byte(version)
+	from = int(d.uvarint(MaxEntries))
+	n := int(d.uvarint(MaxEntries))
+	for range n {
+		var apart [2][]byte
+		for i := range apart {
+			if d.byte(1) == 1 {
+				var digest Digest
+				copy(digest[:], d.take(len(digest)))
+				body, ok := large[digest]
+				if !ok && d.err == nil {
+					d.err = fmt.Errorf("the body with digest %x is not there", digest[:8])
+				}
+				apart[i] = body
+			}
+		}
+		b := d.bytes()
+		if d.err != nil {
+			break
+		}
+		var e Entry
+		if err := e.UnmarshalBinary(b); err != nil {
+			return 0, nil, err
+		}
+		if apart[0] != nil {
+			e.Request = apart[0]
+		}
+		if apart[1] != nil {
+			e.Answer = apart[1]
+		}
+		entries = append(entries, e)
+	}
+	if d.err == nil && d.at != len(s.Data) {
+		d.err = fmt.Errorf("%d bytes follow its end", len(s.Data)-d.at)
+	}
+	if d.err != nil {
+		return 0, nil, fmt.Errorf("byte %d: %w", d.at, d.err)
+	}
+	return from, entries, nil
+}
