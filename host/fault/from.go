@@ -52,7 +52,7 @@ func classOfFailure(c runtime.Code) Class {
 		return Denied
 	case runtime.CodeKilled:
 		return Platform
-	case codeUpstreamAuth:
+	case CodeUpstreamAuth:
 		return Auth
 	case "rate_limited":
 		return RateLimited
@@ -131,7 +131,7 @@ func hintOfFailure(c runtime.Code) string {
 		return "The plugin crashed. Its log and stack trace are in the execution's trace."
 	case runtime.CodeDenied:
 		return "Ask for it in the plugin's manifest, and grant it to the installation."
-	case codeUpstreamAuth:
+	case CodeUpstreamAuth:
 		return "The third party refused the credential. Replace the connection's credential."
 	default:
 		return ""

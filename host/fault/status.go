@@ -12,8 +12,8 @@ const (
 	codeCancelled      = "cancelled"
 	codeModuleTooLarge = "module_too_large"
 	codeMemoryTooLarge = "memory_too_large"
-	// codeUpstreamAuth is a guest's: a third party refused a credential.
-	codeUpstreamAuth = "auth"
+	// CodeUpstreamAuth is a guest's: a third party refused a credential.
+	CodeUpstreamAuth = "auth"
 )
 
 // Status returns the HTTP status that says what e says: by its code where that
@@ -44,7 +44,7 @@ func statusOfCode(code string) int {
 	case CodeDatabaseUnreachable, CodeDatabaseReadOnly, "database_full", "database_in_use", "database_not_durable",
 		CodeSchemaTooNew, CodeSchemaTooOld, codeCancelled, string(runtime.CodeKilled):
 		return http.StatusServiceUnavailable
-	case codeUpstreamAuth: // Not 401: the caller's own credential was good.
+	case CodeUpstreamAuth: // Not 401: the caller's own credential was good.
 		return http.StatusBadGateway
 	case codeTimedOut, "timeout", string(runtime.CodeDeadlineExceeded):
 		return http.StatusGatewayTimeout
