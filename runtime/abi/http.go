@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -126,8 +128,9 @@ func (g *Guest) receive(ctx context.Context, response []byte) uint64 {
 	}
 	g.http.status = result.Status
 	g.http.headers = make(map[string]string, len(result.Headers))
-	for name, values := range result.Headers {
-		g.http.headers[strings.ToLower(name)] = strings.Join(values, ",")
+	// In order, so that of names that differ in case the same one stays each time.
+	for _, name := range slices.Sorted(maps.Keys(result.Headers)) {
+		g.http.headers[strings.ToLower(name)] = strings.Join(result.Headers[name], ",")
 	}
 	if result.BodyBase64 != nil {
 		return g.give(ctx, result.BodyBase64)

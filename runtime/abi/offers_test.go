@@ -36,6 +36,19 @@ func TestWASIHasTheTypesOfWazero(t *testing.T) {
 	}
 }
 
+// TestHeadersThatDifferInCaseAreOneEachTime: a host of one's own may answer so.
+func TestHeadersThatDifferInCaseAreOneEachTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{})
+	b.answer.Response = []byte(`{"result":{"status":200,"headers":{"x-a":["the lower"],"X-A":["A"],"X-a":["Aa"]}}}`)
+	for range 50 {
+		b.must(t, "http_request", b.put(t, `{"url":"u"}`), 0)
+		if got, want := b.get(t, b.must(t, "http_headers")), `{"x-a":"the lower"}`; got != want {
+			t.Fatalf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func TestVariables(t *testing.T) {
 	t.Parallel()
 	t.Run("are kept, replaced and removed", func(t *testing.T) {
