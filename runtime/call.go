@@ -426,12 +426,21 @@ func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer ab
 		s.account.Slept()
 		r.away += s.live.runtime.now().Sub(left)
 	}()
-	a, err := r.call.Host.Call(bounded, Crossing{Func: name, Request: request}) //nolint:contextcheck // The run carries its own, with the deadline.
+	a, err := r.call.Host.Call(bounded, Crossing{Func: name, Request: request, Fuel: r.fuel()}) //nolint:contextcheck // The run carries its own, with the deadline.
 	if err != nil {
 		return answer, fmt.Errorf("call host function %q: %w", name, err)
 	}
 	r.denied = r.denied || isDenial(a.Response)
 	return abi.Answer(a), nil
+}
+
+// fuel is what the guest has used up to now, while it is in a host function. Each that
+// asks has charged it first, so that it is within its budget.
+func (r *run) fuel() int64 {
+	if r.over {
+		return r.used
+	}
+	return r.sandbox.account.Used(r.sandbox.fuel.Get())
 }
 
 // spend charges the guest for what a host function does for it.

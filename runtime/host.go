@@ -3,7 +3,24 @@ package runtime
 import (
 	"context"
 	"time"
+
+	"github.com/cofferdam-run/cofferdam/runtime/meter"
 )
+
+// Model is the version of all that a run's output, crossings and fuel depend on beside
+// its module, World, limits, input and answers. Two runs are held to each other only
+// under one Model; one that was begun under another is not gone on with.
+//
+// It is raised whenever meter.Version is, which is its last three digits, and by a
+// thousand whenever equal runs would differ for another reason: the random stream and
+// when guests are seeded, the clocks and how answers move them, what a start may do
+// and which seed it has, the words and bytes of the ABI and its prices, how Extism's
+// memory is laid out, how bits of a NaN come about in the engine, and what Go's
+// encoding/json makes of a guest's mistakes.
+const Model = 1_000*model + meter.Version
+
+// model counts the changes that are not the meter's.
+const model = 1
 
 // Host is a guest's only way out of its sandbox: every crossing that asks for
 // something from outside, or tells it something, passes this one method.
@@ -25,6 +42,10 @@ type Crossing struct {
 	// Request is the question: a JSON document for every function of ours. It
 	// is valid until Call returns.
 	Request []byte
+	// Fuel is what the call has used up to here. Equal worlds, inputs and answers give
+	// equal values; it never falls from one crossing to the next, and Usage.Fuel is no
+	// less than the last.
+	Fuel int64
 }
 
 // Answer is what comes back through the gate.

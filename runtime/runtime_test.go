@@ -81,17 +81,19 @@ func prepare(tb testing.TB, wasm []byte, l runtime.Limits) *runtime.Module {
 	return module
 }
 
-// host answers by function and keeps what it was asked.
+// host answers by function and keeps what it was asked, and after how much fuel.
 type host struct {
 	answer func(ctx context.Context, c runtime.Crossing) (runtime.Answer, error)
 
 	mu    sync.Mutex
 	asked []string
+	fuel  []int64
 }
 
 func (h *host) Call(ctx context.Context, c runtime.Crossing) (runtime.Answer, error) {
 	h.mu.Lock()
 	h.asked = append(h.asked, c.Func+" "+string(c.Request))
+	h.fuel = append(h.fuel, c.Fuel)
 	h.mu.Unlock()
 	if h.answer == nil {
 		return runtime.Answer{Response: []byte(`{"result":{}}`)}, nil
