@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"flag"
 	"fmt"
@@ -22,6 +23,14 @@ func observed(result runtime.Result, err error) string {
 	usage := result.Usage
 	usage.Wall, usage.CPU = 0, 0
 	return fmt.Sprintf("%x %+v %v", sha256.Sum256(result.Output), usage, err)
+}
+
+// witnessed makes a call, and is what must be the same each time of it and of its
+// crossings.
+func witnessed(ctx context.Context, module *runtime.Module, c runtime.Call, h *host) string {
+	c.Host = h
+	seen := observed(module.Call(ctx, c))
+	return fmt.Sprintf("%s crossings %x at %v", seen, sha256.Sum256([]byte(strings.Join(h.asked, "\n"))), h.fuel)
 }
 
 // worlds are calls of everything in which a guest could notice a difference.
@@ -79,12 +88,11 @@ func transcript(t *testing.T, rt *runtime.Runtime, times int) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&all, "start %d\n", module.Facts().StartFuel)
+		fmt.Fprintf(&all, "start %d, image %s\n", module.Facts().StartFuel, module.Facts().ImageDigest)
 		for _, c := range g.calls {
-			c.Host = answering(httpAnswer)
 			first := ""
 			for i := range times {
-				got := observed(module.Call(t.Context(), c))
+				got := witnessed(t.Context(), module, c, answering(httpAnswer))
 				if first == "" {
 					first = got
 				}
@@ -182,8 +190,7 @@ func TestSlicesDoNotCount(t *testing.T) {
 	calls := worlds()
 	first := make([]string, len(calls))
 	for i := range calls {
-		calls[i].Host = answering(httpAnswer)
-		first[i] = observed(module.Call(t.Context(), calls[i]))
+		first[i] = witnessed(t.Context(), module, calls[i], answering(httpAnswer))
 	}
 	var all sync.WaitGroup
 	for g := range 4 {
@@ -191,13 +198,78 @@ func TestSlicesDoNotCount(t *testing.T) {
 			for i := range 10 * len(calls) {
 				c := calls[(i+g)%len(calls)]
 				c.Share = runtime.Share{Key: strconv.Itoa(g), Weight: 1 + g}
-				if got := observed(module.Call(t.Context(), c)); got != first[(i+g)%len(calls)] {
+				if got := witnessed(t.Context(), module, c, answering(httpAnswer)); got != first[(i+g)%len(calls)] {
 					t.Errorf("%s: got\n%s, alone\n%s", c.Export, got, first[(i+g)%len(calls)])
 				}
 			}
 		})
 	}
 	all.Wait()
+}
+
+// connectorHost answers the questions of examples/hello-go, each at its time.
+func connectorHost() *host {
+	now := time.Unix(1e9, 0)
+	return &host{answer: func(_ context.Context, c runtime.Crossing) (runtime.Answer, error) {
+		now = now.Add(1234567 * time.Microsecond)
+		response, ok := map[string]string{
+			"http":      `{"result":{"status":200,"headers":{"content-type":["application/json"]},"body":"[{\"name\":\"triage\"}]"}}`,
+			"state_add": `{"result":{"value":7}}`,
+		}[c.Func]
+		if !ok {
+			response = `{"result":{}}`
+		}
+		return runtime.Answer{Response: []byte(response), At: now}, nil
+	}}
+}
+
+// TestAConnectorRunsTheSameAgain is about a connector as they are published, which
+// asks for this and that: in sandboxes that are new and used, and on servers whose
+// clocks differ.
+func TestAConnectorRunsTheSameAgain(t *testing.T) {
+	t.Parallel()
+	wasm := runtimetest.BuildGoFresh(t, "../examples/hello-go")
+	c := runtime.Call{
+		Export: "webhook",
+		Input: []byte(`{"execution":"e1","attempt":1,"webhook":"issues","config":{"label":"triage","api_url":"https://api.github.com"},` +
+			`"connections":["github"],"request":{"id":"d1","received_at":"2026-03-02T07:14:09Z","method":"POST","headers":{},` +
+			`"body":"{\"action\":\"opened\",\"issue\":{\"number\":42,\"title\":\"t\"},\"repository\":{\"full_name\":\"o/r\"}}"}}`),
+		World: runtime.World{Seed: [32]byte{4}, Start: time.Unix(1e9, 0)},
+	}
+	first := ""
+	for server := range 2 {
+		rt, err := runtime.New(t.Context(), runtime.Config{
+			Functions: []string{"http", "log", "state_get", "state_set", "state_delete", "state_cas", "state_add", "state_list", "emit", "tag", "sleep"},
+			CacheDir:  runtimetest.CacheDir(t),
+			Now:       func() time.Time { return time.Now().Add(time.Duration(server) * 1000 * time.Hour) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rt.Close(t.Context())
+		module, err := rt.Prepare(t.Context(), wasm, runtime.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for run := range 10 {
+			h := connectorHost()
+			got := module.Facts().ImageDigest + " " + witnessed(t.Context(), module, c, h)
+			if first == "" {
+				first = got
+				if !strings.HasSuffix(h.asked[len(h.asked)-1], `"count":7}}`) || len(h.asked) < 6 || !rises(h.fuel) {
+					t.Fatalf("it does not do what it is for: it asked for %q at %v: %s", h.asked, h.fuel, got)
+				}
+			}
+			if got != first {
+				t.Errorf("server %d, run %d: got\n%s, the first\n%s", server, run, got, first)
+			}
+			if run%3 == 2 {
+				if err := runtime.DropIdle(t.Context(), module); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
 }
 
 // TestSeedsDecide holds crypto/rand to the call's seed. Go's math/rand and the

@@ -23,6 +23,11 @@ type Facts struct {
 	Functions int `json:"functions"`
 	// ImageBytes is the size of the memory that every sandbox begins as.
 	ImageBytes int64 `json:"image_bytes"`
+	// ImageDigest is sha256:..., of that memory, of the mutable globals, and of what the
+	// clocks show: all that a sandbox begins as. Whoever prepares the same module with
+	// the same limits under the same Model gets the same. It is empty for a module that
+	// is started anew for each call.
+	ImageDigest string `json:"image_digest,omitempty"`
 	// CompileTime is what compiling took, or loading when it was compiled before;
 	// StartTime and StartFuel what starting took.
 	CompileTime time.Duration `json:"compile_ns"`

@@ -2,9 +2,11 @@ package runtime_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -45,6 +47,51 @@ func TestFacts(t *testing.T) {
 	}
 	if facts.ImageBytes != 64<<10 {
 		t.Errorf("got an image of %d bytes, want a page of WebAssembly", facts.ImageBytes)
+	}
+}
+
+// TestEveryNodePreparesTheSameImage: servers whose clocks, caches and processors differ.
+func TestEveryNodePreparesTheSameImage(t *testing.T) {
+	t.Parallel()
+	var b runtimetest.Builder
+	b.Memory(1)
+	b.Func("run", "", "i", "", runtimetest.I32(0))
+	small := b.Bytes()
+	b.Data(3, []byte("x"))
+	digests := map[string][]string{}
+	for node, c := range []runtime.Config{
+		{Running: 1},
+		{Running: 3, Now: func() time.Time { return time.Now().Add(1000 * time.Hour) }},
+	} {
+		rt := newRuntime(t, c)
+		defer rt.Close(t.Context())
+		for name, wasm := range map[string][]byte{
+			"Go": runtimetest.Guest(t), "tiny": probe(false), "random": universal(), "small": small, "of other content": b.Bytes(), "fresh": probe(true),
+		} {
+			limits := runtime.Limits{}
+			limits.Fuel += int64(node) * 1e9 // What a node grants calls is not in it.
+			module, err := rt.Prepare(t.Context(), wasm, limits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			digests[name] = append(digests[name], module.Facts().ImageDigest)
+			if got := module.Facts().ImageDigest; name != "fresh" && !regexp.MustCompile("^sha256:[0-9a-f]{64}$").MatchString(got) {
+				t.Errorf("%s: got %q", name, got)
+			}
+		}
+	}
+	seen := map[string]string{}
+	for name, d := range digests {
+		if d[0] != d[1] {
+			t.Errorf("%s: one node has %s, another %s", name, d[0], d[1])
+		}
+		if other, ok := seen[d[0]]; ok {
+			t.Errorf("%s and %s have the same image %s", name, other, d[0])
+		}
+		seen[d[0]] = name
+	}
+	if got := digests["fresh"][0]; got != "" {
+		t.Errorf("a module that is started for each call has an image %s", got)
 	}
 }
 

@@ -3,6 +3,8 @@ package runtime
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -97,7 +99,8 @@ func (l *loaded) snapshot(ctx context.Context, sum [sha256.Size]byte) (err error
 
 // capture makes what the sandbox is the image.
 func (l *loaded) capture(s *sandbox) error {
-	started, err := image.New(s.content(), l.runtime.mechanism)
+	content := s.content()
+	started, err := image.New(content, l.runtime.mechanism)
 	if err != nil {
 		return fmt.Errorf("take image: %w", err)
 	}
@@ -106,10 +109,26 @@ func (l *loaded) capture(s *sandbox) error {
 		l.globals = append(l.globals, g.Get())
 	}
 	l.seen = s.guest.Clock()
+	l.facts.ImageDigest = imageDigest(content, l.globals, l.seen)
 	before := l.image
 	l.image = started
 	// The sandbox maps it still: the last to go releases it.
 	return before.Close()
+}
+
+// imageDigest reads the memory where it is. At 1.5 GB/s, what processors do that know
+// SHA-256, a Go guest's 2.5 MB take 2 ms of each time that a module is loaded.
+func imageDigest(memory []byte, globals []uint64, seen abi.Moment) string {
+	h := sha256.New()
+	// Its Write never fails. What comes after the memory has one length for one module.
+	_, _ = h.Write(memory)
+	rest := binary.LittleEndian.AppendUint64(nil, uint64(seen.Wall.UnixNano()))
+	rest = binary.LittleEndian.AppendUint64(rest, uint64(seen.Monotonic))
+	for _, g := range globals {
+		rest = binary.LittleEndian.AppendUint64(rest, g)
+	}
+	_, _ = h.Write(rest)
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
 const (
