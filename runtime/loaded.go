@@ -116,7 +116,7 @@ func (l *loaded) capture(s *sandbox) error {
 	return before.Close()
 }
 
-// imageDigest reads the memory where it is. At 1.5 GB/s, what processors do that know
+// imageDigest reads the memory where it is. At 1.2 GB/s, which processors do that know
 // SHA-256, a Go guest's 2.5 MB take 2 ms of each time that a module is loaded.
 func imageDigest(memory []byte, globals []uint64, seen abi.Moment) string {
 	h := sha256.New()
