@@ -269,6 +269,7 @@ func printInspection(w io.Writer, i inspection) {
 	line("start", "%s fuel in %s, once", fuelCount(i.StartFuel), duration(i.StartTime))
 	line("image", "%s of memory, which every sandbox begins as", byteCount(i.ImageBytes))
 	if i.Fresh == "" {
+		line("", "%s", i.ImageDigest)
 		line("sandbox", "is reset after each call")
 	} else {
 		line("sandbox", "is made and started for each call: %s", i.Fresh)
