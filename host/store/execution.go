@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -10,12 +12,19 @@ import (
 )
 
 const executionColumns = `SELECT tenant, id, installation, event, kind, name, version_id, state, lane, reason, run_at, claim,
- worker, attempt, cancel_requested, output, error, fingerprint, tags, created_at, started_at, finished_at, changed_at FROM executions `
+ worker, attempt, cancel_requested, output, error, fingerprint, tags, created_at, started_at, finished_at, changed_at, mode FROM executions `
 
 // Execution implements execution.Store.
 func (s *SQL) Execution(ctx context.Context, tenant, id string) (execution.Execution, error) {
-	return find(ctx, s, fault.NotFound("execution", id), scanExecution,
-		executionColumns+`WHERE tenant = $1 AND id = $2`, tenant, id)
+	es, err := s.executions(ctx, `WHERE tenant = $1 AND id = $2`, tenant, id)
+	switch {
+	case err != nil:
+		return execution.Execution{}, err
+	case len(es) == 0:
+		return execution.Execution{}, fault.NotFound("execution", id)
+	default:
+		return es[0], nil
+	}
 }
 
 // Trace implements execution.Store.
@@ -65,15 +74,15 @@ func (s *SQL) Executions(ctx context.Context, tenant string, f execution.Filter)
 		w.args = append(w.args, []byte(f.Tag.Name))
 		w.and("id IN (SELECT execution FROM execution_tags WHERE tenant = $1 AND name = "+w.last()+" AND value = ?)", []byte(f.Tag.Value))
 	}
-	query := executionColumns + w.String() + " ORDER BY id DESC " + w.limit(f.Limit)
-	return list(ctx, s, scanExecution, query, w.args...)
+	query := w.String() + " ORDER BY id DESC " + w.limit(f.Limit)
+	return s.executions(ctx, query, w.args...)
 }
 
 // Changed implements execution.Store. Changes of concurrent transactions may
 // appear a little late: a tail asks again from some seconds back.
 func (s *SQL) Changed(ctx context.Context, tenant string, since time.Time, limit int) ([]execution.Execution, error) {
-	return list(ctx, s, scanExecution,
-		executionColumns+`WHERE tenant = $1 AND changed_at >= $2 ORDER BY changed_at, id LIMIT $3`,
+	return s.executions(ctx,
+		`WHERE tenant = $1 AND changed_at >= $2 ORDER BY changed_at, id LIMIT $3`,
 		tenant, column.Micros(since), limit)
 }
 
@@ -101,13 +110,22 @@ func (s *SQL) Pinned(ctx context.Context, versionID string) (installations, exec
 	return installations, executions, err
 }
 
+// executions reads executions. On the schema before ours they have no mode.
+func (s *SQL) executions(ctx context.Context, which string, args ...any) ([]execution.Execution, error) {
+	es, err := list(ctx, s, scanExecution, executionColumns+which, args...)
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == fault.CodeSchemaTooOld {
+		return list(ctx, s, scanExecution, strings.Replace(executionColumns, ", mode FROM", ", '' FROM", 1)+which, args...)
+	}
+	return es, err
+}
+
 func scanExecution(r scanner) (execution.Execution, error) {
 	var e execution.Execution
 	var state int
 	var runAt, created, started, finished, changed int64
 	var output, fail, tags []byte
 	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Event, &e.Kind, &e.Name, &e.VersionID, &state, &e.Lane, &e.Reason, &runAt, &e.Claim,
-		&e.Worker, &e.Attempt, &e.CancelRequested, &output, &fail, &e.Fingerprint, &tags, &created, &started, &finished, &changed)
+		&e.Worker, &e.Attempt, &e.CancelRequested, &output, &fail, &e.Fingerprint, &tags, &created, &started, &finished, &changed, &e.Mode)
 	if err != nil {
 		return e, err
 	}

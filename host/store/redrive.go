@@ -1,13 +1,16 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/check"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/record"
 )
 
 // Cancel implements execution.Store.
@@ -35,15 +38,30 @@ func (s *SQL) Cancel(ctx context.Context, tenant, id string) (execution.State, e
 	return column.StateOf(state), nil
 }
 
-// Redrive implements execution.Store.
-func (s *SQL) Redrive(ctx context.Context, tenant, id string) error {
+// Redrive implements execution.Store. What keeps its version keeps its world and
+// so runs as it would have run on: it has no Mode.
+func (s *SQL) Redrive(ctx context.Context, tenant, id string, r execution.Redriving) error {
+	if err := check.Redriving(r); err != nil {
+		return err
+	}
+	mode := cmp.Or(r.Mode, execution.Resume)
+	if r.SameVersion {
+		mode = ""
+	}
 	return s.write(ctx, "redrive an execution", func(ctx context.Context, tx Conn) error {
+		now := column.Micros(s.d.Clock())
 		n, err := execOn(ctx, tx,
-			`UPDATE executions SET state = 0, attempt = 0, version_id = '', cancel_requested = FALSE, reason = '', run_at = $3,
+			`UPDATE executions SET state = 0, attempt = 0, crashes = 0, mode = $4, version_id = CASE WHEN $5 THEN version_id ELSE '' END,
+			   cancel_requested = FALSE, reason = '', run_at = $3,
 			   error = NULL, fingerprint = '', started_at = 0, finished_at = 0, changed_at = $3
-			 WHERE tenant = $1 AND id = $2 AND state IN (4, 5)`, tenant, id, column.Micros(s.d.Clock()))
-		if err != nil || n == 1 {
+			 WHERE tenant = $1 AND id = $2 AND state IN (4, 5)`, tenant, id, now, string(mode), r.SameVersion)
+		switch {
+		case err != nil:
 			return err
+		case n == 1 && r.Journal != nil:
+			return record.Segment(ctx, tx, record.Of{Tenant: tenant, Execution: id}, *r.Journal, now)
+		case n == 1:
+			return nil
 		}
 		var state int
 		if err := s.stateOn(ctx, tx, tenant, id, &state); err != nil {

@@ -60,7 +60,7 @@ const (
 	ReadOnly
 	// Full is a disk without room.
 	Full
-	// Outdated is a table that the schema does not have yet.
+	// Outdated is a table or column that the schema does not have yet.
 	Outdated
 )
 

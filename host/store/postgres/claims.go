@@ -39,7 +39,7 @@ const dueHeads = `SELECT x.tenant, l.lane, h.id
 const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker = $3, changed_at = $4
  FROM unnest($1::text[], $2::text[]) AS x (tenant, id)
  WHERE e.tenant = x.tenant AND e.id = x.id AND e.state + 0 = 0
- RETURNING e.tenant, e.id, e.claim, e.attempt, e.lane, e.run_at`
+ RETURNING e.tenant, e.id, e.claim, e.attempt, e.crashes, e.lane, e.run_at`
 
 // Claim implements execution.Claims. For each tenant one claimer in the cluster
 // counts what runs and claims the rest of the cap: only claims raise the count,
@@ -182,7 +182,7 @@ func scanClaimed(row pgx.CollectableRow) (execution.Claimed, error) {
 	var c execution.Claimed
 	var l int
 	var runAt int64
-	err := row.Scan(&c.Tenant, &c.Execution, &c.Claim, &c.Attempt, &l, &runAt)
+	err := row.Scan(&c.Tenant, &c.Execution, &c.Claim, &c.Attempt, &c.Crashes, &l, &runAt)
 	c.Attempt++
 	c.Lane, c.QueuedAt = event.Lane(l), column.Time(runAt)
 	return c, err

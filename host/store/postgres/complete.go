@@ -13,12 +13,13 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/kv"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/record"
 )
 
 // lockRuns finds the runs that are still the latest of their executions, and
 // keeps them so. All transactions lock executions in this order.
 // For "+ 0" see takeDue.
-const lockRuns = `SELECT e.tenant, e.id, e.claim, e.installation, e.cancel_requested
+const lockRuns = `SELECT e.tenant, e.id, e.claim, e.installation, e.cancel_requested, e.tags
  FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x (tenant, id, claim)
  JOIN executions e ON e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim
  WHERE e.state + 0 = 1 ORDER BY e.tenant, e.id FOR UPDATE OF e`
@@ -33,7 +34,7 @@ type completion struct {
 	item         *group.Item[execution.Completion]
 	row          finish.Row
 	installation string
-	cancelled    bool
+	before       finish.Before
 	// live says that the fence let it pass.
 	live bool
 }
@@ -42,8 +43,8 @@ type completion struct {
 // off or in conflict are left out of it; the others are not affected.
 func (s *Store) complete(ctx context.Context, items []*group.Item[execution.Completion]) {
 	for len(items) > 0 {
-		now, later := firsts(items)
-		now, rest := within(now, groupBytes)
+		now, later := firsts(items, func(c execution.Completion) [2]string { return [2]string{c.Tenant, c.Execution} })
+		now, rest := within(now, groupBytes, carried)
 		// The rest first: it holds the earlier completions of its executions.
 		items = slices.Concat(rest, later)
 		alone(now, s.driver, func(items []*group.Item[execution.Completion]) error {
@@ -62,7 +63,7 @@ func (s *Store) completeAll(ctx context.Context, items []*group.Item[execution.C
 		for _, r := range runs {
 			r.item.Err = execution.ErrFenced
 			if r.live {
-				r.row, r.item.Err = finish.Of(r.item.Value, r.cancelled, now)
+				r.row, r.item.Err = finish.Of(r.item.Value, r.before, now)
 			}
 		}
 		var table kv.Table
@@ -73,12 +74,12 @@ func (s *Store) completeAll(ctx context.Context, items []*group.Item[execution.C
 	})
 }
 
-// firsts takes the first completion of each execution; a second one must see
-// what the first has done.
-func firsts(items []*group.Item[execution.Completion]) (now, later []*group.Item[execution.Completion]) {
+// firsts takes the first call for each execution; a second one must see what the
+// first has done.
+func firsts[T any](items []*group.Item[T], of func(T) [2]string) (now, later []*group.Item[T]) {
 	seen := make(map[[2]string]bool, len(items))
 	for _, it := range items {
-		k := [2]string{it.Value.Tenant, it.Value.Execution}
+		k := of(it.Value)
 		if seen[k] {
 			later = append(later, it)
 			continue
@@ -91,10 +92,10 @@ func firsts(items []*group.Item[execution.Completion]) (now, later []*group.Item
 
 // within takes the first items that carry at most so many bytes together, and
 // one at least.
-func within(items []*group.Item[execution.Completion], most int) (now, rest []*group.Item[execution.Completion]) {
+func within[T any](items []*group.Item[T], most int, carried func(T) int) (now, rest []*group.Item[T]) {
 	total := 0
 	for i, it := range items {
-		if total += carried(&it.Value); total > most && i > 0 {
+		if total += carried(it.Value); total > most && i > 0 {
 			return items[:i], items[i:]
 		}
 	}
@@ -103,8 +104,8 @@ func within(items []*group.Item[execution.Completion], most int) (now, rest []*g
 
 // carried is about how many bytes a completion has the server take: those of its
 // parts that a guest or a peer decides on.
-func carried(c *execution.Completion) int {
-	n := len(c.Output) + len(c.Error) + len(c.Attempt)
+func carried(c execution.Completion) int {
+	n := len(c.Output) + len(c.Error) + len(c.Attempt) + len(c.World) + record.Bytes(c.Journal)
 	for i := range c.State.Writes {
 		n += len(c.State.Writes[i].Key) + len(c.State.Writes[i].Value)
 	}
@@ -137,22 +138,15 @@ func (s *Store) fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[
 	b.Queue(lockRuns, tenants, ids, claims).Query(func(rows pgx.Rows) error {
 		var k claimKey
 		var installation string
-		var cancelled bool
-		_, err := pgx.ForEachRow(rows, []any{&k.tenant, &k.execution, &k.claim, &installation, &cancelled}, func() error {
+		var before finish.Before
+		_, err := pgx.ForEachRow(rows, []any{&k.tenant, &k.execution, &k.claim, &installation, &before.CancelRequested, &before.Tags}, func() error {
 			r := byClaim[k]
-			r.live, r.installation, r.cancelled = true, installation, cancelled
+			r.live, r.installation = true, installation
+			r.before = finish.Before{CancelRequested: before.CancelRequested, Tags: slices.Clone(before.Tags)}
 			return nil
 		})
 		return err
 	})
-	if !s.counts.Load() {
-		b.Queue(hasUsage).QueryRow(func(row pgx.Row) error {
-			var there bool
-			err := row.Scan(&there)
-			s.counts.Store(there)
-			return err
-		})
-	}
 	return runs, send(ctx, c, b)
 }
 
@@ -164,7 +158,7 @@ func applyState(ctx context.Context, c *pgxpool.Conn, runs []*completion, table 
 	var keys [][]byte
 	touches := 0
 	for _, r := range runs {
-		if !r.succeeds() {
+		if !r.applies() {
 			continue
 		}
 		for _, k := range kv.Keys(r.item.Value.Tenant, r.installation, r.item.Value.State) {
@@ -191,7 +185,7 @@ func applyState(ctx context.Context, c *pgxpool.Conn, runs []*completion, table 
 	}
 	slices.Sort(versions)
 	for _, r := range runs {
-		if r.succeeds() {
+		if r.applies() {
 			r.item.Err = table.Apply(r.item.Value.Tenant, r.installation, r.item.Value.State, versions[0])
 			versions = versions[1:]
 		}
@@ -210,8 +204,8 @@ func loadState(rows pgx.Rows, table *kv.Table) error {
 	return err
 }
 
-// succeeds says that the run's effects are to be kept.
-func (r *completion) succeeds() bool { return r.item.Err == nil && r.row.State == column.Succeeded }
+// applies says that the run's effects are to be kept.
+func (r *completion) applies() bool { return r.item.Err == nil && finish.Applies(r.item.Value) }
 
 // write stores the runs that passed, and commits.
 func (s *Store) write(ctx context.Context, c *pgxpool.Conn, runs []*completion, table *kv.Table, now time.Time) error {
@@ -219,9 +213,8 @@ func (s *Store) write(ctx context.Context, c *pgxpool.Conn, runs []*completion, 
 	queueRows(b, runs, column.Micros(now))
 	queueState(b, table)
 	queueEffects(b, runs, now)
-	if s.counts.Load() {
-		queueUsage(b, runs, now)
-	}
+	queueJournal(b, runs, column.Micros(now))
+	queueUsage(b, runs, now)
 	if b.Len() == 0 {
 		return nil
 	}

@@ -33,7 +33,7 @@ func TestGroupsAreCutByTheBytesThatTheyCarry(t *testing.T) {
 			var got []int
 			for next := 0; len(items) > 0; {
 				var now []*group.Item[execution.Completion]
-				now, items = within(items, 10)
+				now, items = within(items, 10, carried)
 				for _, it := range now {
 					if len(it.Value.Attempt) != test.sizes[next] {
 						t.Errorf("item %d has %d bytes, want %d: the order is kept", next, len(it.Value.Attempt), test.sizes[next])
@@ -61,7 +61,7 @@ func TestWhatACompletionCarriesIsCounted(t *testing.T) {
 		"tags":       {Tags: []emit.Tag{{Name: "1", Value: "234567"}}},
 		"checkpoint": {Checkpoint: &execution.Checkpoint{Cursor: some}},
 	} {
-		if got := carried(&c); got != len(some) {
+		if got := carried(c); got != len(some) {
 			t.Errorf("%s: got %d bytes, want %d", name, got, len(some))
 		}
 	}

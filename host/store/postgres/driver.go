@@ -25,6 +25,7 @@ const (
 	uniqueViolation     = "23505"
 	foreignKeyViolation = "23503"
 	undefinedTable      = "42P01"
+	undefinedColumn     = "42703"
 	readOnlyTransaction = "25006"
 	badCharacters       = "22021"
 	untranslatable      = "22P05"
@@ -174,7 +175,7 @@ func problem(code string) store.Problem {
 		return store.Duplicate
 	case foreignKeyViolation:
 		return store.Dangling
-	case undefinedTable:
+	case undefinedTable, undefinedColumn:
 		return store.Outdated
 	case badCharacters, untranslatable:
 		return store.BadText

@@ -17,7 +17,7 @@ import (
 // endRuns updates the executions, which the transaction has locked.
 const endRuns = `UPDATE executions e SET state = x.state, reason = x.reason, run_at = x.run_at, finished_at = x.finished_at,
    attempt = e.attempt + x.counted, version_id = CASE WHEN x.version_id = '' THEN e.version_id ELSE x.version_id END,
-   output = x.output, error = x.error, fingerprint = x.fingerprint, tags = COALESCE(x.tags, e.tags), worker = '', changed_at = $13
+   output = x.output, error = x.error, fingerprint = x.fingerprint, tags = COALESCE(x.tags, e.tags), worker = '', crashes = 0, changed_at = $13
  FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::text[],
    $9::bytea[], $10::bytea[], $11::text[], $12::bytea[])
    AS x (tenant, id, state, reason, run_at, finished_at, counted, version_id, output, error, fingerprint, tags)
@@ -119,7 +119,7 @@ func queueEffects(b *pgx.Batch, runs []*completion, now time.Time) {
 	var tags tagColumns
 	cursors := make(map[kv.Key][]byte)
 	for _, r := range runs {
-		if !r.succeeds() {
+		if !r.applies() {
 			continue
 		}
 		c := r.item.Value

@@ -21,7 +21,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -91,11 +90,10 @@ type Store struct {
 	files  fs.FS
 	turns  lane.Turns
 	hints  *hints
-	// counts says that the schema is known to have usage_days.
-	counts atomic.Bool
 
 	accepts     *group.Group[*acceptance]
 	begins      *group.Group[*beginning]
+	appends     *group.Group[*appending]
 	completions *group.Group[execution.Completion]
 }
 
@@ -192,6 +190,7 @@ func (s *Store) Woken() <-chan string { return s.hints.woken }
 func (s *Store) Close() error {
 	s.accepts.Close()
 	s.begins.Close()
+	s.appends.Close()
 	s.completions.Close()
 	s.hints.close()
 	s.driver.close()
@@ -203,6 +202,7 @@ func (s *Store) start(ctx context.Context, cfg *pgx.ConnConfig) {
 	ctx = context.WithoutCancel(ctx)
 	s.accepts = group.New(ctx, flushers, groupSize, limited(s.accept))
 	s.begins = group.New(ctx, flushers, groupSize, limited(s.begin))
+	s.appends = group.New(ctx, flushers, groupSize, limited(s.add))
 	s.completions = group.New(ctx, flushers, groupSize, limited(s.complete))
 	s.hints = newHints(ctx, s.driver.pool, cfg, s.logger)
 }

@@ -2,35 +2,58 @@ package postgres
 
 import (
 	"context"
+	"slices"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/check"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/record"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
-
-// beginRuns touches no indexed column, so that Postgres rewrites no index.
-// For "+ 0" see takeDue.
-const beginRuns = `UPDATE executions e SET version_id = x.version_id,
-   started_at = CASE WHEN e.started_at = 0 THEN $5 ELSE e.started_at END
- FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) AS x (tenant, id, claim, version_id)
- WHERE e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim AND e.state + 0 = 1 RETURNING e.tenant, e.id, e.claim`
 
 // beginning is a call of Begin in a group.
 type beginning struct {
-	claimed execution.Claimed
-	version string
-	begun   bool
+	claim claimKey
+	execution.Beginning
+	// live says that the fence let it pass.
+	live bool
+}
+
+// appending is a call of Append in a group.
+type appending struct {
+	claim   claimKey
+	segment journal.Segment
+	// live says that the fence let it pass.
+	live bool
 }
 
 // Begin implements execution.Runs.
-func (s *Store) Begin(ctx context.Context, c execution.Claimed, versionID string) error {
-	b := &beginning{claimed: c, version: versionID}
-	if err := s.begins.Do(ctx, b); err != nil {
+func (s *Store) Begin(ctx context.Context, c execution.Claimed, b execution.Beginning) error {
+	if err := check.Segment(b.Journal); err != nil {
+		return err
+	}
+	call := &beginning{claim: keyOf(c), Beginning: b}
+	if err := s.begins.Do(ctx, call); err != nil {
 		return store.Fault(s.driver, err, "begin a run")
 	}
-	if !b.begun {
+	if !call.live {
+		return execution.ErrFenced
+	}
+	return nil
+}
+
+// Append implements execution.Runs.
+func (s *Store) Append(ctx context.Context, c execution.Claimed, g journal.Segment) error {
+	if err := check.Segment(&g); err != nil {
+		return err
+	}
+	call := &appending{claim: keyOf(c), segment: g}
+	if err := s.appends.Do(ctx, call); err != nil {
+		return store.Fault(s.driver, err, "add to a journal")
+	}
+	if !call.live {
 		return execution.ErrFenced
 	}
 	return nil
@@ -45,34 +68,71 @@ func (s *Store) Complete(ctx context.Context, c execution.Completion) error {
 }
 
 func (s *Store) begin(ctx context.Context, items []*group.Item[*beginning]) {
-	alone(items, s.driver, func(items []*group.Item[*beginning]) error {
-		return again(func() error { return s.beginAll(ctx, items) })
-	})
+	for len(items) > 0 {
+		now, later := firsts(items, func(b *beginning) [2]string { return [2]string{b.claim.tenant, b.claim.execution} })
+		now, rest := within(now, groupBytes, func(b *beginning) int { return len(b.World) + record.Bytes(b.Journal) })
+		items = slices.Concat(rest, later)
+		alone(now, s.driver, func(items []*group.Item[*beginning]) error {
+			return again(func() error { return s.beginAll(ctx, items) })
+		})
+	}
+}
+
+// add runs a group of Appends.
+func (s *Store) add(ctx context.Context, items []*group.Item[*appending]) {
+	for len(items) > 0 {
+		var now []*group.Item[*appending]
+		now, items = within(items, groupBytes, func(a *appending) int { return record.Bytes(&a.segment) })
+		alone(now, s.driver, func(items []*group.Item[*appending]) error {
+			return again(func() error { return s.addAll(ctx, items) })
+		})
+	}
 }
 
 func (s *Store) beginAll(ctx context.Context, items []*group.Item[*beginning]) error {
-	byClaim := make(map[claimKey]*beginning, len(items))
-	var tenants, ids, versions []string
-	var claims []int64
-	for _, it := range items {
+	var r recordings
+	versions := make([]string, len(items))
+	for i, it := range items {
 		b := it.Value
-		byClaim[claimKey{b.claimed.Tenant, b.claimed.Execution, b.claimed.Claim}] = b
-		tenants, ids = append(tenants, b.claimed.Tenant), append(ids, b.claimed.Execution)
-		claims, versions = append(claims, b.claimed.Claim), append(versions, b.version)
+		r.add(b.claim, b.World, b.Journal)
+		versions[i] = b.VersionID
 	}
-	rows, err := s.driver.pool.Query(ctx, beginRuns, tenants, ids, claims, versions, column.Micros(s.driver.Clock()))
+	live, err := s.record(ctx, beginRuns, append(r.args(column.Micros(s.driver.Clock())), versions)...)
+	for _, it := range items {
+		it.Value.live = live[it.Value.claim]
+	}
+	return err
+}
+
+func (s *Store) addAll(ctx context.Context, items []*group.Item[*appending]) error {
+	var r recordings
+	for _, it := range items {
+		r.add(it.Value.claim, nil, &it.Value.segment)
+	}
+	live, err := s.record(ctx, addSegments, r.args(column.Micros(s.driver.Clock()))...)
+	for _, it := range items {
+		it.Value.live = live[it.Value.claim]
+	}
+	return err
+}
+
+// record runs one of the statements that write journals, as a transaction of its
+// own, and returns the claims that were live.
+func (s *Store) record(ctx context.Context, statement string, args ...any) (map[claimKey]bool, error) {
+	rows, err := s.driver.pool.Query(ctx, statement, args...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
+	live := make(map[claimKey]bool)
 	for rows.Next() {
 		var k claimKey
 		if err := rows.Scan(&k.tenant, &k.execution, &k.claim); err != nil {
-			return err
+			return nil, err
 		}
-		byClaim[k].begun = true
+		live[k] = true
 	}
-	return rows.Err()
+	return live, rows.Err()
 }
 
 // claimKey names a claim.
@@ -80,3 +140,5 @@ type claimKey struct {
 	tenant, execution string
 	claim             int64
 }
+
+func keyOf(c execution.Claimed) claimKey { return claimKey{c.Tenant, c.Execution, c.Claim} }

@@ -18,9 +18,6 @@ const addUsage = finish.AddUsage +
    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[])` +
 	finish.SumUsage + `GREATEST(u.memory_bytes, excluded.memory_bytes)`
 
-// hasUsage asks whether the schema counts: the one before ours does not.
-const hasUsage = `SELECT to_regclass('usage_days') IS NOT NULL`
-
 // queueUsage queues what the runs cost, one row for each installation's day. Its
 // locks are the last that a transaction takes, in the order of the keys: whoever
 // waits for them waits for a commit, and for nothing that waits for others.

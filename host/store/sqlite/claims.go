@@ -119,7 +119,7 @@ func (c *claimer) tenant(ctx context.Context, tenant string, n int) ([]execution
 // heads are the oldest due executions of a lane.
 func (c *claimer) heads(ctx context.Context, tenant string, l, n int) ([]due, error) {
 	rows, err := c.tx.QueryContext(ctx,
-		`SELECT rowid, id, claim, attempt, run_at FROM executions INDEXED BY executions_ready
+		`SELECT rowid, id, claim, attempt, crashes, run_at FROM executions INDEXED BY executions_ready
 		 WHERE state = 0 AND tenant = $1 AND lane = $2 ORDER BY run_at, id LIMIT $3`, tenant, l, n)
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (c *claimer) heads(ctx context.Context, tenant string, l, n int) ([]due, er
 	for rows.Next() {
 		d := due{Claimed: execution.Claimed{Tenant: tenant, Lane: event.Lane(l)}}
 		var runAt int64
-		if err := rows.Scan(&d.row, &d.Execution, &d.Claim, &d.Attempt, &runAt); err != nil {
+		if err := rows.Scan(&d.row, &d.Execution, &d.Claim, &d.Attempt, &d.Crashes, &runAt); err != nil {
 			return nil, err
 		}
 		d.Claim++

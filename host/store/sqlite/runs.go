@@ -11,24 +11,73 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/kv"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/record"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
 
 // Begin implements execution.Runs.
-func (s *Store) Begin(ctx context.Context, c execution.Claimed, versionID string) error {
+func (s *Store) Begin(ctx context.Context, c execution.Claimed, b execution.Beginning) error {
+	if err := check.Segment(b.Journal); err != nil {
+		return err
+	}
 	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
+		now := column.Micros(s.driver.Clock())
 		r, err := tx.ExecContext(ctx,
-			`UPDATE executions SET version_id = $4, started_at = CASE WHEN started_at = 0 THEN $5 ELSE started_at END
+			`UPDATE executions SET version_id = $4, started_at = CASE WHEN started_at = 0 THEN $5 ELSE started_at END,
+			   mode = CASE WHEN $6 THEN '' ELSE mode END
 			 WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
-			c.Tenant, c.Execution, c.Claim, versionID, column.Micros(s.driver.Clock()))
+			c.Tenant, c.Execution, c.Claim, b.VersionID, now, b.World != nil)
 		if err != nil {
 			return err
 		}
-		if n, err := r.RowsAffected(); err != nil || n == 1 {
+		n, err := r.RowsAffected()
+		if err != nil {
 			return err
 		}
-		return execution.ErrFenced
+		if n == 0 {
+			return execution.ErrFenced
+		}
+		return keep(ctx, tx, record.Of{Tenant: c.Tenant, Execution: c.Execution}, kept{b.World, b.Journal}, now)
 	})
 	return store.Fault(s.driver, err, "begin a run")
+}
+
+// Append implements execution.Runs.
+func (s *Store) Append(ctx context.Context, c execution.Claimed, g journal.Segment) error {
+	if err := check.Segment(&g); err != nil {
+		return err
+	}
+	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
+		var one int
+		err := tx.QueryRowContext(ctx, `SELECT 1 FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
+			c.Tenant, c.Execution, c.Claim).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) {
+			return execution.ErrFenced
+		}
+		if err != nil {
+			return err
+		}
+		return record.Segment(ctx, tx, record.Of{Tenant: c.Tenant, Execution: c.Execution}, g, column.Micros(s.driver.Clock()))
+	})
+	return store.Fault(s.driver, err, "add to a journal")
+}
+
+// kept is what a run records at its beginning or end, each nil for none.
+type kept struct {
+	world   []byte
+	segment *journal.Segment
+}
+
+func keep(ctx context.Context, tx store.Conn, of record.Of, k kept, now int64) error {
+	if k.world != nil {
+		if err := record.World(ctx, tx, of, k.world); err != nil {
+			return err
+		}
+	}
+	if k.segment == nil {
+		return nil
+	}
+	return record.Segment(ctx, tx, of, *k.segment, now)
 }
 
 // Complete implements execution.Runs.
@@ -45,10 +94,10 @@ func (s *Store) Complete(ctx context.Context, c execution.Completion) error {
 func (s *Store) complete(ctx context.Context, tx store.Conn, c execution.Completion) error {
 	var row int64
 	var installation string
-	var cancelled bool
+	var before finish.Before
 	err := tx.QueryRowContext(ctx,
-		`SELECT rowid, installation, cancel_requested FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
-		c.Tenant, c.Execution, c.Claim).Scan(&row, &installation, &cancelled)
+		`SELECT rowid, installation, cancel_requested, tags FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
+		c.Tenant, c.Execution, c.Claim).Scan(&row, &installation, &before.CancelRequested, &before.Tags)
 	if errors.Is(err, sql.ErrNoRows) {
 		return execution.ErrFenced
 	}
@@ -56,14 +105,14 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c execution.Complet
 		return err
 	}
 	now := s.driver.Clock()
-	r, err := finish.Of(c, cancelled, now)
+	r, err := finish.Of(c, before, now)
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx,
 		`UPDATE executions SET state = $2, reason = $3, run_at = $4, finished_at = $5, attempt = attempt + $6,
 		   version_id = CASE WHEN $7 = '' THEN version_id ELSE $7 END, output = $8, error = $9, fingerprint = $10,
-		   tags = COALESCE($11, tags), worker = '', changed_at = $12 WHERE rowid = $1`,
+		   tags = COALESCE($11, tags), worker = '', crashes = 0, changed_at = $12 WHERE rowid = $1`,
 		row, r.State, r.Reason, r.RunAt, r.FinishedAt, r.Counted, r.VersionID, r.Output, r.Error, r.Fingerprint,
 		r.Tags, column.Micros(now))
 	if err != nil {
@@ -76,18 +125,22 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c execution.Complet
 			return err
 		}
 	}
+	err = keep(ctx, tx, record.Of{Tenant: c.Tenant, Execution: c.Execution}, kept{c.World, c.Journal}, column.Micros(now))
+	if err != nil {
+		return err
+	}
 	if used, ok := finish.Used(c, r, installation, now); ok {
-		if err := s.addUsage(ctx, tx, used); err != nil {
+		if err := addUsed(ctx, tx, used); err != nil {
 			return err
 		}
 	}
-	if r.State != column.Succeeded {
+	if !finish.Applies(c) {
 		return nil
 	}
 	return s.effects(ctx, tx, c, installation)
 }
 
-// effects applies what a success brings.
+// effects applies what a success or a checkpoint brings.
 func (s *Store) effects(ctx context.Context, tx store.Conn, c execution.Completion, installation string) error {
 	if err := applyState(ctx, tx, c, installation); err != nil {
 		return err

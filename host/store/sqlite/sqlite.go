@@ -21,7 +21,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -66,8 +65,6 @@ type Store struct {
 	lock   *os.File
 	turns  lane.Turns
 	files  fs.FS
-	// counts says that the schema is known to have usage_days.
-	counts atomic.Bool
 }
 
 // Open opens the database at path, which it creates, with its folder, where

@@ -56,7 +56,7 @@ func (d *driver) Problem(err error) store.Problem {
 	if !errors.As(err, &e) {
 		return store.Other
 	}
-	if isNoTable(err) && strings.Contains(e.Error(), "no such table") {
+	if isNoTable(err) && isMissing(e.Error()) {
 		return store.Outdated
 	}
 	switch e.Code() {
@@ -212,6 +212,11 @@ func (c *cached) close() error {
 func translate(query string) string {
 	query = regexp.MustCompile(`\$([0-9]+)`).ReplaceAllString(query, "?$1")
 	return regexp.MustCompile(`LIMIT (\?[0-9]+)`).ReplaceAllString(query, "LIMIT $1 + 0")
+}
+
+// isMissing says that an error is about a table or column that is not there.
+func isMissing(said string) bool {
+	return strings.Contains(said, "no such table") || strings.Contains(said, "no such column") || strings.Contains(said, "has no column named")
 }
 
 // isNoTable says that the database has no schema.

@@ -88,7 +88,7 @@ func benchmarkRun(b *testing.B, open Open, tenants int, changes func(i int64) st
 	var done atomic.Int64
 	together(clients, func(int) {
 		for c := range claimed {
-			if err := l.Begin(b.Context(), c, "plv_1"); err != nil {
+			if err := l.Begin(b.Context(), c, begins("plv_1")); err != nil {
 				b.Error(err)
 			}
 			s := success(c)

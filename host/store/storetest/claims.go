@@ -273,7 +273,7 @@ func reap(t *testing.T, b *bundle) {
 		t.Fatalf("claimed %+v, want the second claim of the same attempt", second)
 	}
 	wantIs(t, b.Complete(ctx, success(c)), execution.ErrFenced)
-	wantIs(t, b.Begin(ctx, c, "plv_1"), execution.ErrFenced)
+	wantIs(t, b.Begin(ctx, c, begins("plv_1")), execution.ErrFenced)
 	must(t, b.Complete(ctx, success(second[0])))
 }
 

@@ -121,7 +121,7 @@ func refusedWritesNothing(t *testing.T, b *bundle) {
 		},
 		"a read that has changed": {
 			func(c *execution.Completion) { c.State.Reads = map[string]int64{"absent": 3} },
-			func(t testing.TB, err error) { wantIs(t, err, execution.ErrStateConflict) },
+			func(t testing.TB, err error) { wantConflict(t, err) },
 		},
 		"a delta on what is no number": {
 			func(c *execution.Completion) {
@@ -225,18 +225,18 @@ func badOutcome(t *testing.T, b *bundle) {
 
 func begin(t *testing.T, b *bundle) {
 	c := b.running(t, b.acme)
-	must(t, b.Begin(t.Context(), c, "plv_1"))
+	must(t, b.Begin(t.Context(), c, begins("plv_1")))
 	start := b.clock.now()
 	b.clock.advance(time.Second)
-	must(t, b.Begin(t.Context(), c, "plv_1"))
+	must(t, b.Begin(t.Context(), c, begins("plv_1")))
 	e := b.execution(t, b.acme, c.Execution)
 	if e.VersionID != "plv_1" || !e.StartedAt.Equal(start) {
 		t.Errorf("a run that has begun: %+v", e)
 	}
 	stale := c
 	stale.Claim++
-	wantIs(t, b.Begin(t.Context(), stale, "plv_2"), execution.ErrFenced)
+	wantIs(t, b.Begin(t.Context(), stale, begins("plv_2")), execution.ErrFenced)
 	must(t, b.Complete(t.Context(), success(c)))
-	wantIs(t, b.Begin(t.Context(), c, "plv_2"), execution.ErrFenced)
+	wantIs(t, b.Begin(t.Context(), c, begins("plv_2")), execution.ErrFenced)
 	equal(t, "plv_1", b.execution(t, b.acme, c.Execution).VersionID)
 }

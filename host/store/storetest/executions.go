@@ -122,14 +122,14 @@ func redrive(t *testing.T, b *bundle) {
 	if got := b.execution(t, b.acme, id).Attempt; got != 1 {
 		t.Errorf("got attempt %d, want 1", got)
 	}
-	must(t, b.Redrive(ctx, b.acme.tenant, id))
+	must(t, b.Redrive(ctx, b.acme.tenant, id, execution.Redriving{}))
 	e := b.execution(t, b.acme, id)
 	if e.State != execution.Queued || e.Attempt != 0 || e.VersionID != "" || e.Error != nil || e.Fingerprint != "" || !e.FinishedAt.IsZero() {
 		t.Errorf("a redriven execution: %+v", e)
 	}
-	wantFault(t, b.Redrive(ctx, b.acme.tenant, id), fault.Conflict, "not_redrivable")
+	wantFault(t, b.Redrive(ctx, b.acme.tenant, id, execution.Redriving{}), fault.Conflict, "not_redrivable")
 	must2(t)(b.Cancel(ctx, b.acme.tenant, id))
-	must(t, b.Redrive(ctx, b.acme.tenant, id))
+	must(t, b.Redrive(ctx, b.acme.tenant, id, execution.Redriving{}))
 	claimed := b.claim(t, "w2", b.acme, 10)
 	if len(claimed) != 1 || claimed[0].Claim != 2 || claimed[0].Attempt != 1 {
 		t.Errorf("got %+v, want the second claim of a first attempt", claimed)
@@ -250,7 +250,7 @@ func trace(t *testing.T, b *bundle) {
 		return body
 	}
 	c := b.running(t, b.acme)
-	must(t, b.Begin(ctx, c, "plv_1"))
+	must(t, b.Begin(ctx, c, begins("plv_1")))
 	began := b.clock.now()
 	first := success(c)
 	waiting(execution.ReasonRetry, b.clock.now())(&first)
@@ -263,7 +263,7 @@ func trace(t *testing.T, b *bundle) {
 
 	b.clock.advance(time.Second)
 	c = b.claim(t, "w1", b.acme, 1)[0]
-	must(t, b.Begin(ctx, c, "plv_1"))
+	must(t, b.Begin(ctx, c, begins("plv_1")))
 	second := success(c)
 	second.Attempt, second.Output = attempt(c, execution.Succeeded), []byte(`{"ok":true}`)
 	record := event.Event{ID: ident.New(ident.Event, b.clock.now()), Kind: event.Record, Name: "order", DedupeKey: "1", Body: []byte("{}")}

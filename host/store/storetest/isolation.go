@@ -50,14 +50,14 @@ func testIsolation(t *testing.T, open Open) {
 		"Execution":          second(b.Execution(ctx, theirs, done.ID)),
 		"Trace":              second(b.Trace(ctx, theirs, done.ID)),
 		"Cancel":             second(b.Cancel(ctx, theirs, run.Execution)),
-		"Redrive":            b.Redrive(ctx, theirs, lost),
+		"Redrive":            b.Redrive(ctx, theirs, lost, execution.Redriving{}),
 		"Key":                second(b.Key(ctx, theirs)),
 	} {
 		wantNotFound(t, what, err)
 	}
 	b.wantNothing(t, done)
 	for what, err := range map[string]error{
-		"Begin":    b.Begin(ctx, execution.Claimed{Tenant: theirs, Execution: run.Execution, Claim: run.Claim}, "plv_9"),
+		"Begin":    b.Begin(ctx, execution.Claimed{Tenant: theirs, Execution: run.Execution, Claim: run.Claim}, begins("plv_9")),
 		"Complete": b.Complete(ctx, execution.Completion{Tenant: theirs, Execution: run.Execution, Claim: run.Claim, Outcome: execution.Succeeded}),
 	} {
 		t.Run(what, func(t *testing.T) { wantIs(t, err, execution.ErrFenced) })

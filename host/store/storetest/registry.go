@@ -236,7 +236,7 @@ func yank(t *testing.T, s shelf) {
 
 func pinned(t *testing.T, s shelf) {
 	c := s.running(t, s.acme)
-	must(t, s.Begin(t.Context(), c, "plv_1"))
+	must(t, s.Begin(t.Context(), c, begins("plv_1")))
 	wantPinned(t, s.Store, "plv_1", 2, 1)
 	must(t, s.Complete(t.Context(), success(c)))
 	wantPinned(t, s.Store, "plv_1", 2, 0)

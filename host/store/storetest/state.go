@@ -57,7 +57,7 @@ func lostUpdates(t *testing.T, b *bundle) {
 				if err == nil {
 					break
 				}
-				if !errors.Is(err, execution.ErrStateConflict) {
+				if _, ok := errors.AsType[*execution.StateConflictError](err); !ok {
 					t.Error(err)
 					return
 				}
@@ -108,7 +108,7 @@ func wantOneOfTwo(t testing.TB, call func(i int) error) {
 		if err == nil {
 			passed++
 		} else {
-			wantIs(t, err, execution.ErrStateConflict)
+			wantConflict(t, err)
 		}
 	})
 	if passed != 1 {
@@ -132,7 +132,7 @@ func aba(t *testing.T, b *bundle) {
 		t.Errorf("got version %d after %d, want a higher one", back.Version, seen.Version)
 	}
 	err = b.change(t, b.acme, state.Changes{Reads: map[string]int64{"k": seen.Version}, Writes: []state.Write{set("k", "2")}})
-	wantIs(t, err, execution.ErrStateConflict)
+	wantConflict(t, err)
 }
 
 func deltas(t *testing.T, b *bundle) {

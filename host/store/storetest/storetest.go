@@ -47,6 +47,7 @@ func Run(t *testing.T, open Open) {
 		"claims":        testClaims,
 		"leases":        testLeases,
 		"completions":   testCompletions,
+		"journals":      testJournals,
 		"state":         testState,
 		"usage":         testUsage,
 		"isolation":     testIsolation,
@@ -168,6 +169,9 @@ func (b *bundle) running(t testing.TB, p place) execution.Claimed {
 	return execution.Claimed{}
 }
 
+// begins is the beginning of a run that records nothing.
+func begins(versionID string) execution.Beginning { return execution.Beginning{VersionID: versionID} }
+
 // success is a claim's completion.
 func success(c execution.Claimed) execution.Completion {
 	return execution.Completion{Tenant: c.Tenant, Execution: c.Execution, Claim: c.Claim, Outcome: execution.Succeeded, Counted: true}
@@ -225,6 +229,16 @@ func wantIs(t testing.TB, err, target error) {
 	if !errors.Is(err, target) {
 		t.Errorf("got error %v, want %v", err, target)
 	}
+}
+
+// wantConflict checks that an error says which state has changed.
+func wantConflict(t testing.TB, err error) *execution.StateConflictError {
+	t.Helper()
+	conflict, ok := errors.AsType[*execution.StateConflictError](err)
+	if !ok {
+		t.Errorf("got error %v, want a conflict of state", err)
+	}
+	return conflict
 }
 
 // together runs n calls at once.

@@ -3,12 +3,14 @@
 package check
 
 import (
+	"math"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
 
 // maxKey is the most bytes of what is part of an index: Postgres takes rows of
@@ -19,6 +21,7 @@ const maxKey = 2048
 const (
 	codeText    = "text_invalid"
 	codeTooLong = "key_too_long"
+	codeSegment = "segment_invalid"
 )
 
 // Event refuses an event that cannot be kept.
@@ -61,7 +64,10 @@ func Completion(c execution.Completion) error {
 			return err
 		}
 	}
-	if c.Outcome != execution.Succeeded {
+	if err := Segment(c.Journal); err != nil {
+		return err
+	}
+	if c.Outcome != execution.Succeeded && !c.Checkpointed {
 		return nil
 	}
 	for _, t := range c.Tags {
@@ -83,6 +89,30 @@ func Completion(c execution.Completion) error {
 		return field{"/checkpoint", c.Checkpoint.Poll}.text()
 	}
 	return nil
+}
+
+// Segment refuses a segment that could not be told from a world; nil passes.
+func Segment(s *journal.Segment) error {
+	switch {
+	case s == nil:
+		return nil
+	case s.Seq < 1 || s.Seq > math.MaxInt32:
+		return fault.New(fault.InvalidInput, codeSegment, "the segment has the number %d, and the first is 1", s.Seq).At("/journal")
+	case len(s.Data) == 0:
+		return fault.New(fault.InvalidInput, codeSegment, "the segment %d is empty", s.Seq).At("/journal")
+	default:
+		return nil
+	}
+}
+
+// Redriving refuses a mode that is none.
+func Redriving(r execution.Redriving) error {
+	switch r.Mode {
+	case "", execution.Resume, execution.Restart, execution.Force:
+		return Segment(r.Journal)
+	default:
+		return fault.New(fault.InvalidInput, "mode_unknown", "there is no mode %q, only resume, restart and force", r.Mode).At("/mode")
+	}
 }
 
 // field is a value and where it is.

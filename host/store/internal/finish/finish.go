@@ -4,11 +4,13 @@ package finish
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 )
 
 // Row is what is written of an execution. An empty VersionID and nil Tags leave
@@ -26,9 +28,16 @@ type Row struct {
 	Tags        []byte
 }
 
+// Before is what the execution's row has before.
+type Before struct {
+	CancelRequested bool
+	// Tags is the column, nil for none.
+	Tags []byte
+}
+
 // Of makes the row. A run whose cancellation was asked for is not run again, but
-// a success stands: it happened.
-func Of(c execution.Completion, cancelRequested bool, now time.Time) (Row, error) {
+// a success stands: it happened. So does what came before a checkpoint.
+func Of(c execution.Completion, before Before, now time.Time) (Row, error) {
 	r := Row{
 		VersionID: c.VersionID, Output: column.Bytes(c.Output), Error: column.Bytes(c.Error),
 		Fingerprint: c.Fingerprint, RunAt: column.Micros(now),
@@ -43,7 +52,9 @@ func Of(c execution.Completion, cancelRequested bool, now time.Time) (Row, error
 	switch {
 	case r.State == column.Running:
 		return Row{}, fmt.Errorf("end a run: running is no outcome")
-	case cancelRequested && !c.Outcome.Done():
+	case c.Checkpointed && r.State != column.Waiting:
+		return Row{}, fmt.Errorf("end a run: it is checkpointed and %s, and only what waits is", c.Outcome)
+	case before.CancelRequested && !c.Outcome.Done():
 		r.State = column.Cancelled
 	case r.State == column.Waiting:
 		r.Reason, r.RunAt = c.Reason, column.Never
@@ -54,12 +65,30 @@ func Of(c execution.Completion, cancelRequested bool, now time.Time) (Row, error
 	if column.StateOf(r.State).Done() {
 		r.FinishedAt = column.Micros(now)
 	}
-	if r.State == column.Succeeded && len(c.Tags) > 0 {
-		if r.Tags, err = column.JSON(c.Tags); err != nil {
+	if Applies(c) && len(c.Tags) > 0 {
+		if r.Tags, err = tags(before.Tags, c.Tags); err != nil {
 			return Row{}, err
 		}
 	}
 	return r, nil
+}
+
+// Applies says that the run's effects are kept.
+func Applies(c execution.Completion) bool { return c.Outcome == execution.Succeeded || c.Checkpointed }
+
+// tags adds tags to those that earlier checkpoints left.
+func tags(before []byte, added []emit.Tag) ([]byte, error) {
+	var all []emit.Tag
+	if err := column.FromJSON(before, &all); err != nil {
+		return nil, err
+	}
+	old := len(all)
+	for _, t := range added {
+		if !slices.Contains(all[:old], t) {
+			all = append(all, t)
+		}
+	}
+	return column.JSON(all)
 }
 
 // Records are the completion's records as the events that are stored: always of

@@ -61,7 +61,7 @@ func TestOf(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := finish.Of(tt.c, tt.cancelled, now)
+			got, err := finish.Of(tt.c, finish.Before{CancelRequested: tt.cancelled}, now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +71,7 @@ func TestOf(t *testing.T) {
 		})
 	}
 	for _, outcome := range []execution.State{execution.Running, "", "finished"} {
-		if _, err := finish.Of(execution.Completion{Outcome: outcome}, false, now); err == nil {
+		if _, err := finish.Of(execution.Completion{Outcome: outcome}, finish.Before{}, now); err == nil {
 			t.Errorf("outcome %q: got no error", outcome)
 		}
 	}

@@ -66,12 +66,17 @@ func (t *Table) Load(c Cell) {
 }
 
 // Apply makes the changes, all of them or none. What is written gets version.
-// It returns ErrStateConflict if a key's version is not the one that was read.
+// It returns a *StateConflictError with the first key whose version is not the one
+// that was read.
 func (t *Table) Apply(tenant, installation string, ch state.Changes, version int64) error {
+	var changed []string
 	for name, seen := range ch.Reads {
 		if t.version(Key{tenant, installation, name}) != seen {
-			return execution.ErrStateConflict
+			changed = append(changed, name)
 		}
+	}
+	if len(changed) > 0 {
+		return &execution.StateConflictError{Key: slices.Min(changed)}
 	}
 	next := make([]Cell, 0, len(ch.Writes))
 	for _, w := range ch.Writes {

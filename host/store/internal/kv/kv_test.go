@@ -77,15 +77,19 @@ func TestApplyRefusesWhollyOrNotAtAll(t *testing.T) {
 	}{
 		"a read that has changed": {
 			state.Changes{Reads: map[string]int64{"n": 6}, Writes: []state.Write{{Key: "b", Delta: 1}}},
-			func(err error) bool { return errors.Is(err, execution.ErrStateConflict) },
+			changed("n"),
 		},
 		"a key that was absent and is not": {
 			state.Changes{Reads: map[string]int64{"n": 0}},
-			func(err error) bool { return errors.Is(err, execution.ErrStateConflict) },
+			changed("n"),
 		},
 		"a key that was there and is not": {
 			state.Changes{Reads: map[string]int64{"gone": 3}},
-			func(err error) bool { return errors.Is(err, execution.ErrStateConflict) },
+			changed("gone"),
+		},
+		"the first of what has changed": {
+			state.Changes{Reads: map[string]int64{"text": 7, "n": 6, "gone": 3, "small": 1}},
+			changed("gone"),
 		},
 		"a delta on a text":        {state.Changes{Writes: []state.Write{{Key: "b", Delta: 1}, {Key: "text", Delta: 1}}}, notANumber},
 		"a delta on a fraction":    {state.Changes{Writes: []state.Write{{Key: "fraction", Delta: 1}}}, notANumber},
@@ -115,8 +119,8 @@ func TestTwoRunsInOneTransactionSeeEachOther(t *testing.T) {
 	if err := table.Apply("t", "i", ch, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := table.Apply("t", "i", ch, 2); !errors.Is(err, execution.ErrStateConflict) {
-		t.Errorf("got %v, want ErrStateConflict", err)
+	if err := table.Apply("t", "i", ch, 2); !changed("n")(err) {
+		t.Errorf("got %v, want a conflict of n", err)
 	}
 	if err := table.Apply("other", "i", ch, 3); err != nil {
 		t.Errorf("another tenant's key of the same name: got %v", err)
@@ -131,6 +135,14 @@ func TestKeysAreOrderedAndUnique(t *testing.T) {
 	})
 	if d := cmp.Diff([]kv.Key{key("a"), key("b"), key("c")}, got); d != "" {
 		t.Error(d)
+	}
+}
+
+// changed recognizes a conflict of a key.
+func changed(key string) func(error) bool {
+	return func(err error) bool {
+		c, ok := errors.AsType[*execution.StateConflictError](err)
+		return ok && c.Key == key
 	}
 }
 

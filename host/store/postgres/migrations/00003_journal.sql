@@ -1,0 +1,35 @@
+-- +goose Up
+
+-- How many workers in a row have died while they ran it.
+ALTER TABLE executions ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
+-- How what was redriven is to run, until it does.
+ALTER TABLE executions ADD COLUMN mode TEXT NOT NULL DEFAULT '';
+
+-- What the runs of an execution have recorded. 0 is the world, which may be
+-- pinned anew; what follows are segments, to which nothing but the next is added.
+CREATE TABLE journal (
+  tenant    TEXT COLLATE "C" NOT NULL,
+  execution TEXT COLLATE "C" NOT NULL,
+  seq       INTEGER NOT NULL,
+  body      BYTEA   NOT NULL,
+  PRIMARY KEY (tenant, execution, seq)
+);
+
+-- Large requests and answers that segments name by their digest, each once for
+-- a tenant. The room in the pages is for used_at, which touches no index.
+CREATE TABLE journal_bodies (
+  tenant  TEXT COLLATE "C" NOT NULL,
+  digest  BYTEA  NOT NULL,
+  bytes   BYTEA  NOT NULL,
+  -- When a segment named it last: a purge leaves alone what was named since it looked.
+  used_at BIGINT NOT NULL,
+  PRIMARY KEY (tenant, digest)
+) WITH (fillfactor = 70);
+
+CREATE TABLE journal_refs (
+  tenant    TEXT COLLATE "C" NOT NULL,
+  execution TEXT COLLATE "C" NOT NULL,
+  digest    BYTEA NOT NULL,
+  PRIMARY KEY (tenant, execution, digest)
+);
+CREATE INDEX journal_refs_digest ON journal_refs (tenant, digest);
