@@ -26,8 +26,10 @@ const model = 1
 // something from outside, or tells it something, passes this one method.
 //
 // Call is never entered by two goroutines for one guest call. An error ends the
-// guest's call at once; everything that a guest may be told, a denial included,
-// is an Answer.
+// guest's call at once, and is in what Module.Call returns, for errors.Is and
+// errors.As; one that is the end of a context, when the call's time is up, is its
+// deadline. The sandbox is used again. Everything that a guest may be told, a denial
+// included, is an Answer.
 type Host interface {
 	Call(ctx context.Context, c Crossing) (Answer, error)
 }

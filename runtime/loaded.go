@@ -117,7 +117,7 @@ func (l *loaded) capture(s *sandbox) error {
 }
 
 // imageDigest reads the memory where it is. At 1.2 GB/s, which processors do that know
-// SHA-256, a Go guest's 2.5 MB take 2 ms of each time that a module is loaded.
+// SHA-256, a Go connector's 4.5 MiB take 4 ms of each time that a module is loaded.
 func imageDigest(memory []byte, globals []uint64, seen abi.Moment) string {
 	h := sha256.New()
 	// Its Write never fails. What comes after the memory has one length for one module.
