@@ -39,8 +39,11 @@ var mayImport = map[string][]string{
 	"runtime":                {"runtime/abi", "runtime/compile", "runtime/fairshare", "runtime/image", "runtime/meter", "runtime/wasm"},
 	"runtime/runtimetest":    {"runtime/..."},
 
-	"hostfns":     {"runtime"},
-	"hostfns/...": {"hostfns", "runtime"},
+	"hostfns":        {"runtime"},
+	"hostfns/...":    {"hostfns", "runtime"},
+	"hostfns/replay": {"hostfns/...", "runtime", "runtime/wasm"},
+	// A journal's own: what of its entries a conflict of state makes stale.
+	"hostfns/journal": {"hostfns", "hostfns/state", "runtime"},
 
 	"registry/manifest": {},
 	"registry/schema":   {"registry/manifest"},
