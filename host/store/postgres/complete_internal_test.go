@@ -8,6 +8,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 )
 
@@ -59,6 +60,8 @@ func TestWhatACompletionCarriesIsCounted(t *testing.T) {
 		"state":      {State: state.Changes{Writes: []state.Write{{Key: "123", Value: some[3:]}}}},
 		"records":    {Records: []event.Event{{DedupeKey: "12", Body: some[2:]}}},
 		"tags":       {Tags: []emit.Tag{{Name: "1", Value: "234567"}}},
+		"world":      {World: some},
+		"journal":    {Journal: &journal.Segment{Data: some[:3], Large: map[journal.Digest][]byte{{1}: some[3:5], {2}: some[5:]}}},
 		"checkpoint": {Checkpoint: &execution.Checkpoint{Cursor: some}},
 	} {
 		if got := carried(c); got != len(some) {

@@ -121,7 +121,7 @@ func refusedWritesNothing(t *testing.T, b *bundle) {
 		},
 		"a read that has changed": {
 			func(c *execution.Completion) { c.State.Reads = map[string]int64{"absent": 3} },
-			func(t testing.TB, err error) { wantConflict(t, err) },
+			func(t testing.TB, err error) { wantConflict(t, err, "absent") },
 		},
 		"a delta on what is no number": {
 			func(c *execution.Completion) {

@@ -76,7 +76,7 @@ func bothCreate(t *testing.T, b *bundle) {
 	for round := range 10 {
 		key := fmt.Sprintf("k%d", round)
 		pair := []execution.Claimed{b.running(t, b.acme), b.running(t, b.acme)}
-		wantOneOfTwo(t, func(i int) error {
+		wantOneOfTwo(t, [2]string{key, key}, func(i int) error {
 			s := success(pair[i])
 			s.State = state.Changes{Reads: map[string]int64{key: 0}, Writes: []state.Write{set(key, strconv.Itoa(i))}}
 			return b.Complete(t.Context(), s)
@@ -88,7 +88,7 @@ func writeSkew(t *testing.T, b *bundle) {
 	for round := range 10 {
 		keys := names(fmt.Sprintf("k%d-", round), 2)
 		pair := []execution.Claimed{b.running(t, b.acme), b.running(t, b.acme)}
-		wantOneOfTwo(t, func(i int) error {
+		wantOneOfTwo(t, [2]string{keys[1], keys[0]}, func(i int) error {
 			s := success(pair[i])
 			s.State = state.Changes{Reads: map[string]int64{keys[0]: 0, keys[1]: 0}, Writes: []state.Write{set(keys[i], "true")}}
 			return b.Complete(t.Context(), s)
@@ -96,8 +96,9 @@ func writeSkew(t *testing.T, b *bundle) {
 	}
 }
 
-// wantOneOfTwo makes two calls at once, of which one has to be in conflict.
-func wantOneOfTwo(t testing.TB, call func(i int) error) {
+// wantOneOfTwo makes two calls at once, of which one has to be in conflict: over
+// the key of its number.
+func wantOneOfTwo(t testing.TB, over [2]string, call func(i int) error) {
 	t.Helper()
 	var mu sync.Mutex
 	passed := 0
@@ -108,7 +109,7 @@ func wantOneOfTwo(t testing.TB, call func(i int) error) {
 		if err == nil {
 			passed++
 		} else {
-			wantConflict(t, err)
+			wantConflict(t, err, over[i])
 		}
 	})
 	if passed != 1 {
@@ -132,7 +133,7 @@ func aba(t *testing.T, b *bundle) {
 		t.Errorf("got version %d after %d, want a higher one", back.Version, seen.Version)
 	}
 	err = b.change(t, b.acme, state.Changes{Reads: map[string]int64{"k": seen.Version}, Writes: []state.Write{set("k", "2")}})
-	wantConflict(t, err)
+	wantConflict(t, err, "k")
 }
 
 func deltas(t *testing.T, b *bundle) {

@@ -48,6 +48,7 @@ func Run(t *testing.T, open Open) {
 		"leases":        testLeases,
 		"completions":   testCompletions,
 		"journals":      testJournals,
+		"redrives":      testRedrives,
 		"state":         testState,
 		"usage":         testUsage,
 		"isolation":     testIsolation,
@@ -231,14 +232,13 @@ func wantIs(t testing.TB, err, target error) {
 	}
 }
 
-// wantConflict checks that an error says which state has changed.
-func wantConflict(t testing.TB, err error) *execution.StateConflictError {
+// wantConflict checks that an error says that a key has changed.
+func wantConflict(t testing.TB, err error, key string) {
 	t.Helper()
 	conflict, ok := errors.AsType[*execution.StateConflictError](err)
-	if !ok {
-		t.Errorf("got error %v, want a conflict of state", err)
+	if !ok || conflict.Key != key {
+		t.Errorf("got error %v, want a conflict of the state %q", err, key)
 	}
-	return conflict
 }
 
 // together runs n calls at once.

@@ -160,7 +160,7 @@ func usageIsFenced(t *testing.T, b *bundle) {
 func usageOfRefused(t *testing.T, b *bundle) {
 	c := costing(b.running(t, b.acme), 3)
 	c.State = state.Changes{Reads: map[string]int64{"absent": 3}}
-	wantConflict(t, b.Complete(t.Context(), c))
+	wantConflict(t, b.Complete(t.Context(), c), "absent")
 	b.wantDays(t, b.acme)
 	c.State = state.Changes{}
 	waiting(execution.ReasonConflict, b.clock.now().Add(time.Second))(&c)

@@ -23,6 +23,16 @@ func TestOf(t *testing.T) {
 		cancelled bool
 		want      finish.Row
 	}{
+		"a checkpoint waits and has tags": {
+			execution.Completion{Outcome: execution.Waiting, Checkpointed: true, Reason: "sleep", Until: later, Tags: []emit.Tag{{Name: "a", Value: "b"}}},
+			false,
+			finish.Row{State: column.Waiting, Reason: "sleep", RunAt: 5000, Tags: []byte(`[{"name":"a","value":"b"}]`)},
+		},
+		"a checkpoint stands though it was to be cancelled": {
+			execution.Completion{Outcome: execution.Waiting, Checkpointed: true, Tags: []emit.Tag{{Name: "a", Value: "b"}}},
+			true,
+			finish.Row{State: column.Cancelled, RunAt: 1000, FinishedAt: 1000, Tags: []byte(`[{"name":"a","value":"b"}]`)},
+		},
 		"success is over": {
 			execution.Completion{Outcome: execution.Succeeded, Counted: true, Output: []byte("1"), Tags: []emit.Tag{{Name: "a", Value: "b"}}},
 			false,
@@ -74,6 +84,25 @@ func TestOf(t *testing.T) {
 		if _, err := finish.Of(execution.Completion{Outcome: outcome}, finish.Before{}, now); err == nil {
 			t.Errorf("outcome %q: got no error", outcome)
 		}
+	}
+}
+
+func TestTagsAreAddedToThoseOfEarlierCheckpoints(t *testing.T) {
+	t.Parallel()
+	c := execution.Completion{Outcome: execution.Succeeded, Tags: []emit.Tag{{Name: "old", Value: "1"}, {Name: "new", Value: "1"}}}
+	got, err := finish.Of(c, finish.Before{Tags: []byte(`[{"name":"old","value":"1"}]`)}, time.UnixMicro(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `[{"name":"old","value":"1"},{"name":"new","value":"1"}]`; string(got.Tags) != want {
+		t.Errorf("got %s, want %s", got.Tags, want)
+	}
+	if _, err := finish.Of(c, finish.Before{Tags: []byte(`{`)}, time.UnixMicro(1)); err == nil {
+		t.Error("got no error for tags that cannot be read")
+	}
+	c.Checkpointed = true
+	if _, err := finish.Of(c, finish.Before{}, time.UnixMicro(1)); err == nil {
+		t.Error("got no error for a success that is checkpointed")
 	}
 }
 
