@@ -18,14 +18,22 @@ import (
 type Config struct {
 	Store Store
 	Vault *vault.Vault
-	Now   func() time.Time
+	// Renewed is told that a tenant has a new credential, for which work may wait.
+	// Defaults to nobody.
+	Renewed func(ctx context.Context, tenant string) error
+	Now     func() time.Time
 }
 
 // Connections are tenants' accounts at third parties.
 type Connections struct{ c Config }
 
 // New returns Connections.
-func New(c Config) *Connections { return &Connections{c: c} }
+func New(c Config) *Connections {
+	if c.Renewed == nil {
+		c.Renewed = func(context.Context, string) error { return nil }
+	}
+	return &Connections{c: c}
+}
 
 // Create seals a credential and keeps the connection. A spec that is wrong is an
 // InvalidInput fault that names all that is wrong with it.
@@ -88,6 +96,9 @@ func (s *Connections) Replace(ctx context.Context, tenant, id string, c Credenti
 	}
 	if err := s.c.Store.UpdateConnection(ctx, conn, sealed); err != nil {
 		return Connection{}, fmt.Errorf("replace the credential of connection %s: %w", conn.Name, err)
+	}
+	if err := s.c.Renewed(ctx, tenant); err != nil {
+		return Connection{}, err
 	}
 	return conn, nil
 }

@@ -123,16 +123,19 @@ type Execution struct {
 type Attempt struct {
 	Claim int64 `json:"claim"`
 	// Number is the counted try that the run belongs to.
-	Number     int             `json:"number"`
-	Worker     string          `json:"worker"`
-	VersionID  string          `json:"version_id,omitempty"`
-	StartedAt  time.Time       `json:"started_at"`
-	FinishedAt time.Time       `json:"finished_at"`
-	Outcome    State           `json:"outcome"`
-	Error      *fault.Error    `json:"error,omitempty"`
-	Usage      runtime.Usage   `json:"usage"`
-	Steps      []hostfns.Step  `json:"steps"`
-	Logs       []guestlog.Line `json:"logs"`
+	Number     int           `json:"number"`
+	Worker     string        `json:"worker"`
+	VersionID  string        `json:"version_id,omitempty"`
+	StartedAt  time.Time     `json:"started_at"`
+	FinishedAt time.Time     `json:"finished_at"`
+	Outcome    State         `json:"outcome"`
+	Error      *fault.Error  `json:"error,omitempty"`
+	Usage      runtime.Usage `json:"usage"`
+	// ReplayedFuel is the part of the usage's fuel that was burnt to come to where
+	// the run before had been. It is not billed.
+	ReplayedFuel int64           `json:"replayed_fuel,omitempty"`
+	Steps        []hostfns.Step  `json:"steps"`
+	Logs         []guestlog.Line `json:"logs"`
 	// LostLines is how many lines the guest began that were not taken in time.
 	LostLines int `json:"lost_lines,omitempty"`
 	// State lists the writes that were committed, for the trace.

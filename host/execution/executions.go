@@ -148,16 +148,6 @@ func (x *Executions) Cancel(ctx context.Context, tenant, id string) (Execution, 
 	return x.c.Store.Execution(ctx, tenant, id)
 }
 
-// Redrive gives a dead or cancelled execution another chance: its attempts are
-// counted from zero, on the version that its installation has now.
-func (x *Executions) Redrive(ctx context.Context, tenant, id string) (Execution, error) {
-	if err := x.c.Store.Redrive(ctx, tenant, id, Redriving{Mode: Resume}); err != nil {
-		return Execution{}, err
-	}
-	x.queued(ctx, tenant)
-	return x.c.Store.Execution(ctx, tenant, id)
-}
-
 // DeadLetters groups the dead executions of a tenant.
 func (x *Executions) DeadLetters(ctx context.Context, tenant string) ([]DeadLetters, error) {
 	return x.c.Store.DeadLetters(ctx, tenant)

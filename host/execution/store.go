@@ -94,6 +94,9 @@ type Redriving struct {
 	SameVersion bool
 	// Journal, unless nil, is added to the journal: what a person has decided.
 	Journal *journal.Segment
+	// Claim, unless 0, is the one that the journal was looked at under: if there was
+	// another since, nothing is done.
+	Claim int64
 }
 
 // Store keeps executions. Another tenant's execution is fault.NotFound.
@@ -111,9 +114,9 @@ type Store interface {
 	Cancel(ctx context.Context, tenant, id string) (State, error)
 	// Redrive queues a dead or cancelled execution again. A Conflict fault otherwise.
 	Redrive(ctx context.Context, tenant, id string, r Redriving) error
-	// Release queues what waits for ReasonPaused in an installation, or, with an
-	// empty installation, in the tenant.
-	Release(ctx context.Context, tenant, installation string) (int, error)
+	// Release queues what waits for a reason, such as ReasonPaused, in an
+	// installation or, with an empty one, in the tenant.
+	Release(ctx context.Context, tenant, installation, reason string) (int, error)
 	DeadLetters(ctx context.Context, tenant string) ([]DeadLetters, error)
 	// Journal returns what the execution's runs have recorded.
 	Journal(ctx context.Context, tenant, id string) (Recorded, error)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -72,15 +73,18 @@ func (s *SQL) Redrive(ctx context.Context, tenant, id string, r execution.Redriv
 }
 
 // Release implements execution.Store.
-func (s *SQL) Release(ctx context.Context, tenant, installation string) (int, error) {
+func (s *SQL) Release(ctx context.Context, tenant, installation, reason string) (int, error) {
 	query := `UPDATE executions SET state = 0, reason = '', run_at = $2, changed_at = $2
-	 WHERE tenant = $1 AND state = 2 AND reason = 'paused'`
-	args := []any{tenant, column.Micros(s.d.Clock())}
+	 WHERE tenant = $1 AND state = 2 AND reason = $3`
+	args := []any{tenant, column.Micros(s.d.Clock()), reason}
+	if reason == execution.ReasonPaused {
+		query += ` AND reason = 'paused'` // As the index on them has it.
+	}
 	if installation != "" {
-		query += ` AND installation = $3`
+		query += fmt.Sprintf(` AND installation = $%d`, len(args)+1)
 		args = append(args, installation)
 	}
-	n, err := s.exec(ctx, "release paused executions", query, args...)
+	n, err := s.exec(ctx, "release waiting executions", query, args...)
 	return int(n), err
 }
 

@@ -64,7 +64,7 @@ func testIsolation(t *testing.T, open Open) {
 	}
 	b.wantState(t, mine, run.Execution, execution.Running)
 	b.wantState(t, mine, lost, execution.Dead)
-	n, err := b.Release(ctx, theirs, mine.installation)
+	n, err := b.Release(ctx, theirs, mine.installation, execution.ReasonPaused)
 	must(t, err)
 	equal(t, 0, n)
 	// A record is its execution's tenant's, whatever it says.
