@@ -68,7 +68,9 @@ func severalCrossings(t *testing.T) []struct {
 		runtimetest.Op(0xd0, 0x70), runtimetest.I32(1), runtimetest.Op(0xfc, 0x0f, 0x00, 0x1a), // ref.null table.grow drop
 		runtimetest.I64(0), runtimetest.Invoke(ask), runtimetest.Op(0x1a), runtimetest.I32(0))
 	tiny, fresh := prepare(t, probe(false), probeLimits()), prepare(t, b.Bytes(), runtime.Limits{})
-	large := prepare(t, runtimetest.Guest(t), runtime.Limits{MemoryBytes: 16 << 20, KernelBytes: 1 << 20})
+	large := func() *runtime.Module { // One for each: its sandboxes are counted.
+		return prepare(t, runtimetest.Guest(t), runtime.Limits{MemoryBytes: 16 << 20, KernelBytes: 1 << 20})
+	}
 	return []struct {
 		name   string
 		module *runtime.Module
@@ -76,8 +78,8 @@ func severalCrossings(t *testing.T) []struct {
 	}{
 		{"tiny", tiny, runtime.Call{Export: "work"}},
 		{"fresh", fresh, runtime.Call{Export: "run"}},
-		{"Go, which sleeps", large, runtime.Call{Export: "sleep"}},
-		{"Go, which logs, to its last words", large, runtime.Call{Export: "print", Input: []byte("one\n\ntwo\nthree")}},
+		{"Go, which sleeps", large(), runtime.Call{Export: "sleep"}},
+		{"Go, which logs, to its last words", large(), runtime.Call{Export: "print", Input: []byte("one\n\ntwo\nthree")}},
 	}
 }
 
