@@ -78,6 +78,7 @@ var mayImport = map[string][]string{
 	"cmd/...":      {"..."},
 	"examples/...": {"..."},
 	"bench/...":    {"..."},
+	"chaos/...":    {"..."},
 	"sdk/go/...":   {"sdk/go/..."},
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -49,7 +50,10 @@ func hasRoom(doc []byte) bool {
 func decodeError(err error) *Error {
 	var wrongType *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
+	var instant *time.ParseError
 	switch {
+	case errors.As(err, &instant):
+		return Errorf(CodeInvalidRequest, "%q is not a time such as 2026-01-02T15:04:05Z", clip(instant.Value, 64))
 	case errors.As(err, &wrongType) && wrongType.Field != "":
 		return Errorf(CodeInvalidRequest, "%q cannot be a JSON %s", clip(wrongType.Field, 64), wrongType.Value)
 	case errors.As(err, &wrongType):

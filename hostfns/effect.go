@@ -59,6 +59,7 @@ type crossing struct {
 	ordinal  int
 	f        Func
 	at       time.Time
+	key      string
 	outcome  Outcome
 	reported bool
 	recorded bool

@@ -13,7 +13,7 @@ import (
 )
 
 // Handler answers a crossing with the JSON of its result. An *Error is told to
-// the guest; any other error ends the guest's call.
+// the guest; any other error, such as a *Suspended, ends the guest's call.
 type Handler func(ctx context.Context, c runtime.Crossing) (result json.RawMessage, err error)
 
 // Layer puts something around a Handler that holds for every function.

@@ -326,50 +326,6 @@ func TestDecodeSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestSleep(t *testing.T) {
-	t.Parallel()
-	t.Run("waits for the time that is asked", func(t *testing.T) {
-		t.Parallel()
-		var asked time.Duration
-		f := hostfns.Sleep(func(d time.Duration) <-chan time.Time {
-			asked = d
-			c := make(chan time.Time, 1)
-			c <- time.Time{}
-			return c
-		})
-		if _, err := f.Answer(t.Context(), json.RawMessage(`{"ms":1500}`)); err != nil {
-			t.Fatal(err)
-		}
-		if want := 1500 * time.Millisecond; asked != want {
-			t.Errorf("got %v, want %v", asked, want)
-		}
-		if got, want := f.Summarize(json.RawMessage(`{"ms":1500}`)), "1500 ms"; got != want {
-			t.Errorf("summary: got %q, want %q", got, want)
-		}
-	})
-	t.Run("ends with the call", func(t *testing.T) {
-		t.Parallel()
-		ctx, cancel := context.WithCancel(t.Context())
-		f := hostfns.Sleep(func(time.Duration) <-chan time.Time {
-			cancel()
-			return nil
-		})
-		if _, err := f.Answer(ctx, json.RawMessage(`{"ms":1}`)); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v, want context.Canceled", err)
-		}
-	})
-	for _, request := range []string{`{"ms":60001}`, `{"ms":-1}`, `{}`, `{"ms":1.5}`, `{"ms":"1"}`, `{"ms":99999999999999999999}`} {
-		t.Run("refuses "+request, func(t *testing.T) {
-			t.Parallel()
-			f := hostfns.Sleep(func(time.Duration) <-chan time.Time { t.Error("it waits"); return nil })
-			_, err := f.Answer(t.Context(), json.RawMessage(request))
-			if told, ok := errors.AsType[*hostfns.Error](err); !ok || told.Code != hostfns.CodeInvalidRequest {
-				t.Errorf("got %v, want invalid_request", err)
-			}
-		})
-	}
-}
-
 // A host adds a function of its own, and grants it.
 func ExampleNewGate() {
 	greet := hostfns.Func{

@@ -34,7 +34,8 @@ type Func struct {
 	// tenant; the others are open to every guest.
 	Granted bool
 	// Answer gives the result, which is encoded as JSON. An *Error is told to
-	// the guest; any other error ends the guest's call as the host's fault.
+	// the guest; a *Suspended ends its run, which is made again later; any other
+	// error ends the guest's call as the host's fault.
 	Answer func(ctx context.Context, request json.RawMessage) (result any, err error)
 	// Summarize gives the line that the trace shows of a request, such as
 	// "POST https://api.example.com/orders". Defaults to none.
@@ -45,6 +46,13 @@ type Func struct {
 	// Effect says what a request does to the world outside. Defaults to Unsafe for
 	// every request, which is right for whoever does not know.
 	Effect func(request json.RawMessage) Effect
+	// Keeps says that what is asked for becomes part of what is committed when the run
+	// succeeds, such as a write of state.
+	Keeps bool
+	// Mark says of a request that changes something how it is to be known again.
+	// Defaults to not at all. Its error ends the guest's call, or is told to the guest
+	// if it is an *Error.
+	Mark func(ctx context.Context, request json.RawMessage) (Mark, error)
 	// Quiet crossings leave no Step, because what they carry is kept elsewhere,
 	// and count against Quota.QuietCalls: a chatty guest neither floods its
 	// trace nor loses its real calls.
@@ -104,7 +112,8 @@ type Step struct {
 	Duration time.Duration `json:"duration_ns"`
 	// Recorded says that the answer is one of an earlier run, and nothing was asked.
 	Recorded bool `json:"recorded,omitempty"`
-	// Code is the error's, or empty for a result.
+	// Code is the error's, or empty for a result; "suspended" if the run ended here to
+	// wait.
 	Code Code `json:"code,omitempty"`
 	// Request and Response are redacted, and cut at GateConfig.ExcerptBytes.
 	Request       string `json:"request,omitempty"`

@@ -61,13 +61,19 @@ func (g *Gate) excerpt(request []byte) string {
 	return clip(string(clean[:min(len(clean), g.config.ExcerptBytes+4)]), g.config.ExcerptBytes)
 }
 
+// codeSuspended is of Steps only: no guest is told that its run has ended.
+const codeSuspended Code = "suspended"
+
 func codeOf(err error) Code {
 	var told *Error
+	var waits *Suspended
 	switch {
 	case err == nil:
 		return ""
 	case errors.As(err, &told):
 		return told.Code
+	case errors.As(err, &waits):
+		return codeSuspended
 	default:
 		return CodeInternal
 	}
@@ -106,6 +112,13 @@ func (g *Gate) redaction(next Handler) Handler {
 		}
 		if told, ok := errors.AsType[*Error](err); ok {
 			return nil, &Error{Code: told.Code, Message: clip(secrets.String(told.Message), 4<<10)}
+		}
+		if waits, ok := errors.AsType[*Suspended](err); ok {
+			later := *waits
+			if later.Answer != nil {
+				later.Answer = secrets.JSON(later.Answer)
+			}
+			return nil, &later
 		}
 		if clean := secrets.String(err.Error()); clean != err.Error() {
 			return nil, redactedError{text: clean, cause: err}

@@ -8,7 +8,7 @@ import (
 
 // Suspended is the error of a Func whose answer has to wait for so long that no
 // sandbox is to be held for it: it ends the run, which is made again at Until.
-type Suspended struct {
+type Suspended struct { //nolint:errname // It is no failure.
 	// Reason is a word for what is waited for, such as "sleep".
 	Reason string
 	// Until is when to go on; zero for when somebody says so.

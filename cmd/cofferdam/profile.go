@@ -156,7 +156,7 @@ func (p *profiling) offline() ([]hostfns.Func, error) {
 		Sink: func(l guestlog.Line) { fmt.Fprintf(p.err, "%s: %s%s\n", l.Level, l.Message, fieldsText(l.Fields)) },
 	})
 	all := slices.Concat(answers,
-		state.NewSession(noState{}, state.Limits{}).Funcs(), log.Funcs(), emit.New(emit.Limits{}).Funcs(), []hostfns.Func{hostfns.Sleep(noWait)})
+		state.NewSession(noState{}, state.Limits{}).Funcs(), log.Funcs(), emit.New(emit.Limits{}).Funcs(), []hostfns.Func{passing()})
 	for _, name := range worker.Functions(nil) {
 		all = append(all, denied(name))
 	}
@@ -212,11 +212,9 @@ func (noState) Get(_ context.Context, key string) (state.Entry, error) {
 // List implements state.Reader.
 func (noState) List(context.Context, string, string, int) ([]state.Entry, error) { return nil, nil }
 
-// noWait is a time.After for which no time passes.
-func noWait(time.Duration) <-chan time.Time {
-	done := make(chan time.Time, 1)
-	done <- time.Time{}
-	return done
+// passing is the function sleep, for which no time passes however long it is.
+func passing() hostfns.Func {
+	return hostfns.Func{Name: "sleep", Answer: func(context.Context, json.RawMessage) (any, error) { return nil, nil }}
 }
 
 // write writes the profile whole or not at all.

@@ -81,8 +81,8 @@ func New(l Limits) *Kept {
 // Funcs gives emit and tag.
 func (k *Kept) Funcs() []hostfns.Func {
 	return []hostfns.Func{
-		{Name: "emit", Effect: hostfns.Always(hostfns.Computed), Answer: k.emit, Summarize: summarizeRecord},
-		{Name: "tag", Effect: hostfns.Always(hostfns.Computed), Answer: k.tag, Summarize: summarizeTag},
+		{Name: "emit", Effect: hostfns.Always(hostfns.Computed), Keeps: true, Answer: k.emit, Summarize: summarizeRecord},
+		{Name: "tag", Effect: hostfns.Always(hostfns.Computed), Keeps: true, Answer: k.tag, Summarize: summarizeTag},
 	}
 }
 

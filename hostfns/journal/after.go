@@ -38,6 +38,9 @@ type Failure struct {
 	// request has an idempotency key that the other side still knows, or because the
 	// plugin can find out. Defaults to never. It is not asked of what is Idempotent.
 	Mend func(Entry) bool
+	// Confirm says that the plugin can find out whether an effect that is Unknown has
+	// happened, with calls that change nothing.
+	Confirm bool
 }
 
 // Next is what follows a run that did not succeed.
@@ -49,6 +52,9 @@ type Next struct {
 	// Dead says that no retry could help, and Reason why.
 	Dead   bool
 	Reason string
+	// Confirm says that the plugin has to find out first whether the last entry's
+	// effect has happened: see [Settle].
+	Confirm bool
 	// Ambiguous is the effect of which a person has to say whether it was made.
 	Ambiguous *Entry
 }
@@ -86,11 +92,15 @@ func After(entries []Entry, f Failure) Next {
 func again(entries []Entry, f Failure) Next {
 	last := &entries[len(entries)-1]
 	if last.Effect == hostfns.Unsafe && (f.Mend == nil || !f.Mend(*last)) {
+		if f.Confirm {
+			last.Confirm, last.Again = true, false
+			return Next{Entries: entries, Confirm: true}
+		}
 		next := dead(fmt.Sprintf("nobody knows whether entry %d, %s, has had its effect: it was sent, and no final answer came", last.Ordinal, last.Func))
 		next.Ambiguous = last
 		return next
 	}
-	last.Again = true
+	last.Again, last.Confirm = true, false
 	return Next{Entries: entries}
 }
 

@@ -63,6 +63,12 @@ type world struct {
 	answers map[string][]string
 	// seen is called with the store as it is when an effect is done.
 	seen func(*store)
+	// mark is what the functions say of what is asked.
+	mark hostfns.Mark
+	// keys are those that were sent, in order.
+	keys []string
+	// waits is what the function "wait" ends with.
+	waits *hostfns.Suspended
 }
 
 func newWorld() *world {
@@ -102,6 +108,9 @@ func (w *world) answer(ctx context.Context, raw json.RawMessage) (any, error) {
 		return nil, hostfns.Errorf(hostfns.CodeNetwork, "refused")
 	}
 	w.made[r.Do]++
+	if effectOf(raw) != hostfns.Read {
+		w.keys = append(w.keys, hostfns.KeyOf(ctx))
+	}
 	switch answer {
 	case "none":
 		hostfns.Report(ctx, hostfns.Unknown)
@@ -110,10 +119,23 @@ func (w *world) answer(ctx context.Context, raw json.RawMessage) (any, error) {
 		if effectOf(raw) == hostfns.Unsafe {
 			hostfns.Report(ctx, hostfns.Unknown)
 		}
+	case "429":
+		hostfns.Report(ctx, hostfns.NotDone)
+	case "lost":
+		hostfns.Report(ctx, hostfns.Done)
+		return nil, errors.New("the answer was lost")
 	case "host":
 		return nil, errors.New("the host has failed")
 	}
 	return map[string]string{"answer": answer}, nil
+}
+
+// marks is the world's mark; what is asked for by "POST /a" is alike for all bodies.
+func (w *world) marks(_ context.Context, raw json.RawMessage) (hostfns.Mark, error) {
+	r, err := hostfns.Decode[ask](raw)
+	m := w.mark
+	m.Same = strings.ToLower(strings.NewReplacer(" ", "", "/", "").Replace(r.Do))
+	return m, err
 }
 
 // guest is the code of a plugin: it asks, and gives up with an error.
@@ -123,6 +145,9 @@ type guest func(ask func(string) string) error
 func (w *world) run(t *testing.T, c journal.Config, g guest) (*journal.Journal, *hostfns.Gate, error) {
 	t.Helper()
 	w.claim++
+	if c.Execution == "" {
+		c.Execution = "exe_1"
+	}
 	if c.Claim == 0 {
 		c.Claim = w.claim
 	}
@@ -133,7 +158,8 @@ func (w *world) run(t *testing.T, c journal.Config, g guest) (*journal.Journal, 
 	j := journal.New(c)
 	gate := hostfns.NewGate(hostfns.GateConfig{
 		Funcs: []hostfns.Func{
-			{Name: "http", Effect: effectOf, Answer: w.answer},
+			{Name: "http", Effect: effectOf, Answer: w.answer, Mark: w.marks},
+			{Name: "wait", Effect: hostfns.Always(hostfns.Read), Answer: func(context.Context, json.RawMessage) (any, error) { return nil, w.waits }},
 			{Name: "log", Effect: hostfns.Always(hostfns.Computed), Answer: func(context.Context, json.RawMessage) (any, error) { return "said", nil }},
 			{Name: "granted", Granted: true, Answer: w.answer},
 		},

@@ -24,9 +24,12 @@ func (e *Entry) MarshalBinary() ([]byte, error) {
 	b = append(b, version)
 	b = binary.AppendUvarint(b, uint64(e.Ordinal))
 	b = appendBytes(b, []byte(e.Func))
-	b = append(b, byte(e.Effect), byte(e.Outcome), boolByte(e.Again))
+	b = append(b, byte(e.Effect), byte(e.Outcome), e.flags())
 	b = append(b, e.Digest[:]...)
 	b = appendBytes(b, e.Request)
+	b = appendBytes(b, []byte(e.Key))
+	b = appendBytes(b, []byte(e.Account))
+	b = binary.AppendVarint(b, e.Fuel)
 	b = binary.AppendVarint(b, e.Claim)
 	for _, t := range []time.Time{e.Asked, e.Answered, e.Resumed} {
 		b = appendTime(b, t)
@@ -47,9 +50,12 @@ func (e *Entry) UnmarshalBinary(b []byte) error {
 	got.Func = string(d.bytes())
 	got.Effect = hostfns.Effect(d.byte(byte(hostfns.Unsafe)))
 	got.Outcome = hostfns.Outcome(d.byte(byte(hostfns.NotDone)))
-	got.Again = d.byte(1) == 1
+	flags := d.byte(flagAgain | flagConfirm)
+	got.Again, got.Confirm = flags&flagAgain != 0, flags&flagConfirm != 0
 	copy(got.Digest[:], d.take(len(got.Digest)))
 	got.Request = d.bytes()
+	got.Key, got.Account = string(d.bytes()), string(d.bytes())
+	got.Fuel = d.varint()
 	got.Claim = d.varint()
 	for _, t := range []*time.Time{&got.Asked, &got.Answered, &got.Resumed} {
 		*t = d.time()
@@ -65,11 +71,20 @@ func (e *Entry) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-func boolByte(b bool) byte {
-	if b {
-		return 1
+// The bits of what an entry is flagged with.
+const (
+	flagAgain byte = 1 << iota
+	flagConfirm
+)
+
+func (e *Entry) flags() (flags byte) {
+	if e.Again {
+		flags |= flagAgain
 	}
-	return 0
+	if e.Confirm {
+		flags |= flagConfirm
+	}
+	return flags
 }
 
 // appendBytes tells nil from empty by a length that is one more.

@@ -33,12 +33,20 @@ type Entry struct {
 	Func    string
 	Effect  hostfns.Effect
 	Outcome hostfns.Outcome
-	// Digest is the request's. The Request itself is kept for what may have to be
-	// sent again byte for byte: for what is not Done.
+	// Digest is that of the Request, which is as the guest made it: what is sent again
+	// is sent byte for byte, and who compares two runs is shown both calls.
 	Digest  Digest
 	Request []byte
+	// Key is the idempotency key that was sent with it; empty for none.
+	Key string
+	// Account is whose account at the other side it went to; empty for none.
+	Account string
+	// Fuel is what the guest had burnt when it asked.
+	Fuel int64
 	// Again says that it is to be asked again, whatever was answered.
 	Again bool
+	// Confirm says that somebody has to find out first whether it happened.
+	Confirm bool
 	// Claim is the one under which it was asked last.
 	Claim int64
 	// Asked is when it was asked first, and Answered when the answer came, to which
@@ -56,7 +64,9 @@ type Entry struct {
 const entryOverhead = 80
 
 // Size is what the entry counts towards MaxBytes.
-func (e *Entry) Size() int { return len(e.Func) + len(e.Request) + len(e.Answer) + entryOverhead }
+func (e *Entry) Size() int {
+	return len(e.Func) + len(e.Request) + len(e.Key) + len(e.Account) + len(e.Answer) + entryOverhead
+}
 
 // settled says that something was, or may have been, changed outside that cannot
 // be taken back: no cut may come before it.
@@ -64,8 +74,14 @@ func (e *Entry) settled() bool {
 	return (e.Effect == hostfns.Idempotent || e.Effect == hostfns.Unsafe) && e.Outcome != hostfns.NotDone
 }
 
-// open says that it has to be asked again.
-func (e *Entry) open() bool { return e.Again || e.Answered.IsZero() }
+// open says that it has to be asked again, or somebody whether it may be.
+func (e *Entry) open() bool { return e.Again || e.Confirm || e.Answered.IsZero() }
+
+// undecided says that nobody knows whether it was made, and that it must not be made
+// again before somebody has said that it may.
+func (e *Entry) undecided() bool {
+	return e.Confirm || e.Effect == hostfns.Unsafe && e.Outcome != hostfns.NotDone && !e.Again
+}
 
 // anew says that its guest may make it of something else than before: of a request
 // that was never accepted, or that changes nothing, the signature and the time that

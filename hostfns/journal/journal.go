@@ -6,60 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/hostfns"
 )
-
-// ErrOffline ends a run that is only replayed, at the first question to which its
-// journal has no answer.
-var ErrOffline = errors.New("the journal has no answer to this, and the run has no way out")
-
-// FullError ends a run whose journal would grow beyond its limits.
-type FullError struct {
-	// Entries and Bytes are what it would have.
-	Entries, Bytes int
-}
-
-// Error implements error.
-func (e *FullError) Error() string {
-	return fmt.Sprintf("the journal would have %d entries and %d bytes; an execution may have %d and %d: "+
-		"spread the work over several executions", e.Entries, e.Bytes, MaxEntries, MaxBytes)
-}
-
-// DivergedError ends a run that asks for something else than the run before it did
-// at the same place. Nothing was sent.
-type DivergedError struct {
-	// Expected is the entry that the journal has there.
-	Expected Entry
-	// Func and Request are what was asked for.
-	Func    string
-	Request []byte
-	// Effect is the first entry, from Expected on, that has or may have changed
-	// something outside; nil when there is none.
-	Effect *Entry
-}
-
-// Error implements error.
-func (e *DivergedError) Error() string {
-	const shown = 200
-	text := fmt.Sprintf("at entry %d the journal has %s of a request with digest %x, and now %s was asked: %.*q",
-		e.Expected.Ordinal, e.Expected.Func, e.Expected.Digest[:8], e.Func, shown, e.Request)
-	if e.Effect != nil {
-		text += fmt.Sprintf("; entry %d, %s, has changed something outside, so that the rest cannot be dropped", e.Effect.Ordinal, e.Effect.Func)
-	}
-	return text
-}
-
-// Log keeps entries where a crash does not reach them.
-type Log interface {
-	// Write makes entries durable before it returns: of what it had, it keeps what
-	// comes before the first of them. An error of a claim that is not the latest any
-	// more must end the run.
-	Write(ctx context.Context, entries []Entry) error
-}
 
 // Mode is what a run may do beyond its journal.
 type Mode byte
@@ -83,14 +36,24 @@ type Config struct {
 	Mode  Mode
 	// Claim is the run's.
 	Claim int64
+	// Execution is what its idempotency keys begin with.
+	Execution string
+	// Keys are those of entries that were dropped.
+	Keys []UsedKey
 	// Log must be set, but for Replay.
 	Log Log
+	// Held says whether the run may still make effects. Defaults to always.
+	Held func() bool
 	// Now is the clock. It must be set.
 	Now func() time.Time
+	// After is time.After in a program. Without it, outcomes of effects are durable
+	// with the next write that is due for another reason.
+	After func(time.Duration) <-chan time.Time
 }
 
 // Journal is an execution's journal during one run. Questions are asked by one
-// goroutine at a time; the other methods may be called meanwhile.
+// goroutine at a time; the other methods may be called meanwhile. Who made it closes
+// it.
 type Journal struct {
 	c Config
 
@@ -99,13 +62,27 @@ type Journal struct {
 	bytes   int
 	// next is the index of the entry that the next question is matched with.
 	next int
-	// flushed is how many of the entries the Log has as they are.
-	flushed int
+	// before is the entry whose effect is being made again, of which it is not known
+	// whether it was made; else nil.
+	before *Entry
+	// flushed is how many of the entries the Log has as they are, and touched the
+	// first that has changed since the latest write began.
+	flushed, touched int
+
+	// writing has one Write at a time.
+	writing sync.Mutex
+	// due is for what is done in the background, which begins with the first effect:
+	// done is nil until then.
+	due, stop, done chan struct{}
+	cancel          context.CancelFunc
+	closed          bool
+	failed          error
 }
 
 // New returns a Journal at its beginning. The entries are its own from then on.
 func New(c Config) *Journal {
-	j := &Journal{c: c, entries: c.Entries, next: 1, flushed: len(c.Entries)}
+	j := &Journal{c: c, entries: c.Entries, next: 1, flushed: len(c.Entries), touched: math.MaxInt}
+	j.due, j.stop = make(chan struct{}, 1), make(chan struct{})
 	if len(j.entries) == 0 {
 		j.entries = []Entry{{Func: startFunc, Effect: hostfns.Read, Outcome: hostfns.Done, Claim: c.Claim, Asked: c.Start, Answered: c.Start}}
 	}
@@ -128,6 +105,8 @@ type Question struct {
 	Func    string
 	Request []byte
 	Effect  hostfns.Effect
+	// Fuel is what the guest has burnt so far.
+	Fuel int64
 }
 
 // Reply is an answer, and the time to which the guest's clock moves.
@@ -140,8 +119,15 @@ type Reply struct {
 
 // Ask answers from the journal, or else from do, whose answer it keeps. Do says
 // what became of the question even if it returns an error. An error ends the run:
-// do's own, a *DivergedError, a *FullError or ErrOffline.
+// do's own, one of this package, or that of a write in the background.
+//
+// A *hostfns.Suspended of do's is kept, too: the next run is told its answer, at its
+// time, or asks again if it has none. A run that comes to it too early gets the same
+// error again.
 func (j *Journal) Ask(ctx context.Context, q Question, do func(context.Context) (json.RawMessage, hostfns.Outcome, error)) (Reply, error) {
+	if err := j.broken(); err != nil {
+		return Reply{}, err
+	}
 	recorded, err := j.recall(q)
 	if recorded != nil || err != nil {
 		return orNone(recorded), err
@@ -151,12 +137,7 @@ func (j *Journal) Ask(ctx context.Context, q Question, do func(context.Context) 
 		return Reply{}, err
 	}
 	answer, outcome, err := do(ctx)
-	if full := j.end(at, answer, outcome, err); err == nil {
-		err = full
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return Reply{Answer: answer, At: j.entries[at].Answered}, err
+	return j.end(ctx, at, Reply{Answer: answer}, outcome, err)
 }
 
 func orNone(r *Reply) Reply {
@@ -164,45 +145,6 @@ func orNone(r *Reply) Reply {
 		return Reply{}
 	}
 	return *r
-}
-
-// Announce makes the question that is being asked durable if it must not be made
-// twice, together with all that came before it. It is called when nothing but the
-// effect itself is left to do.
-func (j *Journal) Announce(ctx context.Context) error {
-	j.mu.Lock()
-	last := j.entries[len(j.entries)-1]
-	j.mu.Unlock()
-	if last.Effect != hostfns.Unsafe {
-		return nil
-	}
-	if err := j.Flush(ctx); err != nil {
-		return fmt.Errorf("record the intent of %s: %w", last.Func, err)
-	}
-	return nil
-}
-
-// Flush makes what is not yet durable so.
-func (j *Journal) Flush(ctx context.Context) error {
-	entries := j.Pending()
-	if len(entries) == 0 {
-		return nil
-	}
-	if err := j.c.Log.Write(ctx, entries); err != nil {
-		return err
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.flushed = len(j.entries)
-	return nil
-}
-
-// Pending are the entries that the Log does not have as they are now: they are for
-// the commit that ends the run.
-func (j *Journal) Pending() []Entry {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return slices.Clone(j.entries[j.flushed:])
 }
 
 // Entries are all that there are.
@@ -226,8 +168,13 @@ func (j *Journal) recall(q Question) (*Reply, error) {
 			return nil, j.differ(q)
 		}
 	}
-	if again {
+	switch {
+	case again && e.undecided() && j.c.Mode != Replay:
+		return nil, fmt.Errorf("make entry %d, %s, again: %w", e.Ordinal, e.Func, ErrUndecided)
+	case again:
 		return nil, j.live()
+	case j.c.Mode != Replay && e.Answered.After(j.c.Now()):
+		return nil, &hostfns.Suspended{Reason: e.Func, Until: e.Answered, Answer: e.Answer}
 	}
 	j.next++
 	j.arrive()
@@ -259,7 +206,7 @@ func (j *Journal) move(at int) {
 	e := &j.entries[at]
 	if now := j.c.Now(); e.Claim != j.c.Claim && now.After(e.clock()) {
 		e.Resumed = now
-		j.flushed = min(j.flushed, at)
+		j.touch(at)
 	}
 }
 
@@ -284,7 +231,7 @@ func (j *Journal) cut(from int) {
 		j.bytes -= j.entries[i].Size()
 	}
 	j.entries = j.entries[:from]
-	j.flushed = min(j.flushed, from)
+	j.touch(from)
 }
 
 // begin makes the entry of a question that is asked now, and returns its index.
@@ -293,20 +240,22 @@ func (j *Journal) begin(q Question) (int, error) {
 	defer j.mu.Unlock()
 	e := Entry{
 		Ordinal: j.next, Func: q.Func, Effect: q.Effect, Digest: DigestOf(q.Request),
-		Claim: j.c.Claim, Asked: j.c.Now(),
+		Request: bytes.Clone(q.Request), Fuel: q.Fuel, Claim: j.c.Claim, Asked: j.c.Now(),
+		Outcome: hostfns.NotDone, // Until it is announced.
 	}
+	j.before = nil
 	if j.next < len(j.entries) {
 		if before := j.entries[j.next]; before.settled() {
 			e.Asked = before.Asked // A key's life counts from the first time.
+			e.Outcome, e.Key, e.Account = hostfns.Unknown, before.Key, before.Account
+			j.before = &before
 		}
 		j.cut(j.next)
-	}
-	if q.Effect != hostfns.Read {
-		e.Request = bytes.Clone(q.Request)
 	}
 	if n, size := len(j.entries)+1, j.bytes+e.Size(); n > MaxEntries || size > MaxBytes {
 		return 0, &FullError{Entries: n, Bytes: size}
 	}
+	j.touch(len(j.entries))
 	j.entries = append(j.entries, e)
 	j.bytes += e.Size()
 	j.next++
@@ -314,22 +263,36 @@ func (j *Journal) begin(q Question) (int, error) {
 }
 
 // end closes an entry. Of an error of the host's there is no answer.
-func (j *Journal) end(at int, answer json.RawMessage, outcome hostfns.Outcome, failed error) error {
+func (j *Journal) end(ctx context.Context, at int, reply Reply, outcome hostfns.Outcome, failed error) (Reply, error) {
+	waits, suspended := errors.AsType[*hostfns.Suspended](failed)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := &j.entries[at]
-	j.flushed = min(j.flushed, at)
+	announced := e.Effect == hostfns.Unsafe && at < j.flushed
+	j.touch(at)
 	j.bytes -= e.Size()
 	e.Outcome = outcome
-	if failed == nil {
-		e.Answer, e.Answered = answer, j.c.Now()
+	switch {
+	case suspended && waits.Answer != nil && waits.Checkpoint == nil && !waits.Until.IsZero():
+		e.Outcome, e.Answer, e.Answered = hostfns.Done, waits.Answer, waits.Until
+	case suspended:
+		e.Outcome = hostfns.NotDone
+	case failed == nil:
+		e.Answer, e.Answered = reply.Answer, j.c.Now()
+	case outcome == hostfns.Done:
+		e.Outcome = hostfns.Unknown // The answer is lost, and with it what was done.
 	}
-	if outcome == hostfns.Done {
-		e.Request = nil // It is not sent again.
+	if j.before != nil && e.Outcome == hostfns.NotDone {
+		// That it was not accepted now says nothing of the first time.
+		e.Outcome = hostfns.Unknown
 	}
 	j.bytes += e.Size()
-	if failed == nil && j.bytes > MaxBytes {
-		return &FullError{Entries: len(j.entries), Bytes: j.bytes}
+	if announced {
+		j.settle(ctx)
 	}
-	return nil
+	reply.At = e.Answered
+	if failed == nil && j.bytes > MaxBytes {
+		failed = &FullError{Entries: len(j.entries), Bytes: j.bytes}
+	}
+	return reply, failed
 }

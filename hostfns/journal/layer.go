@@ -17,7 +17,7 @@ func (j *Journal) Outer(next hostfns.Handler) hostfns.Handler {
 		if effect == hostfns.Computed {
 			return next(ctx, c)
 		}
-		reply, err := j.Ask(ctx, Question{Func: c.Func, Request: c.Request, Effect: effect},
+		reply, err := j.Ask(ctx, Question{Func: c.Func, Request: c.Request, Effect: effect, Fuel: c.Fuel},
 			func(ctx context.Context) (json.RawMessage, hostfns.Outcome, error) { return outside(ctx, c, next) })
 		if err != nil {
 			return nil, err
@@ -57,13 +57,33 @@ func (j *Journal) Inner(next hostfns.Handler) hostfns.Handler {
 		if !ok {
 			return next(ctx, c)
 		}
-		if err := j.Announce(ctx); err != nil {
+		if err := j.ready(ctx, c.Request); err != nil {
 			return nil, err
 		}
 		*announced = true
 		return next(ctx, c)
 	}
 }
+
+// ready does what has to be done before an effect. The lease is looked at twice: the
+// intent may have taken its time.
+func (j *Journal) ready(ctx context.Context, request []byte) error {
+	if !j.held() {
+		return hostfns.ErrNotHeld
+	}
+	if err := j.mark(ctx, request); err != nil {
+		return err
+	}
+	if err := j.Announce(ctx); err != nil {
+		return err
+	}
+	if !j.held() {
+		return hostfns.ErrNotHeld
+	}
+	return nil
+}
+
+func (j *Journal) held() bool { return j.c.Held == nil || j.c.Held() }
 
 // StateFunc is the Func of a read of state.
 const StateFunc = "state"

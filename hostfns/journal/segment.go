@@ -3,7 +3,6 @@ package journal
 import (
 	"encoding/binary"
 	"fmt"
-	"maps"
 )
 
 // largeBytes is from where on a request or an answer is kept apart from its entry,
@@ -66,7 +65,12 @@ func Join(segments []Segment) ([]Entry, error) {
 	var entries []Entry
 	large := map[Digest][]byte{}
 	for _, s := range segments {
-		maps.Copy(large, s.Large)
+		for d, body := range s.Large {
+			if large[d] == nil && DigestOf(body) != d {
+				return nil, fmt.Errorf("read segment %d of a journal: the body with digest %x is another's", s.Seq, d[:8])
+			}
+			large[d] = body
+		}
 	}
 	for _, s := range segments {
 		from, added, err := s.entries(large)
@@ -95,31 +99,9 @@ func (s *Segment) entries(large map[Digest][]byte) (from int, entries []Entry, e
 	from = int(d.uvarint(MaxEntries))
 	n := int(d.uvarint(MaxEntries))
 	for range n {
-		var apart [2][]byte
-		for i := range apart {
-			if d.byte(1) == 1 {
-				var digest Digest
-				copy(digest[:], d.take(len(digest)))
-				body, ok := large[digest]
-				if !ok && d.err == nil {
-					d.err = fmt.Errorf("the body with digest %x is not there", digest[:8])
-				}
-				apart[i] = body
-			}
-		}
-		b := d.bytes()
+		e := d.entry(large)
 		if d.err != nil {
 			break
-		}
-		var e Entry
-		if err := e.UnmarshalBinary(b); err != nil {
-			return 0, nil, err
-		}
-		if apart[0] != nil {
-			e.Request = apart[0]
-		}
-		if apart[1] != nil {
-			e.Answer = apart[1]
 		}
 		entries = append(entries, e)
 	}
@@ -130,4 +112,34 @@ func (s *Segment) entries(large map[Digest][]byte) (from int, entries []Entry, e
 		return 0, nil, fmt.Errorf("byte %d: %w", d.at, d.err)
 	}
 	return from, entries, nil
+}
+
+// entry reads one of a segment's entries, and what is kept apart from it.
+func (d *decoder) entry(large map[Digest][]byte) (e Entry) {
+	request, answer := d.apart(large), d.apart(large)
+	b := d.bytes()
+	if d.err == nil {
+		d.err = e.UnmarshalBinary(b)
+	}
+	if request != nil {
+		e.Request = request
+	}
+	if answer != nil {
+		e.Answer = answer
+	}
+	return e
+}
+
+// apart reads whether a body is kept apart, and finds it.
+func (d *decoder) apart(large map[Digest][]byte) []byte {
+	if d.byte(1) == 0 {
+		return nil
+	}
+	var digest Digest
+	copy(digest[:], d.take(len(digest)))
+	body, ok := large[digest]
+	if !ok && d.err == nil {
+		d.err = fmt.Errorf("the body with digest %x is not there", digest[:8])
+	}
+	return body
 }

@@ -13,12 +13,17 @@ import (
 func (s *Session) Funcs() []hostfns.Func {
 	return []hostfns.Func{
 		function("state_get", s.get),
-		function("state_set", s.set),
-		function("state_delete", s.delete),
-		function("state_cas", s.cas),
-		function("state_add", s.add),
+		writing(function("state_set", s.set)),
+		writing(function("state_delete", s.delete)),
+		writing(function("state_cas", s.cas)),
+		writing(function("state_add", s.add)),
 		function("state_list", s.list),
 	}
+}
+
+func writing(f hostfns.Func) hostfns.Func {
+	f.Keeps = true
+	return f
 }
 
 // The requests. Values are raw, so that a value of null is told from none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Keep answers a read from what an earlier run has read, or from do.
@@ -53,6 +54,20 @@ func (k kept) List(ctx context.Context, prefix, after string, limit int) ([]Entr
 	return k.ask(ctx, question{Prefix: prefix, After: after, Limit: limit}, func(ctx context.Context) ([]Entry, error) {
 		return k.reader.List(ctx, prefix, after, limit)
 	})
+}
+
+// Saw says whether a read that passed a Keep has shown what is stored under a key, or
+// that nothing is: its request and answer are as Keep had them.
+func Saw(request, answer []byte, key string) bool {
+	var q question
+	if json.Unmarshal(request, &q) != nil {
+		return false
+	}
+	if q.Get != nil {
+		return *q.Get == key
+	}
+	var all []stored
+	return json.Unmarshal(answer, &all) == nil && slices.ContainsFunc(all, func(s stored) bool { return s.Key == key })
 }
 
 func (k kept) ask(ctx context.Context, q question, read func(context.Context) ([]Entry, error)) ([]Entry, error) {
