@@ -69,6 +69,10 @@ type entry struct {
 	Resumed  time.Time      `json:"resumed,omitzero"`
 	Claim    int64          `json:"claim,omitempty"`
 	Again    bool           `json:"again,omitempty"`
+	Confirm  bool           `json:"confirm,omitempty"`
+	Fuel     int64          `json:"fuel,omitempty"`
+	Key      string         `json:"key,omitempty"`
+	Account  string         `json:"account,omitempty"`
 	Digest   journal.Digest `json:"digest"`
 	Request  Body           `json:"request,omitzero"`
 	Answer   Body           `json:"answer,omitzero"`
@@ -232,7 +236,8 @@ func documentOf(r Recording) document {
 		d.Entries = append(d.Entries, entry{
 			Ordinal: e.Ordinal, Func: e.Func, Effect: e.Effect.String(), Outcome: e.Outcome.String(),
 			Asked: e.Asked.UTC(), Answered: e.Answered.UTC(), Resumed: e.Resumed.UTC(),
-			Claim: e.Claim, Again: e.Again, Digest: e.Digest, Request: e.Request, Answer: Body(e.Answer),
+			Claim: e.Claim, Again: e.Again, Confirm: e.Confirm, Fuel: e.Fuel, Key: e.Key, Account: e.Account,
+			Digest: e.Digest, Request: e.Request, Answer: Body(e.Answer),
 		})
 	}
 	return d
@@ -268,7 +273,8 @@ func (e entry) entry() (journal.Entry, error) {
 	return journal.Entry{
 		Ordinal: e.Ordinal, Func: e.Func, Effect: effect, Outcome: outcome,
 		Asked: e.Asked, Answered: e.Answered, Resumed: e.Resumed,
-		Claim: e.Claim, Again: e.Again, Digest: e.Digest, Request: e.Request, Answer: rawOf(e.Answer),
+		Claim: e.Claim, Again: e.Again, Confirm: e.Confirm, Fuel: e.Fuel, Key: e.Key, Account: e.Account,
+		Digest: e.Digest, Request: e.Request, Answer: rawOf(e.Answer),
 	}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -68,20 +69,20 @@ func newPlayer(r Recording, imports []string, further []hostfns.Func) *player {
 	return p
 }
 
-// answered gives the entries as the last run saw them: that one is to be asked
-// again is of no use to who can ask nobody.
+// answered gives the entries as the last run saw them: what is to be asked again
+// has its answer from then, for there is nobody to ask.
 func answered(entries []journal.Entry) []journal.Entry {
 	entries = slices.Clone(entries)
 	for i := range entries {
-		entries[i].Again = entries[i].Answered.IsZero()
+		entries[i].Again, entries[i].Confirm = false, false
 	}
 	return entries
 }
 
 // functions are what a run computes by itself, and the names of all else.
 func (p *player) functions(r Recording, imports []string, further []hostfns.Func) []hostfns.Func {
-	all := slices.Concat(p.state.Funcs(), p.log.Funcs(), p.kept.Funcs(), httpFuncs(), further)
-	names := slices.Concat(imports, []string{"sleep"})
+	all := slices.Concat(p.state.Funcs(), p.log.Funcs(), p.kept.Funcs(), outsideFuncs(), further)
+	names := slices.Clone(imports)
 	for i := range r.Entries {
 		names = append(names, r.Entries[i].Func)
 	}
@@ -97,11 +98,12 @@ func (p *player) functions(r Recording, imports []string, further []hostfns.Func
 	return first
 }
 
-// httpFuncs are egress's words for a request, with nothing behind them.
-func httpFuncs() []hostfns.Func {
+// outsideFuncs are the built-in functions that ask outside: their words for a
+// request, with nothing behind them.
+func outsideFuncs() []hostfns.Func {
 	way := egress.New(egress.Config{})
 	defer way.Close()
-	funcs := way.Session(egress.Permissions{}).Funcs()
+	funcs := append(way.Session(egress.Permissions{}).Funcs(), hostfns.Sleep(nil, nil))
 	for i := range funcs {
 		funcs[i].Answer = unreachable
 	}
@@ -211,7 +213,7 @@ func (p *player) steps() []hostfns.Step {
 	for i := range steps {
 		if s, ok := p.spans[steps[i].Ordinal]; ok {
 			steps[i].At = p.entries[s.from].Asked
-			steps[i].Duration = p.entries[s.to].Answered.Sub(steps[i].At)
+			steps[i].Duration = p.entries[s.to].Answered.Round(0).Sub(steps[i].At.Round(0))
 		}
 	}
 	return steps
@@ -232,4 +234,15 @@ func (p *player) asked(name string, request []byte) *Call {
 		c.Summary = summarize(request)
 	}
 	return c
+}
+
+// fuelDiffers says at which call it was first that the fuel was not what it had been,
+// as far as that is recorded.
+func (p *player) fuelDiffers() string {
+	for i := range p.entries {
+		if now, ok := p.fuel[i]; ok && p.entries[i].Fuel > 0 && now != p.entries[i].Fuel {
+			return fmt.Sprintf("; at entry %d, %s, it was %d and is %d", i, p.recorded(p.entries[i]), p.entries[i].Fuel, now)
+		}
+	}
+	return ""
 }

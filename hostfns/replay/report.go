@@ -130,7 +130,7 @@ func (r *Report) compare(of *Recording, p *player) {
 		r.compareLeft(of.Left)
 	}
 	if r.FuelCompared && r.Usage.Fuel != of.Fuel {
-		r.differ(FuelDiffers, fmt.Sprintf("%d units of fuel", of.Fuel), fmt.Sprintf("%d", r.Usage.Fuel))
+		r.differ(FuelDiffers, fmt.Sprintf("%d units of fuel", of.Fuel), fmt.Sprintf("%d%s", r.Usage.Fuel, p.fuelDiffers()))
 	}
 }
 
@@ -149,7 +149,7 @@ func (r *Report) compareCalls(of *Recording, p *player) {
 		// The recorded run was stopped before it came here.
 		r.Divergence, r.Open = nil, d.Actual
 	case d.Expected == nil:
-		r.differ(CallsDiffer, fmt.Sprintf("nothing beyond entry %d", len(p.entries)-1), fmt.Sprintf("call %d: %s", d.Actual.Ordinal, d.Actual))
+		r.differ(CallsDiffer, fmt.Sprintf("nothing beyond entry %d", max(0, len(p.entries)-1)), fmt.Sprintf("call %d: %s", d.Actual.Ordinal, d.Actual))
 	case d.Actual == nil:
 		r.differ(CallsDiffer, fmt.Sprintf("entry %d: %s", d.Expected.Ordinal, d.Expected), "the run ended without asking for it")
 	default:

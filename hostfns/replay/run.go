@@ -30,9 +30,9 @@ type Options struct {
 // Run runs a Recording, on its own module or on another, and reports how the two
 // compare. Nothing can be reached by it. An error is the host's: the context has
 // ended, or the Recording is none.
-func Run(ctx context.Context, m *runtime.Module, r Recording, o Options) (Report, error) {
+func Run(ctx context.Context, m *runtime.Module, r Recording, o Options) (*Report, error) {
 	if err := r.Check(); err != nil {
-		return Report{}, fmt.Errorf("replay recording: %w", err)
+		return nil, fmt.Errorf("replay recording: %w", err)
 	}
 	p := newPlayer(r, m.Imports(), o.Functions)
 	result, err := m.Call(ctx, runtime.Call{
@@ -42,7 +42,7 @@ func Run(ctx context.Context, m *runtime.Module, r Recording, o Options) (Report
 	})
 	failure, failed := errors.AsType[*runtime.Failure](err)
 	if err != nil && !failed && p.differs == nil && p.open == nil {
-		return Report{}, fmt.Errorf("replay recording: %w", err)
+		return nil, fmt.Errorf("replay recording: %w", err)
 	}
 	report := p.report(result)
 	report.Module = o.Module
@@ -64,9 +64,9 @@ func Run(ctx context.Context, m *runtime.Module, r Recording, o Options) (Report
 }
 
 // report is what the run came to, but for how it ended.
-func (p *player) report(result runtime.Result) Report {
+func (p *player) report(result runtime.Result) *Report {
 	changes := p.state.Changes()
-	return Report{
+	return &Report{
 		Usage: result.Usage, Steps: p.steps(), Logs: p.log.Lines(), LostLines: result.LostLines,
 		Reads: changes.Reads, Left: LeftOf(p.kept.Records(), p.kept.Tags(), changes.Writes),
 		Asked: p.next - 1, Divergence: p.differs, Open: p.open,

@@ -25,6 +25,7 @@ const lastYear = 2200
 
 // newClock starts a clock that never shows less than what was seen before.
 func newClock(start time.Time, seen Moment) clock {
+	start = recordable(start)
 	if start.IsZero() || start.Before(time.Unix(0, 0)) {
 		start = time.Unix(0, 0)
 	}
@@ -36,10 +37,15 @@ func newClock(start time.Time, seen Moment) clock {
 
 // advance moves the clock to t; never back, and never for the zero time.
 func (c *clock) advance(t time.Time) {
+	t = recordable(t)
 	if t.After(c.now) && t.Year() < lastYear {
 		c.now = t
 	}
 }
+
+// recordable is a time as it comes back from a record: without this machine's
+// monotonic reading, by which two times lie some nanoseconds nearer or farther.
+func recordable(t time.Time) time.Time { return t.Round(0) }
 
 func (c *clock) wall() uint64 { return uint64(c.now.UnixNano()) }
 

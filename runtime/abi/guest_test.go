@@ -89,6 +89,19 @@ func TestGuestsCannotImportWhatIsBehindTheKernel(t *testing.T) {
 	}
 }
 
+func TestClocksShowWhatARecordOfTheirTimesGives(t *testing.T) {
+	t.Parallel()
+	for range 100 {
+		start, answer := time.Now(), time.Now()
+		live, again := newClock(start, Moment{}), newClock(start.Round(0), Moment{})
+		live.advance(answer)
+		again.advance(answer.Round(0))
+		if live.monotonic() != again.monotonic() || live.wall() != again.wall() {
+			t.Fatalf("got %d and %d, and again %d and %d", live.monotonic(), live.wall(), again.monotonic(), again.wall())
+		}
+	}
+}
+
 func TestClocksDoNotRunBackwards(t *testing.T) {
 	t.Parallel()
 	start := time.Unix(1000, 0)
