@@ -35,16 +35,22 @@ func (w *wiring) nouns() {
 	c, h := w.c, w.h
 	h.Tenants = tenant.New(tenant.Config{
 		Store: c.Store, Now: c.Now,
-		Release: func(ctx context.Context, tenant string) error { return w.release(ctx, tenant, "") },
+		Release: func(ctx context.Context, tenant string) error { return w.release(ctx, tenant, "", execution.ReasonPaused) },
 	})
 	h.Plugins = registry.New(registry.Config{
 		Store: c.Store, Publishers: c.Store, Blobs: c.Store,
 		Runtime: h.runtime, Limits: c.Limits, Functions: w.functions(), Schemes: webhook.Schemes(),
 		NewID: w.newID, Now: c.Now,
 	})
-	h.Connections = connection.New(connection.Config{Store: c.Store, Vault: w.vault, Now: c.Now})
+	h.Connections = connection.New(connection.Config{
+		Store: c.Store, Vault: w.vault, Now: c.Now,
+		Renewed: func(ctx context.Context, tenant string) error { return w.release(ctx, tenant, "", execution.ReasonReconnect) },
+	})
 	h.Installations = installation.New(installation.Config{
-		Store: c.Store, Registry: h.Plugins, Connection: w.connection, Release: w.release, Now: c.Now,
+		Store: c.Store, Registry: h.Plugins, Connection: w.connection, Now: c.Now,
+		Release: func(ctx context.Context, tenant, id string) error {
+			return w.release(ctx, tenant, id, execution.ReasonPaused)
+		},
 	})
 	h.Endpoints = endpoint.New(endpoint.Config{
 		Store: c.Store, Vault: w.vault, Webhook: w.webhook,
@@ -92,9 +98,9 @@ func (w *wiring) wake(ctx context.Context, tenant string) {
 	w.c.Store.Wake(ctx, tenant)
 }
 
-// release queues what waited because something was paused.
-func (w *wiring) release(ctx context.Context, tenant, installation string) error {
-	n, err := w.c.Store.Release(ctx, tenant, installation)
+// release queues what waited for something that has come.
+func (w *wiring) release(ctx context.Context, tenant, installation, reason string) error {
+	n, err := w.c.Store.Release(ctx, tenant, installation, reason)
 	if err != nil {
 		return fmt.Errorf("queue what waited: %w", err)
 	}

@@ -194,7 +194,7 @@ func (b *bundle) await(tenant, id string, want execution.State) execution.Execut
 type runner func(ctx context.Context, c execution.Claimed) error
 
 // Run implements worker.Runner.
-func (f runner) Run(ctx context.Context, c execution.Claimed) (worker.Ended, error) {
+func (f runner) Run(ctx context.Context, c execution.Claimed, _ func() bool) (worker.Ended, error) {
 	return worker.Ended{VersionID: "plv_1", Effects: execution.Completion{Output: []byte(`"ok"`)}}, f(ctx, c)
 }
 

@@ -115,8 +115,9 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	w.runs.Go(func() {
 		defer w.ended(t, key, c.Tenant)
 		defer cancel(nil)
+		defer w.lane(c)()
 		begun := w.c.Now()
-		ended, err := w.guarded(runCtx, c)
+		ended, err := w.guarded(runCtx, c, func() bool { return w.holds(t) })
 		completion, ok := w.decide(runCtx, t.name, c, verdict{ended: ended, err: err, begun: begun})
 		if ok {
 			w.complete(ctx, c, completion)
@@ -141,13 +142,37 @@ func (w *Worker) ended(t *tenure, key run, tenant string) {
 
 // guarded runs the Runner. What should never panic does not take the others'
 // runs with it.
-func (w *Worker) guarded(ctx context.Context, c execution.Claimed) (ended Ended, err error) {
+func (w *Worker) guarded(ctx context.Context, c execution.Claimed, held func() bool) (ended Ended, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("run execution %s: panic: %v\n%s", c.Execution, p, debug.Stack())
 		}
 	}()
-	return w.c.Runner.Run(ctx, c)
+	if c.Crashes >= quarantineAfter {
+		return Ended{}, &QuarantinedError{Crashes: c.Crashes}
+	}
+	return w.c.Runner.Run(ctx, c, held)
+}
+
+// lane waits until an execution may run, and returns what ends its turn. Whoever
+// was in flight when a worker died runs one at a time, and alone the next time, so
+// that the one that kills workers is found and the others are not blamed for it.
+func (w *Worker) lane(c execution.Claimed) func() {
+	switch c.Crashes {
+	case 0:
+		w.alone.RLock()
+		return w.alone.RUnlock
+	case 1:
+		w.suspects.Lock()
+		w.alone.RLock()
+		return func() {
+			w.alone.RUnlock()
+			w.suspects.Unlock()
+		}
+	default:
+		w.alone.Lock()
+		return w.alone.Unlock
+	}
 }
 
 // pause waits before the next try after n failures.
@@ -170,6 +195,7 @@ const refusedAfter = 5
 // complete writes how a run ended, until the store has taken it or fenced it, or
 // ctx ends.
 func (w *Worker) complete(ctx context.Context, c execution.Claimed, done completed) {
+	conflict := (*execution.StateConflictError)(nil)
 	for failures := 0; ; failures++ {
 		err := w.c.Store.Complete(ctx, done.sealed())
 		switch {
@@ -180,8 +206,8 @@ func (w *Worker) complete(ctx context.Context, c execution.Claimed, done complet
 			w.metrics.fenced.Inc()
 			w.c.Logger.WarnContext(ctx, "completion fenced", slog.String("execution", c.Execution), slog.Int64("claim", c.Claim))
 			return
-		case errors.Is(err, execution.ErrStateConflict):
-			done, failures = w.conflicted(c, done), 0
+		case errors.As(err, &conflict):
+			done, failures = w.conflicted(c, done, conflict.Key), 0
 			continue
 		case ctx.Err() != nil:
 			w.c.Logger.ErrorContext(ctx, "completion given up: the execution will run again", slog.String("execution", c.Execution), slog.Any("error", err))

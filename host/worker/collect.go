@@ -13,6 +13,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
@@ -21,8 +22,8 @@ import (
 const cursorMost = 64 << 10
 
 // traced gathers what a call left behind whether it succeeded or not.
-func traced(j job, p permitted, result runtime.Result) Ended {
-	return Ended{VersionID: j.version.ID, Attempt: execution.Attempt{
+func (r *sandboxed) traced(p permitted, result runtime.Result) Ended {
+	ended := Ended{VersionID: r.job.version.ID, Attempt: execution.Attempt{
 		Usage: result.Usage,
 		// A trace shows empty lists, not null.
 		Steps: append([]hostfns.Step{}, p.gate.Steps()...),
@@ -30,24 +31,48 @@ func traced(j job, p permitted, result runtime.Result) Ended {
 
 		LostLines: result.LostLines,
 	}}
+	if p.journal != nil {
+		entries, pending := p.journal.Entries(), p.journal.Pending()
+		ended.Kept = &Kept{
+			Entries: entries, Stored: len(entries) - len(pending), Length: p.stored.length, Seq: p.stored.seq,
+			World: r.past.world, Failure: r.failure(p.way),
+		}
+		ended.Attempt.ReplayedFuel = replayed(entries, r.job.claimed.Claim)
+	}
+	return ended
+}
+
+// replayed is the fuel that was burnt to come to where the run before had been.
+func replayed(entries []journal.Entry, claim int64) int64 {
+	fuel := int64(0)
+	for i := range entries {
+		if entries[i].Claim != claim {
+			fuel = max(fuel, entries[i].Fuel)
+		}
+	}
+	return fuel
 }
 
 // collect gathers what a call that succeeded left behind.
-func (s *Sandbox) collect(ctx context.Context, j job, p permitted, result runtime.Result) (Ended, error) {
-	ended := traced(j, p, result)
-	if j.execution.Kind == event.Poll {
-		checkpoint, err := readPoll(ctx, j, p.kept, result.Output)
+func (r *sandboxed) collect(ctx context.Context, p permitted, output []byte, ended *Ended) error {
+	if r.job.execution.Kind == event.Poll {
+		checkpoint, err := readPoll(ctx, r.job, p.kept, output)
 		if err != nil {
-			return ended, err
+			return err
 		}
 		ended.Effects.Checkpoint = checkpoint
 	}
-	ended.Effects.Output = outputJSON(result.Output)
+	ended.Effects.Output = outputJSON(output)
+	r.sandbox.gather(r.job, p, ended)
+	return nil
+}
+
+// gather gathers what is committed.
+func (s *Sandbox) gather(j job, p permitted, ended *Ended) {
 	ended.Effects.State = p.state.Changes()
 	ended.Effects.Tags = p.kept.Tags()
 	ended.Effects.Records = s.records(j, p.kept.Records())
 	ended.Attempt.State = writes(ended.Effects.State)
-	return ended, nil
 }
 
 // records makes events of emitted records. Of those with one key the

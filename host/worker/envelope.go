@@ -1,16 +1,13 @@
 package worker
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
 	"time"
 	"unicode/utf8"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -36,8 +33,8 @@ func (j job) export() string {
 	return string(j.execution.Kind)
 }
 
-// envelope is the input of an export: see sdk/ABI.md, "Exports".
-type envelope struct {
+// input is the input of an export: see sdk/ABI.md, "Exports".
+type input struct {
 	Execution   string          `json:"execution"`
 	Attempt     int             `json:"attempt"`
 	Action      string          `json:"action,omitempty"`
@@ -46,6 +43,7 @@ type envelope struct {
 	Request     *request        `json:"request,omitempty"`
 	Poll        string          `json:"poll,omitempty"`
 	Cursor      json.RawMessage `json:"cursor,omitempty"`
+	Checkpoint  json.RawMessage `json:"checkpoint,omitempty"`
 	Config      json.RawMessage `json:"config"`
 	Connections []string        `json:"connections"`
 }
@@ -62,28 +60,22 @@ type request struct {
 	BodyBase64 []byte              `json:"body_base64,omitempty"`
 }
 
-// envelope builds the input of a run.
-func (s *Sandbox) envelope(ctx context.Context, j job) ([]byte, error) {
+// envelope builds the input of a run: the same for each run of an execution.
+func envelope(j job, w journal.World) ([]byte, error) {
 	if j.plain() {
 		return j.event.Body, nil
 	}
-	e := envelope{
-		Execution: j.execution.ID, Attempt: j.claimed.Attempt,
-		Config:      orJSON(j.installation.Config, `{}`),
-		Connections: slices.AppendSeq([]string{}, maps.Keys(j.installation.Grants.Connections)),
+	e := input{
+		Execution: j.execution.ID, Attempt: w.Attempt, Checkpoint: w.Checkpoint,
+		Config: orJSON(w.Config, `{}`), Connections: append([]string{}, w.Connections...),
 	}
-	slices.Sort(e.Connections)
 	switch j.execution.Kind {
 	case event.Action:
 		e.Action, e.Input = j.execution.Name, orJSON(j.event.Body, `{}`)
 	case event.Webhook:
 		e.Webhook, e.Request = j.execution.Name, delivery(j.event)
 	case event.Poll:
-		cursor, err := s.c.Records.Cursor(ctx, j.claimed.Tenant, j.installation.ID, j.execution.Name)
-		if err != nil {
-			return nil, fmt.Errorf("read cursor: %w", err)
-		}
-		e.Poll, e.Cursor = j.execution.Name, orJSON(cursor, `null`)
+		e.Poll, e.Cursor = j.execution.Name, orJSON(w.Cursor, `null`)
 	default: // A test has nothing but what all have.
 	}
 	doc, err := json.Marshal(e)

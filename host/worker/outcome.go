@@ -13,6 +13,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -21,7 +22,14 @@ const (
 	backoffFirst = time.Second
 	backoffMost  = 5 * time.Minute
 	// retryAfterMost caps what a guest may wish: "in a year" would be never.
-	retryAfterMost = time.Hour
+	retryAfterMost = 31 * 24 * time.Hour
+	// waitFrom is from where on such a wish is a wait, which is no attempt, and
+	// waitsMost how many of them an execution has.
+	waitFrom  = time.Second
+	waitsMost = 1000
+	// reconnectAgain is when to look whether a connection works again of which nobody
+	// has said so: a new credential and the wait for it may cross.
+	reconnectAgain = time.Hour
 )
 
 // The back-off of state conflicts. Of those that conflict one always succeeds,
@@ -64,6 +72,8 @@ type completed struct {
 	completion execution.Completion
 	attempt    execution.Attempt
 	fault      *fault.Error
+	// kept is nil for a run that had no journal.
+	kept *Kept
 }
 
 // sealed encodes the parts.
@@ -75,7 +85,41 @@ func (d completed) sealed() execution.Completion {
 		c.Error = encode(d.fault)
 	}
 	c.Attempt, c.Usage = encode(d.attempt), d.attempt.Usage
+	c.Usage.Fuel -= d.attempt.ReplayedFuel
 	return c
+}
+
+// keep has the next run begin with these entries.
+func (d *completed) keep(next []journal.Entry) {
+	if d.kept == nil {
+		return
+	}
+	segment, err := d.kept.segment(next)
+	if err != nil {
+		// Entries come from the journal, whose own they are: this is a mistake of ours.
+		d.completion.Outcome, d.completion.Counted = execution.Dead, true
+		d.fault = fault.From(err)
+		return
+	}
+	d.completion.Journal = segment
+}
+
+// repin has the next run begin in a world that is changed.
+func (d *completed) repin(change func(*journal.World)) {
+	if d.kept == nil {
+		return
+	}
+	world := d.kept.World
+	change(&world)
+	d.completion.World = encode(world)
+}
+
+// entries are those of the run's journal, which begins with its start at least.
+func (d *completed) entries() []journal.Entry {
+	if d.kept == nil || len(d.kept.Entries) == 0 {
+		return []journal.Entry{{}}
+	}
+	return d.kept.Entries
 }
 
 // encode gives JSON. What cannot be encoded is replaced by the reason: a
@@ -102,12 +146,12 @@ func (w *Worker) decide(ctx context.Context, name string, c execution.Claimed, v
 	if a.Logs == nil {
 		a.Logs = []guestlog.Line{}
 	}
-	done = completed{attempt: a}
+	done = completed{attempt: a, kept: v.ended.Kept}
 	if v.err == nil {
 		done.completion = v.ended.Effects
 		done.completion.Outcome, done.completion.Counted = execution.Succeeded, true
+		done.keep(done.entries())
 	} else {
-		done.attempt.State = nil // Nothing of it is committed.
 		if ok = w.decideFailure(ctx, c, v, &done); !ok {
 			return done, false
 		}
@@ -119,40 +163,87 @@ func (w *Worker) decide(ctx context.Context, name string, c execution.Claimed, v
 
 // decideFailure fills in what follows a run that did not succeed.
 func (w *Worker) decideFailure(ctx context.Context, c execution.Claimed, v verdict, done *completed) bool {
-	to := &done.completion
-	parked := (*ParkedError)(nil)
-	failure := (*runtime.Failure)(nil)
-	invalid := (*runtime.InvalidModule)(nil)
 	cause := context.Cause(ctx)
+	suspended, isSuspended := errors.AsType[*hostfns.Suspended](v.err)
 	switch {
 	case errors.Is(cause, execution.ErrFenced), errors.Is(v.err, execution.ErrFenced):
 		w.metrics.fenced.Inc()
 		return false
+	case ctx.Err() != nil && !errors.Is(cause, errCancelled) && !errors.Is(cause, errHandBack):
+		return false // The worker has given up; the lease will lapse.
+	case isSuspended && ctx.Err() == nil && suspended.Checkpoint != nil:
+		w.checkpoint(v, suspended, done)
+		return true
+	}
+	done.attempt.State = nil // Nothing of it is committed.
+	to := &done.completion
+	// Unless it is said otherwise, the next run goes on where this one was.
+	done.keep(done.entries())
+	switch {
 	case errors.Is(cause, errCancelled):
 		to.Outcome = execution.Cancelled
 	case errors.Is(cause, errHandBack):
 		to.Outcome = execution.Queued
-	case ctx.Err() != nil:
-		return false // The worker has given up; the lease will lapse.
-	case errors.As(v.err, &parked):
+	case isSuspended:
+		to.Outcome, to.Reason, to.Until = execution.Waiting, suspended.Reason, suspended.Until
+	default:
+		w.decideError(ctx, c, v.err, done)
+	}
+	return true
+}
+
+// checkpoint commits what a run has done that goes on, at a time, from its start.
+func (w *Worker) checkpoint(v verdict, s *hostfns.Suspended, done *completed) {
+	done.completion = v.ended.Effects
+	to := &done.completion
+	to.Outcome, to.Reason, to.Until, to.Checkpointed = execution.Waiting, s.Reason, s.Until, true
+	done.keep(nil)
+	done.repin(func(world *journal.World) {
+		world.Checkpoint, world.Keys = s.Checkpoint, nil
+		world.Generation++
+	})
+}
+
+// decideError fills in what follows a run that ended with an error.
+func (w *Worker) decideError(ctx context.Context, c execution.Claimed, err error, done *completed) {
+	to := &done.completion
+	parked := (*ParkedError)(nil)
+	failure := (*runtime.Failure)(nil)
+	invalid := (*runtime.InvalidModule)(nil)
+	unconfirmed := (*UnconfirmedError)(nil)
+	switch f := hopeless(err); {
+	case f != nil:
+		to.Counted, to.Outcome, done.fault = true, execution.Dead, f
+	case errors.As(err, &parked):
 		to.Outcome, to.Reason, to.Until = execution.Waiting, parked.Reason, parked.Until
-	case errors.Is(v.err, ErrRemoved):
+	case errors.Is(err, ErrRemoved):
 		to.Outcome = execution.Cancelled
 		done.fault = fault.New(fault.Conflict, "installation_removed", "the installation was removed before this ran")
-	case errors.As(v.err, &failure):
-		to.Counted = true
-		done.fault = fault.From(failure)
-		w.decideGuest(c, failure, to)
-	case errors.As(v.err, &invalid):
+	case errors.As(err, &unconfirmed):
+		done.fault = ambiguous(unconfirmed.Effect, unconfirmed.Error())
+		w.again(c, execution.ReasonConfirm, to)
+	case errors.As(err, &failure):
+		w.decideGuest(c, failure, done)
+	case errors.As(err, &invalid):
 		to.Counted, to.Outcome = true, execution.Dead
 		done.fault = fault.From(invalid)
 	default:
 		w.c.Logger.ErrorContext(ctx, "run failed by the host's doing",
-			slog.String("execution", c.Execution), slog.String("tenant", c.Tenant), slog.Any("error", v.err))
-		done.fault = fault.From(v.err)
+			slog.String("execution", c.Execution), slog.String("tenant", c.Tenant), slog.Any("error", err))
+		done.fault = fault.From(err)
 		w.decideHost(c, done.fault, to)
 	}
-	return true
+}
+
+// again has an execution tried again after a back-off, or gives it up.
+func (w *Worker) again(c execution.Claimed, reason string, to *execution.Completion) {
+	to.Counted = true
+	if c.Attempt >= w.c.Attempts {
+		to.Outcome, to.Reason = execution.Dead, ""
+		return
+	}
+	to.Outcome, to.Reason = execution.Waiting, reason
+	to.Until = w.c.Now().Add(fullJitter(backoffFirst, backoffMost, c.Attempt-1))
 }
 
 // decideHost says what follows a failure of the host's. While the database is
@@ -160,20 +251,16 @@ func (w *Worker) decideFailure(ctx context.Context, c execution.Claimed, v verdi
 // host function that fails or panics is, so that a mistake in it does not keep an
 // execution busy for ever.
 func (w *Worker) decideHost(c execution.Claimed, f *fault.Error, to *execution.Completion) {
+	if !isOutage(f) {
+		w.again(c, execution.ReasonRetry, to)
+		return
+	}
 	to.Outcome, to.Reason = execution.Waiting, execution.ReasonRetry
-	if isOutage(f) {
-		// The claims that no attempt accounts for say how long it has lasted.
-		uncounted := int(min(max(c.Claim-int64(c.Attempt), 0), 100))
-		to.Until = w.c.Now().Add(fullJitter(backoffFirst, backoffMost, uncounted))
-		return
-	}
-	to.Counted = true
-	if c.Attempt >= w.c.Attempts {
-		to.Outcome, to.Reason = execution.Dead, ""
-		return
-	}
-	to.Until = w.c.Now().Add(fullJitter(backoffFirst, backoffMost, c.Attempt-1))
+	to.Until = w.c.Now().Add(fullJitter(backoffFirst, backoffMost, min(uncounted(c), 100)))
 }
+
+// uncounted is how many claims of an execution no attempt accounts for.
+func uncounted(c execution.Claimed) int { return int(max(c.Claim-int64(c.Attempt), 0)) }
 
 // isOutage says whether it is the database, or what stands before it, that does
 // not answer, rather than this one thing that does not work.
@@ -182,22 +269,58 @@ func isOutage(f *fault.Error) bool {
 	return f.Class == fault.Platform && (status == http.StatusServiceUnavailable || status == http.StatusGatewayTimeout)
 }
 
-// decideGuest says what follows a failure of the guest's.
-func (w *Worker) decideGuest(c execution.Claimed, f *runtime.Failure, to *execution.Completion) {
-	if !fault.Retryable(f.Code) || c.Attempt >= w.c.Attempts {
-		to.Outcome = execution.Dead
+// decideGuest says what follows a failure of the guest's: see package journal.
+func (w *Worker) decideGuest(c execution.Claimed, f *runtime.Failure, done *completed) {
+	to, entries := &done.completion, done.entries()
+	done.fault = fault.From(f)
+	how := journal.Failure{}
+	if done.kept != nil {
+		how = done.kept.Failure
+	}
+	how.Ending = endingOf(f.Code)
+	next := journal.After(entries, how)
+	last := entries[len(entries)-1]
+	wait := min(f.RetryAfter, retryAfterMost)
+	switch {
+	case next.Dead:
+		to.Counted, to.Outcome = true, execution.Dead
+		if next.Ambiguous != nil {
+			done.fault = ambiguous(*next.Ambiguous, next.Reason).Because(f)
+		}
+		done.fault.Hint = sentences(done.fault.Hint, "It is not tried again: "+next.Reason+".")
 		return
+	case next.Confirm:
+		done.fault = ambiguous(last, "the plugin is asked whether it has happened").Because(f)
+		w.again(c, execution.ReasonConfirm, to)
+	case f.Code == fault.CodeUpstreamAuth && last.Outcome == hostfns.NotDone && last.Account != "" && uncounted(c) < waitsMost:
+		to.Outcome, to.Reason, to.Until = execution.Waiting, execution.ReasonReconnect, w.c.Now().Add(reconnectAgain)
+		done.fault.Hint = "It goes on once the connection has a new credential."
+	case how.Ending == journal.Passing && wait > waitFrom && uncounted(c) < waitsMost:
+		to.Outcome, to.Reason, to.Until = execution.Waiting, execution.ReasonRateLimited, w.c.Now().Add(wait)
+	default:
+		w.again(c, execution.ReasonRetry, to)
+		if to.Outcome == execution.Dead {
+			done.fault.Hint = sentences(done.fault.Hint, fmt.Sprintf("It was tried %d times: redrive it once the cause is gone.", c.Attempt))
+			return // Its journal stays as it is, for whoever looks.
+		}
+		if wait > 0 {
+			to.Until = w.c.Now().Add(wait)
+		}
 	}
-	delay := min(f.RetryAfter, retryAfterMost)
-	if delay <= 0 {
-		delay = fullJitter(backoffFirst, backoffMost, c.Attempt-1)
+	done.keep(next.Entries)
+	if next.Restarts {
+		done.repin(func(world *journal.World) { world.Restarts++ })
 	}
-	to.Outcome, to.Reason, to.Until = execution.Waiting, execution.ReasonRetry, w.c.Now().Add(delay)
+}
+
+// conflictedFault says that a run cannot commit.
+func conflictedFault(key string) *fault.Error {
+	return fault.New(fault.Conflict, execution.ReasonConflict, "another execution has changed state that this one had read: %q", key)
 }
 
 // conflicted follows a success that could not commit because what it had read
-// has changed: it runs again, from the start, soon.
-func (w *Worker) conflicted(c execution.Claimed, done completed) completed {
+// has changed: it runs again, soon, and reads that anew.
+func (w *Worker) conflicted(c execution.Claimed, done completed, key string) completed {
 	w.mu.Lock()
 	if len(w.conflicts) >= conflictsMost {
 		clear(w.conflicts) // Those that went on elsewhere are never settled here.
@@ -206,24 +329,35 @@ func (w *Worker) conflicted(c execution.Claimed, done completed) completed {
 	n := w.conflicts[c.Execution]
 	w.mu.Unlock()
 	done = withoutEffects(done)
-	done.fault = fault.New(fault.Conflict, execution.ReasonConflict, "another execution has changed state that this one had read")
+	done.fault = conflictedFault(key)
 	if n > conflictsTraced {
 		done.attempt = bare(done.attempt)
 		done.fault.Hint = fmt.Sprintf("Its steps and logs were not kept: those of the first %d runs that conflicted are.", conflictsTraced)
 	}
-	if n > conflictLimit {
-		done.completion.Outcome, done.completion.Counted = execution.Dead, true
-		done.fault.Message = fmt.Sprintf("other executions have changed state that this one had read, %d times in a row", n)
-		done.fault.Hint = "Use state_add for counters, which never conflicts, or a key for each thing that is counted."
+	next := journal.After(done.entries(), journal.Failure{Ending: journal.Conflicted, Stale: journal.Stale(done.entries(), key)})
+	const advice = "Use state_add for counters, which never conflicts, or a key for each thing that is counted."
+	switch {
+	case next.Dead:
+		done.fault.Hint = sentences("It is not tried again: "+next.Reason+".", advice)
+		next.Entries = done.entries()
+	case n > conflictLimit:
+		done.fault.Message = fmt.Sprintf("other executions have changed state that this one had read, %d times in a row, last %q", n, key)
+		done.fault.Hint = advice
+	default:
+		done.completion.Outcome, done.completion.Reason = execution.Waiting, execution.ReasonConflict
+		done.completion.Until = w.c.Now().Add(fullJitter(conflictFirst, conflictMost, n-1))
+		done.keep(next.Entries)
 		return done
 	}
-	done.completion.Outcome, done.completion.Reason = execution.Waiting, execution.ReasonConflict
-	done.completion.Until = w.c.Now().Add(fullJitter(conflictFirst, conflictMost, n-1))
+	done.completion.Outcome, done.completion.Counted = execution.Dead, true
+	done.keep(next.Entries)
 	return done
 }
 
 // refused follows a completion that the database does not take though it is
-// well: what the run has left behind is dropped, and a person is told.
+// well: what the run has left behind is dropped, the end of its journal included,
+// and a person is told. An effect whose answer is lost so is one of which nobody
+// knows: its intent is in the journal.
 func refused(done completed) completed {
 	done = withoutEffects(done)
 	done.attempt = bare(done.attempt)
@@ -237,7 +371,7 @@ func refused(done completed) completed {
 func bare(a execution.Attempt) execution.Attempt {
 	return execution.Attempt{
 		Claim: a.Claim, Number: a.Number, Worker: a.Worker, VersionID: a.VersionID,
-		StartedAt: a.StartedAt, FinishedAt: a.FinishedAt, Usage: a.Usage,
+		StartedAt: a.StartedAt, FinishedAt: a.FinishedAt, Usage: a.Usage, ReplayedFuel: a.ReplayedFuel,
 		Steps: []hostfns.Step{}, Logs: []guestlog.Line{},
 	}
 }

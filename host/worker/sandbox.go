@@ -17,6 +17,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime"
@@ -37,8 +38,10 @@ type Records interface {
 	// Execution and Event are execution.Store's and event.Store's.
 	Execution(ctx context.Context, tenant, id string) (execution.Execution, error)
 	Event(ctx context.Context, tenant, id string) (event.Event, error)
-	// Begin, State and Cursor are execution.Runs's.
-	Begin(ctx context.Context, c execution.Claimed, versionID string) error
+	// Begin, Journal, Append, State and Cursor are execution.Runs's.
+	Begin(ctx context.Context, c execution.Claimed, b execution.Beginning) error
+	Journal(ctx context.Context, tenant, execution string) (execution.Recorded, error)
+	Append(ctx context.Context, c execution.Claimed, s journal.Segment) error
 	State(tenant, installation string) state.Reader
 	Cursor(ctx context.Context, tenant, installation, poll string) ([]byte, error)
 }
@@ -70,6 +73,9 @@ type SandboxConfig struct {
 	// Seed feeds an execution's random stream: the same for every run of it, and
 	// not to be guessed by anyone outside.
 	Seed func(ctx context.Context, tenant, execution string) ([32]byte, error)
+	// Unjournaled runs keep nothing: one that is made again asks everything again.
+	// It is for measuring what the journal costs.
+	Unjournaled bool
 	// Modules is how many prepared modules are known that nobody uses; what of them
 	// is in memory, the Runtime decides. Defaults to 4096.
 	Modules int
@@ -113,7 +119,7 @@ func builtin() []hostfns.Func {
 	log := guestlog.New(guestlog.Config{Now: func() time.Time { return time.Time{} }})
 	return slices.Concat(
 		state.NewSession(nil, state.Limits{}).Funcs(), log.Funcs(), emit.New(emit.Limits{}).Funcs(),
-		way.Session(egress.Permissions{}).Funcs(), []hostfns.Func{hostfns.Sleep(nil)},
+		way.Session(egress.Permissions{}).Funcs(), []hostfns.Func{hostfns.Sleep(nil, nil)},
 	)
 }
 
@@ -121,41 +127,38 @@ func builtin() []hostfns.Func {
 func (s *Sandbox) Close(ctx context.Context) error { return s.modules.close(ctx) }
 
 // Run implements Runner.
-func (s *Sandbox) Run(ctx context.Context, c execution.Claimed) (Ended, error) {
+func (s *Sandbox) Run(ctx context.Context, c execution.Claimed, held func() bool) (Ended, error) {
 	j, err := s.job(ctx, c)
 	if err != nil {
 		return Ended{}, err
 	}
-	// From here on the version cannot be removed.
-	if err := s.c.Records.Begin(ctx, c, j.version.ID); err != nil {
-		return Ended{}, fmt.Errorf("begin run: %w", err)
+	p, err := s.recall(ctx, &j)
+	if err != nil {
+		return Ended{}, err
 	}
-	limits := installation.Limits(j.installation, j.version.Manifest, s.c.Limits.WithDefaults())
 	module, release, err := s.modules.take(ctx, j.version)
 	if err != nil {
 		return Ended{VersionID: j.version.ID}, fmt.Errorf("prepare plugin version %s: %w", j.version.ID, err)
 	}
 	defer release()
-	input, err := s.envelope(ctx, j)
+	p.fit(module.Facts())
+	b, err := p.beginning(j.version.ID)
 	if err != nil {
 		return Ended{VersionID: j.version.ID}, err
 	}
-	seed, err := s.c.Seed(ctx, c.Tenant, c.Execution)
-	if err != nil {
-		return Ended{VersionID: j.version.ID}, fmt.Errorf("derive seed: %w", err)
+	// From here on the version cannot be removed.
+	if err := s.c.Records.Begin(ctx, c, b); err != nil {
+		return Ended{VersionID: j.version.ID}, fmt.Errorf("begin run: %w", err)
 	}
-	p := s.permit(j)
-	caller := Caller{Tenant: c.Tenant, Installation: j.installation.ID, Execution: c.Execution}
-	result, err := module.Call(withCaller(ctx, caller), runtime.Call{
-		Export: j.export(), Input: input, Host: p.gate,
-		World:  runtime.World{Seed: seed, Start: s.c.Now(), Config: configStrings(j.installation.Config)},
-		Limits: limits,
-		Share:  runtime.Share{Key: c.Tenant},
-	})
-	if err != nil {
-		return traced(j, p, result), err
+	// What was pinned holds, whatever the installation has now. What it is granted is
+	// another matter: that can be taken away at any time.
+	j.installation.Config = p.world.Config
+	r := &sandboxed{sandbox: s, job: j, past: p, module: module, held: held}
+	ctx = withCaller(ctx, Caller{Tenant: c.Tenant, Installation: j.installation.ID, Execution: c.Execution})
+	if ended, err := r.clear(ctx); err != nil {
+		return ended, err
 	}
-	return s.collect(ctx, j, p, result)
+	return r.run(ctx)
 }
 
 // job is all that a run is made of.
@@ -235,46 +238,6 @@ func (s *Sandbox) prepare(ctx context.Context, v registry.Version) (*runtime.Mod
 		return nil, fmt.Errorf("read module: %w", err)
 	}
 	return s.c.Runtime.Prepare(ctx, wasm, s.c.Limits)
-}
-
-// permitted is a run's gate and the sessions behind it.
-type permitted struct {
-	gate  *hostfns.Gate
-	state *state.Session
-	log   *guestlog.Log
-	kept  *emit.Kept
-}
-
-// permit builds the gate of a run: what its installation was granted, and no more.
-func (s *Sandbox) permit(j job) permitted {
-	secrets := hostfns.NewRedactor()
-	p := permitted{
-		state: state.NewSession(s.c.Records.State(j.claimed.Tenant, j.installation.ID), state.Limits{}),
-		log:   guestlog.New(guestlog.Config{Secrets: secrets, Now: s.c.Now}),
-		kept:  emit.New(emit.Limits{}),
-	}
-	way := s.c.Egress.Session(egress.Permissions{
-		Rules:       installation.Rules(j.installation, j.version.Manifest),
-		Credentials: s.c.Credentials(j.claimed.Tenant, j.installation.Grants.Connections),
-		Secrets:     secrets,
-		Pool:        j.claimed.Tenant,
-	})
-	var granted []string
-	for _, name := range j.version.Manifest.Functions {
-		if slices.Contains(j.installation.Grants.Functions, name) {
-			granted = append(granted, name)
-		}
-	}
-	p.gate = hostfns.NewGate(hostfns.GateConfig{
-		Funcs: slices.Concat(
-			p.state.Funcs(), p.log.Funcs(), p.kept.Funcs(), way.Funcs(),
-			[]hostfns.Func{hostfns.Sleep(s.c.After)}, s.c.Functions,
-		),
-		Granted: granted,
-		Secrets: secrets,
-		Now:     s.c.Now,
-	})
-	return p
 }
 
 func isNotFound(err error) bool {

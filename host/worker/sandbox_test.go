@@ -117,7 +117,7 @@ func guest(t *testing.T) []byte {
 
 // probe is a host function of the host app's.
 func probe(f func(ctx context.Context) error) hostfns.Func {
-	return hostfns.Func{Name: "probe", Granted: true, Answer: func(ctx context.Context, _ json.RawMessage) (any, error) {
+	return hostfns.Func{Name: "probe", Granted: true, Effect: hostfns.Always(hostfns.Read), Answer: func(ctx context.Context, _ json.RawMessage) (any, error) {
 		return map[string]string{"tenant": worker.CallerOf(ctx).Tenant, "installation": worker.CallerOf(ctx).Installation}, f(ctx)
 	}}
 }
@@ -435,7 +435,7 @@ func TestPausedInstallationsAndTenantsWait(t *testing.T) {
 				t.Errorf("it waits for %q, want paused", got.Reason)
 			}
 			pause(b, false)
-			if _, err := b.store.Release(t.Context(), "ten_a", ""); err != nil {
+			if _, err := b.store.Release(t.Context(), "ten_a", "", execution.ReasonPaused); err != nil {
 				t.Fatal(err)
 			}
 			w.Wake("ten_a")

@@ -140,6 +140,14 @@ func (w *Worker) beatOnce(ctx context.Context, t *tenure) {
 	}
 }
 
+// holds says whether the executions of a tenure are certainly this worker's still:
+// a quarter of the lease is left for clocks that differ and for what is on its way.
+func (w *Worker) holds(t *tenure) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !t.lost && w.c.Now().Sub(t.beat) < w.c.Lease-w.c.Lease/4
+}
+
 // retire takes the worker's row away, so that nobody waits for its lease. A
 // doubtful tenure's row stays: its orphans are found by it.
 func (w *Worker) retire(ctx context.Context) {

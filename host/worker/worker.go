@@ -68,7 +68,11 @@ type Runner interface {
 	// a *ParkedError when it must wait, ErrRemoved when there is nothing to run any
 	// more, execution.ErrFenced when the claim is stale, and the host's own
 	// otherwise. What it returns beside an error is kept for the trace.
-	Run(ctx context.Context, c execution.Claimed) (Ended, error)
+	//
+	// A *hostfns.Suspended waits, an *AmbiguousError wants a person, and an
+	// *UnconfirmedError asks the plugin again later. Held says whether the claim is
+	// certainly held still: nothing is sent after it says no.
+	Run(ctx context.Context, c execution.Claimed, held func() bool) (Ended, error)
 }
 
 // Ended is what a run left behind.
@@ -76,9 +80,11 @@ type Ended struct {
 	VersionID string
 	// Attempt is the run's trace; the Worker adds its own name and the outcome.
 	Attempt execution.Attempt
-	// Effects are committed if the run succeeded: only the fields of a Completion
-	// that are applied on success, and its Output.
+	// Effects are committed if the run succeeded, or came to a checkpoint: only the
+	// fields of a Completion that are applied then, and its Output.
 	Effects execution.Completion
+	// Kept is the run's journal, nil if it had none.
+	Kept *Kept
 }
 
 // Config configures a Worker.
@@ -162,6 +168,10 @@ type Worker struct {
 	// running are the runs in flight, those of lost tenures too.
 	running map[run]struct{}
 	nextDue time.Time
+	// alone is held for writing by a run that must have no other beside it, and
+	// suspects by one that may be to blame for a worker's death.
+	alone    sync.RWMutex
+	suspects sync.Mutex
 	// conflicts counts the conflicts of executions that will run again.
 	conflicts map[string]int
 }

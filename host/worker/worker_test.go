@@ -65,7 +65,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ wish, want time.Duration }{
 		"as wished":  {90 * time.Second, 90 * time.Second},
-		"to an hour": {365 * 24 * time.Hour, time.Hour},
+		"to a month": {365 * 24 * time.Hour, 31 * 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -74,7 +74,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 				b.tenant("ten_a", 4, 1, "plv_1")
 				id := b.enqueue("ten_a", event.Action, "do", `{}`)
 				c := b.config(runner(func(_ context.Context, c execution.Claimed) error {
-					if c.Attempt == 1 {
+					if c.Claim == 1 {
 						return rateLimited(test.wish)
 					}
 					return nil
@@ -82,8 +82,8 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 				c.Scan, c.Lease = time.Minute, 10*time.Minute // For there is little to do in an hour.
 				b.run(c)
 				waiting := b.await("ten_a", id, execution.Waiting)
-				if waiting.Reason != execution.ReasonRetry || waiting.Error == nil || waiting.Error.Code != "rate_limited" {
-					t.Errorf("it waits for %q after %v, want a retry after rate_limited", waiting.Reason, waiting.Error)
+				if waiting.Reason != execution.ReasonRateLimited || waiting.Error == nil || waiting.Error.Code != "rate_limited" {
+					t.Errorf("it waits for %q after %v, want rate_limited", waiting.Reason, waiting.Error)
 				}
 				synctest.Wait()
 				time.Sleep(test.want)
@@ -126,7 +126,7 @@ func TestRetriesEndInADeadLetterThatCanBeRedriven(t *testing.T) {
 			t.Errorf("dead letters are %v and %v, want one group of one", letters, err)
 		}
 		healed.Store(true)
-		if err := b.store.Redrive(t.Context(), "ten_a", id); err != nil {
+		if err := b.store.Redrive(t.Context(), "ten_a", id, execution.Redriving{}); err != nil {
 			t.Fatal(err)
 		}
 		w.Wake("ten_a")
@@ -144,7 +144,6 @@ func TestFailuresThatNoRetryHelpsAreDeadAtOnce(t *testing.T) {
 		failures := map[string]error{
 			"plugin_bug":        &runtime.Failure{Code: runtime.CodePluginBug, Message: "nil map"},
 			"deadline_exceeded": &runtime.Failure{Code: runtime.CodeDeadlineExceeded, Message: "30 s"},
-			"auth":              &runtime.Failure{Code: "auth", Message: "401"},
 			"memory_too_large":  &runtime.InvalidModule{Code: "memory_too_large", Message: "it wants 4 GiB"},
 		}
 		ids := map[string]error{}
@@ -268,7 +267,7 @@ func TestParkedWaitsUncountedUntilItIsReleased(t *testing.T) {
 			t.Errorf("two minutes later it is %s, want waiting", got)
 		}
 		resumed.Store(true)
-		if n, err := b.store.Release(t.Context(), "ten_a", installationOf("ten_a")); err != nil || n != 1 {
+		if n, err := b.store.Release(t.Context(), "ten_a", installationOf("ten_a"), execution.ReasonPaused); err != nil || n != 1 {
 			t.Fatalf("release gave %d and %v, want 1", n, err)
 		}
 		w.Wake("ten_a")
@@ -352,7 +351,7 @@ func TestConflictsKeepTheFirstTraces(t *testing.T) {
 type logging struct{}
 
 // Run implements worker.Runner.
-func (logging) Run(context.Context, execution.Claimed) (worker.Ended, error) {
+func (logging) Run(context.Context, execution.Claimed, func() bool) (worker.Ended, error) {
 	return worker.Ended{VersionID: "plv_1", Attempt: execution.Attempt{
 		Steps: make([]hostfns.Step, 1), Logs: make([]guestlog.Line, 1), Usage: runtime.Usage{HostCalls: 1},
 	}}, nil
@@ -371,7 +370,7 @@ func (s *conflicting) Complete(ctx context.Context, c execution.Completion) erro
 	defer s.mu.Unlock()
 	if c.Outcome == execution.Succeeded && s.left > 0 {
 		s.left--
-		return execution.ErrStateConflict
+		return &execution.StateConflictError{Key: "n"}
 	}
 	return s.Store.Complete(ctx, c)
 }
