@@ -239,7 +239,7 @@ func deadLetterIsRedriven(t *testing.T, db store.Store) {
 		t.Errorf("dead letters are %+v and %v, want one group with this one", letters, err)
 	}
 	healed.Store(true)
-	if _, err := b.h.Executions.Redrive(t.Context(), owner, id); err != nil {
+	if _, err := b.h.Executions.Redrive(t.Context(), owner, id, execution.Resume); err != nil {
 		t.Fatal(err)
 	}
 	b.end(t, owner, id, execution.Succeeded)

@@ -133,7 +133,7 @@ func (s *server) cancelExecution(ctx context.Context, in *oneExecution) (*answer
 }
 
 func (s *server) redriveExecution(ctx context.Context, in *oneExecution) (*answer[execution.Execution], error) {
-	return answered(s.h.Executions.Redrive(ctx, tenantOf(ctx), in.Execution))
+	return answered(s.h.Executions.Redrive(ctx, tenantOf(ctx), in.Execution, execution.Resume))
 }
 
 func (s *server) listDeadLetters(ctx context.Context, _ *param.InTenant) (*answer[page[execution.DeadLetters]], error) {
