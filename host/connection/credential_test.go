@@ -178,6 +178,10 @@ func TestApplyRefusesWhatIsNotGranted(t *testing.T) {
 	if _, err := credentials.Apply(t.Context(), "mine", request(t, "https://api.github.com/")); err != nil {
 		t.Error(err)
 	}
+	accounts, ok := credentials.(egress.Accounts)
+	if !ok || accounts.Account("mine") != mine.ID || accounts.Account("late") != "" {
+		t.Errorf("the accounts behind the names are not the connections that were granted")
+	}
 }
 
 func TestApplyUsesWhatWasReplaced(t *testing.T) {

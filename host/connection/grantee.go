@@ -47,6 +47,10 @@ func (g *grantee) Apply(ctx context.Context, name string, r *http.Request) (secr
 	return secret.apply(conn, r)
 }
 
+// Account implements egress.Accounts: a connection is an account, whatever credential
+// it has by now.
+func (g *grantee) Account(name string) string { return g.granted[name] }
+
 // allows says whether a credential of c may go where r goes. A Host header that
 // is not the URL's would make it arrive at another site of the same server.
 func (c Connection) allows(r *http.Request) bool {

@@ -1,11 +1,9 @@
 package egress
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/http/httptrace"
 	"strings"
 
 	"github.com/cofferdam-run/cofferdam/hostfns"
@@ -43,15 +41,6 @@ func outcomeOf(method string, status int) hostfns.Outcome {
 	default:
 		return hostfns.Done
 	}
-}
-
-// traced has the crossing's outcome unknown from the moment at which there is a
-// connection that bytes could be written to: what fails before, in a resolver, a
-// dial or a handshake, was not done.
-func traced(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { hostfns.Report(ctx, hostfns.Unknown) },
-	})
 }
 
 // isTooLarge says that an answer came, whole for all that is known.

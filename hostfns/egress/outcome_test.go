@@ -20,6 +20,22 @@ type told struct {
 
 func toldOf(t *testing.T, funcs []hostfns.Func, request map[string]any) told {
 	t.Helper()
+	got, err := ask(t, funcs, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// outcomeOf is toldOf for a call that ends.
+func outcomeOf(t *testing.T, funcs []hostfns.Func, request map[string]any) (hostfns.Outcome, error) {
+	t.Helper()
+	got, err := ask(t, funcs, request)
+	return got.outcome, err
+}
+
+func ask(t *testing.T, funcs []hostfns.Func, request map[string]any) (told, error) {
+	t.Helper()
 	raw, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
@@ -40,10 +56,8 @@ func toldOf(t *testing.T, funcs []hostfns.Func, request map[string]any) told {
 			}
 		},
 	})
-	if _, err := gate.Call(t.Context(), runtime.Crossing{Func: "http", Request: raw}); err != nil {
-		t.Fatal(err)
-	}
-	return got
+	_, err = gate.Call(t.Context(), runtime.Crossing{Func: "http", Request: raw})
+	return got, err
 }
 
 func TestOutcomes(t *testing.T) {

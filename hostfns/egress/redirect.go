@@ -33,9 +33,7 @@ func (s *Session) redirected(out *outgoing, status int, location string) (*outgo
 	}
 	next.header = out.header.Clone()
 	next.via = " (where " + out.origin.String() + " redirects to)"
-	toGet := status == http.StatusSeeOther && out.method != http.MethodHead ||
-		out.method == http.MethodPost && (status == http.StatusMovedPermanently || status == http.StatusFound)
-	if toGet {
+	if becomesGet(status, out.method) {
 		next.settled = next.settled || effectOfMethod(out.method) != hostfns.Read
 		next.method, next.body = http.MethodGet, nil
 		maps.DeleteFunc(next.header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Content-") })
@@ -44,6 +42,13 @@ func (s *Session) redirected(out *outgoing, status int, location string) (*outgo
 		return &next, nil
 	}
 	return &next, s.leave(out, &next, location)
+}
+
+// becomesGet tells redirects to the answer of what was done from those of the request
+// itself, which was not: https://fetch.spec.whatwg.org/#http-redirect-fetch.
+func becomesGet(status int, method string) bool {
+	return status == http.StatusSeeOther && method != http.MethodHead ||
+		method == http.MethodPost && (status == http.StatusMovedPermanently || status == http.StatusFound)
 }
 
 // leave checks and strips a request that goes on to another origin.

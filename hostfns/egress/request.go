@@ -31,6 +31,8 @@ type request struct {
 	Body       *string             `json:"body"`
 	BodyBase64 *string             `json:"body_base64"`
 	TimeoutMS  int64               `json:"timeout_ms"`
+	// IdempotencyKey is the guest's name for the key.
+	IdempotencyKey string `json:"idempotency_key"`
 }
 
 // outgoing is a request that has been checked, and is not granted yet.
@@ -42,6 +44,8 @@ type outgoing struct {
 	header     http.Header
 	body       []byte
 	timeout    time.Duration
+	// keyName is what the guest calls its idempotency key, if it does.
+	keyName string
 	// via tells, in messages, which origin redirected here.
 	via string
 	// settled says that what the guest asked for is done, and this request fetches
@@ -54,7 +58,10 @@ func (e *Egress) parse(raw json.RawMessage) (*outgoing, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &outgoing{connection: r.Connection, method: strings.ToUpper(r.Method)}
+	out := &outgoing{connection: r.Connection, method: strings.ToUpper(r.Method), keyName: r.IdempotencyKey}
+	if err := checkKeyName(out.keyName); err != nil {
+		return nil, err
+	}
 	switch {
 	case !isToken(out.method):
 		return nil, invalid("\"method\" is %.32q: it must be one of HTTP's, such as GET", r.Method)

@@ -86,7 +86,12 @@ func (m matcher) String() string {
 // allows compares whole labels, so that "*.example.com" is neither
 // example.com itself nor evilexample.com.
 func (m matcher) allows(method string, o origin) bool {
-	if m.port != o.port || !slices.Contains(m.methods, method) {
+	return slices.Contains(m.methods, method) && m.reaches(o)
+}
+
+// reaches says whether the origin's host is meant, whatever the method.
+func (m matcher) reaches(o origin) bool {
+	if m.port != o.port {
 		return false
 	}
 	if m.wild {

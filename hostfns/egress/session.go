@@ -26,6 +26,16 @@ type Permissions struct {
 	// Pool names whose connections to servers may be used again: the tenant.
 	// Defaults to nobody's: each request has a connection of its own.
 	Pool string
+	// Idempotency says which hosts take idempotency keys; the first that fits a
+	// request counts. The key is the crossing's (hostfns.KeyOf). Defaults to none.
+	Idempotency []IdempotencyRule
+	// NotDone says which answers mean that a request was not accepted. Defaults to
+	// 429, and to 401 where a connection's credential was sent.
+	NotDone []NotDoneRule
+	// Held says whether the run holds its lease still, long enough for a request to
+	// arrive. It is asked twice for each, the second time right before the first byte
+	// is written, and ends the run with ErrNotHeld. Defaults to always.
+	Held func() bool
 }
 
 // Session is the HTTP of one run. It is used by one goroutine at a time.
@@ -33,6 +43,8 @@ type Session struct {
 	egress      *Egress
 	permissions Permissions
 	rules       []matcher
+	idempotency []idempotent
+	notDone     []notDone
 	calls       int
 	// credentialed is set once a secret is on the wire: from then on it may
 	// come back in any answer.
@@ -50,13 +62,23 @@ func (e *Egress) Session(p Permissions) *Session {
 			s.rules = append(s.rules, m)
 		}
 	}
+	for _, r := range p.Idempotency {
+		if m, ok := matchHost(r.Host); ok && isToken(r.Header) {
+			s.idempotency = append(s.idempotency, idempotent{host: m, header: r.Header, ttl: r.TTL})
+		}
+	}
+	for _, r := range p.NotDone {
+		if m, ok := matchHost(r.Host); ok {
+			s.notDone = append(s.notDone, notDone{host: m, status: slices.Clone(r.Status)})
+		}
+	}
 	return s
 }
 
 // Funcs gives http.
 func (s *Session) Funcs() []hostfns.Func {
 	return []hostfns.Func{{
-		Name: "http", Answer: s.answer, Effect: effectOf,
+		Name: "http", Answer: s.answer, Effect: effectOf, Mark: s.mark,
 		Summarize: summarizeRequest, SummarizeResult: summarizeResult,
 	}}
 }
@@ -107,6 +129,9 @@ func (s *Session) exchange(ctx context.Context, out *outgoing) (*result, error) 
 			}
 			return result, err
 		}
+		if !out.settled && !becomesGet(response.StatusCode, out.method) {
+			hostfns.Report(ctx, hostfns.NotDone) // It is to be sent elsewhere.
+		}
 		if err := response.Body.Close(); err != nil {
 			return nil, explain(out, err)
 		}
@@ -124,6 +149,9 @@ func (s *Session) send(ctx context.Context, out *outgoing) (*http.Response, erro
 	if err := s.permit(out); err != nil {
 		return nil, err
 	}
+	if err := s.checkKey(out); err != nil {
+		return nil, err
+	}
 	r, err := http.NewRequestWithContext(ctx, out.method, out.url.String(), bytes.NewReader(out.body))
 	if err != nil {
 		return nil, invalid("the request cannot be built: check \"method\" and \"url\"")
@@ -132,6 +160,7 @@ func (s *Session) send(ctx context.Context, out *outgoing) (*http.Response, erro
 	if r.Header.Get("User-Agent") == "" {
 		r.Header.Set("User-Agent", "Cofferdam")
 	}
+	s.putKey(ctx, out, r.Header)
 	if err := s.authenticate(ctx, out, r); err != nil {
 		return nil, err
 	}
@@ -145,15 +174,18 @@ func (s *Session) send(ctx context.Context, out *outgoing) (*http.Response, erro
 	if out.origin.scheme == "http" {
 		transport = p.plain
 	}
-	if !out.settled {
-		r = r.WithContext(traced(ctx))
+	if !s.held() {
+		return nil, ErrNotHeld
 	}
-	response, err := transport.RoundTrip(r)
-	if err != nil {
+	sending, lost := s.guarded(ctx, out)
+	response, err := transport.RoundTrip(r.WithContext(sending))
+	switch {
+	case lost.Load():
+		return nil, ErrNotHeld
+	case err != nil:
 		return nil, explain(out, err)
-	}
-	if !out.settled {
-		hostfns.Report(ctx, outcomeOf(out.method, response.StatusCode))
+	case !out.settled:
+		hostfns.Report(ctx, s.outcome(out, response.StatusCode))
 	}
 	return response, nil
 }

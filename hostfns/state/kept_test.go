@@ -93,3 +93,33 @@ func TestKeptReaderRefusesNonsense(t *testing.T) {
 		t.Errorf("got %v, want %v", err, errDown)
 	}
 }
+
+func TestSawTellsWhatAReadHasShown(t *testing.T) {
+	t.Parallel()
+	kept := map[string]json.RawMessage{}
+	r := state.Kept(&counted{}, memory(kept))
+	if _, err := r.Get(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.List(t.Context(), "orders/", "7", 10); err != nil {
+		t.Fatal(err)
+	}
+	saw := func(key string) (n int) {
+		for request, answer := range kept {
+			if state.Saw([]byte(request), answer, key) {
+				n++
+			}
+		}
+		return n
+	}
+	for key, want := range map[string]int{"a": 1, "orders/7": 1, "orders/8": 0, "": 0, "b": 0} {
+		if got := saw(key); got != want {
+			t.Errorf("%q was seen by %d reads, want %d", key, got, want)
+		}
+	}
+	for _, broken := range [][2]string{{`[`, `[]`}, {`{"prefix":"a"}`, `{"key":"a"}`}, {``, ``}} {
+		if state.Saw([]byte(broken[0]), []byte(broken[1]), "a") {
+			t.Errorf("%q has seen something", broken)
+		}
+	}
+}
