@@ -179,6 +179,7 @@ func checkExports(m manifest.Manifest, exports []string, report func(where, form
 		{"/webhooks", "webhook", len(m.Webhooks) > 0},
 		{"/polls", "poll", len(m.Polls) > 0},
 		{"/test", "test", m.Test},
+		{"/confirm", "confirm", m.Confirm},
 	} {
 		if promise.made && !slices.Contains(exports, promise.export) {
 			report(promise.where, "the module does not export %q, which this needs", promise.export)

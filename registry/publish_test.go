@@ -195,6 +195,9 @@ func TestPublishRefuses(t *testing.T) {
 		{"a test without the export", upload(typed(minimal + `,"test":true}`)), registry.Error{
 			Code: "invalid_manifest", Where: "manifest/test", Message: `does not export "test"`,
 		}},
+		{"a confirm without the export", upload(typed(minimal + `,"confirm":true}`)), registry.Error{
+			Code: "invalid_manifest", Where: "manifest/confirm", Message: `does not export "confirm"`,
+		}},
 		{"an unknown scheme", upload(typed(minimal+`,"webhooks":[{"name":"x","scheme":"stripe"}]}`, "webhook")), registry.Error{
 			Code: "invalid_manifest", Where: "manifest/webhooks/0/scheme", Message: `"stripe" is not a scheme that this host knows: it has github, standard-webhooks`,
 		}},

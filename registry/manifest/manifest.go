@@ -24,13 +24,18 @@ type Manifest struct {
 	Polls       []Poll          `json:"polls,omitempty"`
 	Connections []Connection    `json:"connections,omitempty"`
 	Egress      []Egress        `json:"egress,omitempty"`
-	Functions   []string        `json:"functions,omitempty"`
-	Limits      Limits          `json:"limits,omitzero"`
+	// Idempotency and NotDone decide what may be sent again.
+	Idempotency []Idempotency `json:"idempotency,omitempty"`
+	NotDone     []NotDone     `json:"not_done,omitempty"`
+	Functions   []string      `json:"functions,omitempty"`
+	Limits      Limits        `json:"limits,omitzero"`
 	// Level is 1 for a typed connector, 0 for a plain Extism plugin, whose
 	// actions are its exports, bytes in and bytes out.
 	Level int `json:"level"`
 	// Test says that the plugin exports test.
 	Test bool `json:"test,omitempty"`
+	// Confirm says that the plugin exports confirm.
+	Confirm bool `json:"confirm,omitempty"`
 }
 
 // Action is something that a tenant can have done.

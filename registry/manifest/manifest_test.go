@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,7 +25,9 @@ const whole = `{
   "connections": [{ "name": "github", "title": "GitHub", "type": "bearer", "hosts": ["api.github.com"] },
     { "name": "shop", "type": "api_key", "header": "X-Api-Key", "hosts": ["{config.api_url}"] }],
   "egress": [{ "host": "api.github.com", "methods": ["GET", "POST"] }, { "host": "{config.api_url}", "methods": ["GET"] }],
-  "functions": [], "limits": { "memory_mib": 64, "timeout_ms": 30000, "fuel": 10000000000 }, "test": true
+  "idempotency": [{ "host": "api.github.com", "header": "Idempotency-Key", "ttl": "24h" }],
+  "not_done": [{ "host": "{config.api_url}", "status": [409, 503] }],
+  "functions": [], "limits": { "memory_mib": 64, "timeout_ms": 30000, "fuel": 10000000000 }, "test": true, "confirm": true
 }`
 
 func TestParseReadsWhatTheContractShows(t *testing.T) {
@@ -44,7 +47,9 @@ func TestParseReadsWhatTheContractShows(t *testing.T) {
 			{Name: "shop", Type: "api_key", Header: "X-Api-Key", Hosts: []string{"{config.api_url}"}},
 		},
 		Egress:    []manifest.Egress{{Host: "api.github.com", Methods: []string{"GET", "POST"}}, {Host: "{config.api_url}", Methods: []string{"GET"}}},
-		Functions: []string{}, Limits: manifest.Limits{MemoryMiB: 64, TimeoutMS: 30000, Fuel: 10_000_000_000}, Level: 1, Test: true,
+		Functions: []string{}, Limits: manifest.Limits{MemoryMiB: 64, TimeoutMS: 30000, Fuel: 10_000_000_000}, Level: 1, Test: true, Confirm: true,
+		Idempotency: []manifest.Idempotency{{Host: "api.github.com", Header: "Idempotency-Key", TTL: "24h"}},
+		NotDone:     []manifest.NotDone{{Host: "{config.api_url}", Status: []int{409, 503}}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("manifest (-want +got):\n%s", diff)
@@ -84,9 +89,9 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 			{"/version", `"" must be a semantic version of at most 64 bytes, such as 1.2.3 (https://semver.org)`},
 		}},
 		{"every unknown field", `{"Name":"a","actoins":[],"limits":{"memory":1},"actions":[{"name":"a","schema":{}}]}`, []manifest.Problem{
-			{"/Name", "is not a field of a manifest: here it may be one of actions, config, connections, description, egress, functions, level, limits, name, polls, test, title, version, webhooks"},
+			{"/Name", "is not a field of a manifest: here it may be one of actions, config, confirm, connections, description, egress, functions, idempotency, level, limits, name, not_done, polls, test, title, version, webhooks"},
 			{"/actions/0/schema", "is not a field of a manifest: here it may be one of description, idempotent, input, name, output, title"},
-			{"/actoins", "is not a field of a manifest: here it may be one of actions, config, connections, description, egress, functions, level, limits, name, polls, test, title, version, webhooks"},
+			{"/actoins", "is not a field of a manifest: here it may be one of actions, config, confirm, connections, description, egress, functions, idempotency, level, limits, name, not_done, polls, test, title, version, webhooks"},
 			{"/limits/memory", "is not a field of a manifest: here it may be one of fuel, memory_mib, timeout_ms"},
 		}},
 		{"every wrong type", `{"name":7,"actions":{},"egress":[{"host":"a.test","methods":["GET",1]}],"test":"yes","limits":{"memory_mib":1.5,"timeout_ms":"1s","fuel":1e30}}`, []manifest.Problem{
@@ -120,6 +125,10 @@ func TestParseRefusesTooLargeAManifest(t *testing.T) {
 	if want := "the manifest has 1048577 bytes: at most 1048576 are allowed"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
+}
+
+func idempotency(host, header, ttl string) manifest.Manifest {
+	return manifest.Manifest{Idempotency: []manifest.Idempotency{{Host: host, Header: header, TTL: ttl}}}
 }
 
 func TestValidateSaysWhatIsWrong(t *testing.T) {
@@ -184,6 +193,22 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 		{"egress to a property that is not there", manifest.Manifest{
 			Config: json.RawMessage(`{"properties":{"base":{}}}`), Egress: []manifest.Egress{{Host: "{config.api_url}", Methods: []string{"GET"}}},
 		}, "/egress/0/host", `the config has no property "api_url"`},
+		{"a key for a URL", idempotency("https://a.test", "Key", "1h"), "/idempotency/0/host", "must be a host, not a URL"},
+		{"a key in no header", idempotency("a.test", "", "1h"), "/idempotency/0/header", "is not the name of a header"},
+		{"a key in a header with a line break", idempotency("a.test", "Key\r\nX", "1h"), "/idempotency/0/header", "is not the name of a header"},
+		{"a key in a header of HTTP's", idempotency("a.test", "content-type", "1h"), "/idempotency/0/header", "has a meaning of its own in HTTP"},
+		{"a key in a credential's", idempotency("a.test", "authorization", "1h"), "/idempotency/0/header", "has a meaning of its own in HTTP"},
+		{"a key without a life", idempotency("a.test", "Key", ""), "/idempotency/0/ttl", "must be a time such as 24h, from 5m0s to 8784h0m0s"},
+		{"a key that is forgotten at once", idempotency("a.test", "Key", "1m"), "/idempotency/0/ttl", `"1m" must be a time`},
+		{"a key that is never forgotten", idempotency("a.test", "Key", "9000h"), "/idempotency/0/ttl", `"9000h" must be a time`},
+		{"two keys for one host", manifest.Manifest{Idempotency: []manifest.Idempotency{{"a.test", "Key", "1h"}, {"a.test", "Key", "2h"}}}, "/idempotency/1/host", `"a.test" is taken`},
+		{"a key for a property that is not there", manifest.Manifest{
+			Config: json.RawMessage(`{"properties":{"base":{}}}`), Idempotency: []manifest.Idempotency{{"{config.api_url}", "Key", "1h"}},
+		}, "/idempotency/0/host", `the config has no property "api_url"`},
+		{"not done nowhere", manifest.Manifest{NotDone: []manifest.NotDone{{"", []int{409}}}}, "/not_done/0/host", "is not a host name"},
+		{"not done never", manifest.Manifest{NotDone: []manifest.NotDone{{"a.test", nil}}}, "/not_done/0/status", "has 0: name 1 to 32"},
+		{"not done often", manifest.Manifest{NotDone: []manifest.NotDone{{"a.test", slices.Repeat([]int{409}, 33)}}}, "/not_done/0/status", "has 33: name 1 to 32"},
+		{"not done that was", manifest.Manifest{NotDone: []manifest.NotDone{{"a.test", []int{409, 201}}}}, "/not_done/0/status/1", "201 must be from 400 to 599"},
 		{"a function", manifest.Manifest{Functions: []string{"http", "No"}}, "/functions/1", `"No" must be a-z`},
 		{"negative memory", manifest.Manifest{Limits: manifest.Limits{MemoryMiB: -1}}, "/limits/memory_mib", "-1 must be from 1 to 4096"},
 		{"too much memory", manifest.Manifest{Limits: manifest.Limits{MemoryMiB: 4097}}, "/limits/memory_mib", "4097 must be"},

@@ -23,7 +23,7 @@ var (
 // Caps of a manifest. They are far above what people write, and keep what a
 // host looks through for each call small.
 const (
-	maxParts       = 256 // Actions, webhooks, polls, connections, egress, functions: of each.
+	maxParts       = 256 // Actions, webhooks, polls, connections, egress, idempotency, not_done, functions: of each.
 	maxTitle       = 200
 	maxDescription = 10_000
 	maxVersion     = 64
@@ -48,6 +48,8 @@ func (m Manifest) Validate() error {
 	m.checkPolls(&problems)
 	m.checkConnections(&problems)
 	m.checkEgress(&problems)
+	m.checkIdempotency(&problems)
+	m.checkNotDone(&problems)
 	m.checkFunctions(&problems)
 	m.Limits.check("/limits", &problems)
 	return problems.err()
@@ -168,13 +170,7 @@ func (m Manifest) checkEgress(problems *list) {
 	checkCount("/egress", len(m.Egress), problems)
 	for i, e := range m.Egress {
 		at := pointer("/egress", i)
-		host, err := ParseHost(e.Host)
-		if err != nil {
-			problems.add(at+"/host", "%v", err)
-		}
-		if host.Property != "" && !m.mayHave(host.Property) {
-			problems.add(at+"/host", "the config has no property %q", host.Property)
-		}
+		m.checkHost(at+"/host", e.Host, problems)
 		e.checkMethods(at+"/methods", problems)
 	}
 }
