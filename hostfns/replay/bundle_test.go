@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -57,22 +58,6 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-func (l *lab) serve(w http.ResponseWriter, r *http.Request) {
-	n := l.asked.Add(1)
-	switch {
-	case strings.HasPrefix(r.URL.Path, "/busy"):
-		w.WriteHeader(http.StatusTooManyRequests)
-	case strings.HasPrefix(r.URL.Path, "/broken"):
-		w.WriteHeader(http.StatusInternalServerError)
-	case strings.HasPrefix(r.URL.Path, "/bytes"):
-		fmt.Fprintf(w, "\xff\x00%d", n)
-	case strings.HasPrefix(r.URL.Path, "/repos"):
-		fmt.Fprintf(w, `[{"name":"label-%d"}]`, n)
-	default:
-		fmt.Fprintf(w, `{"n":%d,"echo":%q,"at":%q}`, n, r.Header.Get("Authorization"), time.Now().Format(time.RFC3339Nano))
-	}
-}
-
 // Apply implements egress.Credentials.
 func (l *lab) Apply(_ context.Context, _ string, r *http.Request) ([]string, error) {
 	r.Header.Set("Authorization", "Bearer "+credential)
@@ -96,6 +81,22 @@ func (l *lab) List(_ context.Context, prefix, after string, limit int) ([]state.
 	}
 	slices.SortFunc(all, func(a, b state.Entry) int { return strings.Compare(a.Key, b.Key) })
 	return all[:min(limit, len(all))], nil
+}
+
+func (l *lab) serve(w http.ResponseWriter, r *http.Request) {
+	n := l.asked.Add(1)
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/busy"):
+		w.WriteHeader(http.StatusTooManyRequests)
+	case strings.HasPrefix(r.URL.Path, "/broken"):
+		w.WriteHeader(http.StatusInternalServerError)
+	case strings.HasPrefix(r.URL.Path, "/bytes"):
+		fmt.Fprintf(w, "\xff\x00%d", n)
+	case strings.HasPrefix(r.URL.Path, "/repos"):
+		fmt.Fprintf(w, `[{"name":"label-%d"}]`, n)
+	default:
+		fmt.Fprintf(w, `{"n":%d,"echo":%q,"at":%q}`, n, r.Header.Get("Authorization"), time.Now().Format(time.RFC3339Nano))
+	}
 }
 
 // commit does what the store does with the writes of a run that succeeded.
@@ -173,9 +174,11 @@ func post(url, body string) string {
 	return fmt.Sprintf(`http {"method":"POST","url":%q,"connection":"crm","body":%q}`, url, body)
 }
 
-// record runs an export live, and gives what the host would export of it.
+// record runs an export live, and gives what the host would export of it. $URL in
+// its input is the server.
 func (l *lab) record(t *testing.T, m plugin, export string, input []byte, config string) replay.Recording {
 	t.Helper()
+	input = bytes.ReplaceAll(input, []byte("$URL"), []byte(l.url))
 	now := time.Now
 	start := now()
 	r := replay.Recording{

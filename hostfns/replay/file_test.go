@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,11 +60,11 @@ func full() replay.Recording {
 	}
 }
 
-func fileOf(t testing.TB, r replay.Recording) []byte {
-	t.Helper()
+func fileOf(tb testing.TB, r replay.Recording) []byte {
+	tb.Helper()
 	var file bytes.Buffer
 	if err := replay.Write(&file, r); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return file.Bytes()
 }
@@ -104,7 +105,7 @@ func TestAFileReadsWell(t *testing.T) {
 		`"output": {"$text":"no JSON\n"},`,
 		`"outcome": "failed",`,
 	} {
-		if !contains(lines, want) {
+		if !slices.Contains(lines, want) {
 			t.Errorf("there is no line %s in\n%s", want, strings.Join(lines, "\n"))
 		}
 	}
@@ -117,15 +118,6 @@ func TestAFileReadsWell(t *testing.T) {
 	if entries != len(full().Entries) {
 		t.Errorf("%d entries have a line of their own, want %d", entries, len(full().Entries))
 	}
-}
-
-func contains(lines []string, want string) bool {
-	for _, line := range lines {
-		if line == want {
-			return true
-		}
-	}
-	return false
 }
 
 func TestBodiesComeBackByteForByte(t *testing.T) {

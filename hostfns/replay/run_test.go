@@ -24,22 +24,23 @@ import (
 
 func TestAReplayIsTheRunThatWasRecorded(t *testing.T) {
 	t.Parallel()
-	l, m := newLab(t), scripted(t)
-	l.stored["seen"] = state1(`{"a": 1}`)
-	l.stored["total"] = state1(`41`)
+	m := scripted(t)
 	tests := map[string][]byte{
 		"nothing asked":   script(""),
-		"http":            script("", get(l.url+"/a"), post(l.url+"/b", "x"), get(l.url+"/bytes")),
-		"refused":         script("", get("https://elsewhere.example/"), post(l.url+"/busy", "x"), post(l.url+"/broken", "x")),
+		"http":            script("", get("$URL/a"), post("$URL/b", "x"), get("$URL/bytes")),
+		"refused":         script("", get("https://elsewhere.example/"), post("$URL/busy", "x"), post("$URL/broken", "x")),
 		"state":           script("", `state_get {"key":"seen"}`, `state_add {"key":"total","delta":1}`, `state_set {"key":"new","value":[1, 2]}`, `state_get {"key":"none"}`),
 		"left behind":     script("", `emit {"name":"order","key":"1","data":{"n":1}}`, `tag {"name":"repo","value":"o/r"}`, `log {"level":"info","message":"done","fields":{"n":1}}`),
 		"an embedder's":   script("", `probe {"x":1}`, `probe {"x":1}`),
-		"bytes as output": script(`,"raw":"x"`, get(l.url+"/a")),
-		"failure":         script(`,"fail":{"code":"upstream_unavailable","message":"later","retry_after_ms":5}`, get(l.url+"/a")),
+		"bytes as output": script(`,"raw":"x"`, get("$URL/a")),
+		"failure":         script(`,"fail":{"code":"upstream_unavailable","message":"later","retry_after_ms":5}`, get("$URL/a")),
 		"bad requests":    script("", `http {"method":1}`, `state_get {}`, `emit {"name":"!"}`, `log {"level":"loud"}`),
 	}
 	for name, input := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.stored["seen"], l.stored["total"] = state1(`{"a": 1}`), state1(`41`)
 			r := l.record(t, m, "action", input, `{"a": {"b": 1}}`)
 			asked := l.asked.Load()
 			report := wantSame(t, m, r)
@@ -161,10 +162,11 @@ func TestAReplayShowsWhatTheRunDid(t *testing.T) {
 
 func TestRandomnessAndClockAreTheRecordedOnes(t *testing.T) {
 	t.Parallel()
-	l, m := newLab(t), prepare(t, runtimetest.Guest(t))
+	m := prepare(t, runtimetest.Guest(t))
 	for _, export := range []string{"random", "clock", "sleep", "config", "print", "panics", "spin"} {
 		t.Run(export, func(t *testing.T) {
-			wantSame(t, m, l.record(t, m, export, []byte("key"), `{"key": {"nested":  [1, 2]}}`))
+			t.Parallel()
+			wantSame(t, m, newLab(t).record(t, m, export, []byte("key"), `{"key": {"nested":  [1, 2]}}`))
 		})
 	}
 }
@@ -175,6 +177,11 @@ func TestOtherCodeIsShownWhereItDiffersFirst(t *testing.T) {
 	a, b, c := get(l.url+"/a"), post(l.url+"/b", "one"), get(l.url+"/c")
 	recorded := l.record(t, m, "action", script("", a, b, c), `{}`)
 	asked := l.asked.Load()
+	t.Cleanup(func() {
+		if got := l.asked.Load(); got != asked {
+			t.Errorf("the server was asked %d times by replays", got-asked)
+		}
+	})
 	tests := map[string]struct {
 		input            []byte
 		verdict          replay.Verdict
@@ -192,6 +199,7 @@ func TestOtherCodeIsShownWhereItDiffersFirst(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := recorded
 			r.Input = tt.input
 			r.World.Module = replay.DigestOf(nil) // It was made by other code.
@@ -214,9 +222,6 @@ func TestOtherCodeIsShownWhereItDiffersFirst(t *testing.T) {
 			}
 		})
 	}
-	if got := l.asked.Load(); got != asked {
-		t.Errorf("the server was asked %d times by replays", got-asked)
-	}
 }
 
 func TestADivergenceHasBothRequests(t *testing.T) {
@@ -238,11 +243,11 @@ func TestADivergenceHasBothRequests(t *testing.T) {
 
 func TestSuspendedRunsAreReplayedUpToTheirWait(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
 	for name, request := range map[string]string{"answered later": `{"ms":86400000}`, "checkpoint": `{"ms":5,"checkpoint":{"at":1}}`} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := prepare(t, runtimetest.Ask("action", "sleep", request))
-			r := l.record(t, m, "action", nil, `{}`)
+			r := newLab(t).record(t, m, "action", nil, `{}`)
 			if r.Outcome != replay.Suspended {
 				t.Fatalf("the recorded run %s", r.Outcome)
 			}
@@ -271,6 +276,7 @@ func TestInterruptedRunsAreReplayedUpToWhereTheyWere(t *testing.T) {
 		"after the last call": func(*replay.Recording) {},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := full
 			r.Outcome, r.Output, r.Left = replay.Interrupted, nil, nil
 			change(&r)
@@ -322,6 +328,7 @@ func TestFuelIsComparedOnlyWhereItMustBeEqual(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := recorded
 			tt.change(&r)
 			if report := run(t, m, r); report.Verdict() != tt.want {
