@@ -55,6 +55,9 @@ type Options struct {
 	// Shared opens the file beside a process that serves it, for commands that
 	// look or migrate. Defaults to false: the file is locked for this process.
 	Shared bool
+	// Driver is the name of a driver that database/sql knows and that passes on to
+	// "sqlite", such as one that has statements fail in tests. Defaults to "sqlite".
+	Driver string
 }
 
 // Store is a store in one file. Close closes the file and gives its lock back.
@@ -75,6 +78,9 @@ func Open(ctx context.Context, path string, o Options) (store.Store, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Driver == "" {
+		o.Driver = "sqlite"
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, cannotOpen(path, err)
@@ -168,7 +174,7 @@ func openDriver(ctx context.Context, path string, o Options) (*driver, error) {
 	// commits the page that brings on a checkpoint waits for it, and with it all
 	// who wait for the writer: at 500 pages (2 MB) that is some milliseconds, at
 	// 4,000 it was seen as 50 ms in others' waits.
-	if d.writeDB, err = sql.Open("sqlite", dsn(path, "cache_size(-65536)", "wal_autocheckpoint(500)")); err != nil {
+	if d.writeDB, err = sql.Open(o.Driver, dsn(path, "cache_size(-65536)", "wal_autocheckpoint(500)")); err != nil {
 		return nil, cannotOpen(path, err)
 	}
 	conn, err := d.writeDB.Conn(ctx)
@@ -179,7 +185,7 @@ func openDriver(ctx context.Context, path string, o Options) (*driver, error) {
 	if _, err := conn.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
 		return nil, errors.Join(store.Fault(d, err, "open "+path), conn.Close(), d.writeDB.Close())
 	}
-	if d.readDB, err = sql.Open("sqlite", dsn(path, "query_only(1)")); err != nil {
+	if d.readDB, err = sql.Open(o.Driver, dsn(path, "query_only(1)")); err != nil {
 		return nil, errors.Join(cannotOpen(path, err), conn.Close(), d.writeDB.Close())
 	}
 	d.readDB.SetMaxOpenConns(readers)
