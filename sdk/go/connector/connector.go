@@ -26,11 +26,17 @@ type Connector struct {
 
 	Connections []Connection
 	Egress      []Egress
+	Idempotency []Idempotency
+	NotDone     []NotDone
 	Actions     []Action
 	Webhooks    []Webhook
 	Polls       []Poll
 	// Test checks an installation: credentials, reachability. It should change nothing.
 	Test func(ctx *Context) error
+	// Confirm finds out whether a request had its effect that was sent and not
+	// answered, and that must not be made twice. It may look, and change nothing: read
+	// over HTTP, not state.
+	Confirm func(ctx *Context, d Doubt) (Confirmation, error)
 	// WarmUp does once what every call would do again: compile expressions, fill
 	// tables. It runs when the connector is uploaded, and every call begins in the
 	// memory that it leaves, package variables included. It can ask the host for
@@ -68,6 +74,7 @@ type envelope struct {
 	Attempt     int             `json:"attempt"`
 	Config      json.RawMessage `json:"config"`
 	Connections []string        `json:"connections"`
+	Checkpoint  json.RawMessage `json:"checkpoint"`
 
 	Action string          `json:"action"`
 	Input  json.RawMessage `json:"input"`
@@ -79,7 +86,7 @@ type envelope struct {
 	Cursor json.RawMessage `json:"cursor"`
 }
 
-// Call runs an export of sdk/ABI.md: describe, action, webhook, poll or test.
+// Call runs an export of sdk/ABI.md: describe, action, webhook, poll, test or confirm.
 // The sandbox and connectortest call it; connectors have no need to. The error,
 // if any, is an *Error. It never panics.
 func (c Connector) Call(host Host, export string, input []byte) (output []byte, err error) {
@@ -114,7 +121,14 @@ func (c Connector) run(host Host, export string, input []byte) ([]byte, error) {
 	if err := json.Unmarshal(input, &env); err != nil {
 		return nil, Errorf(code.InvalidInput, "read the input of %s: %w", export, err)
 	}
-	result, err := c.dispatch(newContext(host, env), export, env)
+	ctx := newContext(host, env)
+	var result any
+	var err error
+	if export == "confirm" {
+		result, err = c.confirm(ctx, input)
+	} else {
+		result, err = c.dispatch(ctx, export, env)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/cofferdam-run/cofferdam/sdk/go/connector/code"
 	"github.com/cofferdam-run/cofferdam/sdk/go/internal/schema"
@@ -29,6 +28,7 @@ type Context struct {
 	client      client
 	config      json.RawMessage
 	connections []string
+	checkpoint  json.RawMessage
 	random      *rand.Rand
 }
 
@@ -43,6 +43,7 @@ func newContext(host Host, env envelope) *Context {
 		client:      c,
 		config:      env.Config,
 		connections: env.Connections,
+		checkpoint:  env.Checkpoint,
 	}
 }
 
@@ -74,13 +75,6 @@ func (c *Context) Tag(name, value string) error {
 		Name  string `json:"name"`
 		Value string `json:"value"`
 	}{name, value}, nil)
-}
-
-// Sleep waits. A short wait only: to wait for long, return an Error with RetryAfter.
-func (c *Context) Sleep(d time.Duration) error {
-	return c.client.ask("sleep", struct {
-		MS int64 `json:"ms"`
-	}{max(0, d.Milliseconds())}, nil)
 }
 
 // Rand is a random stream of this execution, the same when it is run again. Use

@@ -61,6 +61,8 @@ func TestHostFunctionsAreAskedAsTheContractSays(t *testing.T) {
 		},
 		"tag":               {func(ctx *connector.Context) error { return ctx.Tag("order", "1001") }, `tag {"name":"order","value":"1001"}`},
 		"sleep":             {func(ctx *connector.Context) error { return ctx.Sleep(1500 * time.Millisecond) }, `sleep {"ms":1500}`},
+		"sleep until":       {func(ctx *connector.Context) error { return ctx.SleepUntil(time.Unix(0, 0).UTC()) }, `sleep {"until":"1970-01-01T00:00:00Z"}`},
+		"sleep of a little": {func(ctx *connector.Context) error { return ctx.Sleep(250 * time.Microsecond) }, `sleep {"ms":0.25}`},
 		"sleep of the past": {func(ctx *connector.Context) error { return ctx.Sleep(-time.Hour) }, `sleep {"ms":0}`},
 		"set":               {func(ctx *connector.Context) error { return ctx.State.Set("a", []int{1}) }, `state_set {"key":"a","value":[1]}`},
 		"delete":            {func(ctx *connector.Context) error { return ctx.State.Delete("a") }, `state_delete {"key":"a"}`},

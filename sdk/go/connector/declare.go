@@ -35,6 +35,27 @@ type Egress struct {
 	Methods []string `json:"methods"`
 }
 
+// Idempotency says that a host knows a request that comes again by a key in a header.
+// The host of the connector sets it; what may have been done already can then be sent
+// again, as long as the key is younger than TTL.
+type Idempotency struct {
+	// Host is as that of an Egress.
+	Host string
+	// Header is where the key goes, such as Idempotency-Key.
+	Header string
+	// TTL is how long the host knows a key, from 5 minutes to 366 days.
+	TTL time.Duration
+}
+
+// NotDone says which answers of a host mean that it did not accept the request, so
+// that it may be sent again. 429 always does, and 401 where a connection was used.
+type NotDone struct {
+	// Host is as that of an Egress.
+	Host string `json:"host"`
+	// Status is from 400 to 599.
+	Status []int `json:"status"`
+}
+
 // Limits are wishes, which a tenant's grant and the operator can only narrow.
 // Zero fields leave it to them.
 type Limits struct {

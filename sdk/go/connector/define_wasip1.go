@@ -37,6 +37,9 @@ func exportPoll() int32 { return serve("poll") }
 //go:wasmexport test
 func exportTest() int32 { return serve("test") }
 
+//go:wasmexport confirm
+func exportConfirm() int32 { return serve("confirm") }
+
 //go:wasmexport warmup
 func exportWarmUp() (result int32) {
 	defer func() {

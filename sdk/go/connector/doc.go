@@ -44,6 +44,15 @@
 // no files, sockets, threads or environment, and credentials never enter the
 // connector: it names a connection, and the host adds the credential.
 //
+// # What is done once
+//
+// A call may be run again: after a crash, a wait, an error that may pass. It is then
+// told the answers that it got before, so that a POST that was answered is not sent
+// again, and goes on where they end. What was sent and not answered is sent again if
+// that is safe: name the host under Connector.Idempotency if it takes keys, or write a
+// Connector.Confirm that looks whether it has happened. See "What is done twice, and
+// what never is" in sdk/ABI.md.
+//
 // # Errors
 //
 // What Run returns decides what follows. An [Error] carries a code (package code

@@ -29,6 +29,11 @@ type Request struct {
 	JSON any
 	// Timeout can only shorten the host's own.
 	Timeout time.Duration
+	// IdempotencyKey names the request among all of this execution, so that the host
+	// it goes to knows it if it has to be sent again: 1 to 128 visible ASCII
+	// characters. It needs an Idempotency of the connector for that host, and then it
+	// need not be set: it is made of the request.
+	IdempotencyKey string
 }
 
 // Response is what came back.
@@ -45,11 +50,7 @@ func (h HTTP) Do(r Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	var result struct {
-		Status  int    `json:"status"`
-		Headers Header `json:"headers"`
-		wireBody
-	}
+	var result wireResponse
 	if err := h.client.ask("http", question, &result); err != nil {
 		return nil, err
 	}
@@ -73,17 +74,27 @@ func (h HTTP) Fetch(r Request, out any) error {
 	return response.Decode(out)
 }
 
+type wireResponse struct {
+	Status  int    `json:"status"`
+	Headers Header `json:"headers"`
+	wireBody
+}
+
 type wireRequest struct {
 	Connection string `json:"connection,omitempty"`
 	Method     string `json:"method"`
 	URL        string `json:"url"`
 	Headers    Header `json:"headers,omitempty"`
 	wireBody
-	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	TimeoutMS      int64  `json:"timeout_ms,omitempty"`
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
 }
 
 func (r Request) wire() (wireRequest, error) {
-	w := wireRequest{Connection: r.Connection, Method: r.Method, URL: r.URL, Headers: r.Header.lower(), wireBody: bodyOf(r.Body), TimeoutMS: r.Timeout.Milliseconds()}
+	w := wireRequest{
+		Connection: r.Connection, Method: r.Method, URL: r.URL, Headers: r.Header.lower(), wireBody: bodyOf(r.Body),
+		TimeoutMS: r.Timeout.Milliseconds(), IdempotencyKey: r.IdempotencyKey,
+	}
 	if w.Method == "" {
 		w.Method = "GET"
 	}
@@ -131,6 +142,10 @@ func (r *Response) Err() error {
 		RetryAfter: r.retryAfter(),
 		Details:    map[string]any{"status": r.Status},
 	}
+}
+
+func (r *Response) wire() wireResponse {
+	return wireResponse{Status: r.Status, Headers: r.Header.lower(), wireBody: bodyOf(r.Body)}
 }
 
 func (r *Response) code() code.Code {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,9 +25,12 @@ type manifest struct {
 	Polls       []wirePoll      `json:"polls,omitempty"`
 	Connections []Connection    `json:"connections,omitempty"`
 	Egress      []Egress        `json:"egress,omitempty"`
+	Idempotency []wireKey       `json:"idempotency,omitempty"`
+	NotDone     []NotDone       `json:"not_done,omitempty"`
 	Functions   []string        `json:"functions,omitempty"`
 	Limits      wireLimits      `json:"limits,omitzero"`
 	Test        bool            `json:"test,omitempty"`
+	Confirm     bool            `json:"confirm,omitempty"`
 }
 
 type wireNames struct {
@@ -52,6 +56,12 @@ type wirePoll struct {
 	Every string `json:"every,omitempty"`
 }
 
+type wireKey struct {
+	Host   string `json:"host"`
+	Header string `json:"header"`
+	TTL    string `json:"ttl"`
+}
+
 type wireLimits struct {
 	MemoryMiB int   `json:"memory_mib,omitempty"`
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
@@ -62,9 +72,9 @@ type wireLimits struct {
 func (c Connector) describe() ([]byte, error) {
 	m := manifest{
 		Name: c.Name, Version: c.Version, Title: c.Title, Description: c.Description,
-		Connections: c.Connections, Egress: c.Egress, Functions: c.Functions,
+		Connections: c.Connections, Egress: c.Egress, NotDone: c.NotDone, Functions: c.Functions,
 		Limits: wireLimits{c.Limits.MemoryMiB, c.Limits.Timeout.Milliseconds(), c.Limits.Fuel},
-		Test:   c.Test != nil,
+		Test:   c.Test != nil, Confirm: c.Confirm != nil,
 	}
 	problems := c.check()
 	var err error
@@ -83,6 +93,9 @@ func (c Connector) describe() ([]byte, error) {
 	}
 	for _, p := range c.Polls {
 		m.Polls = append(m.Polls, wirePoll{wireNames{p.Name, p.Title, p.Description}, shortDuration(p.Every)})
+	}
+	for _, i := range c.Idempotency {
+		m.Idempotency = append(m.Idempotency, wireKey{i.Host, i.Header, shortDuration(i.TTL)})
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, fmt.Errorf("connector %q: %w", c.Name, err)
@@ -155,6 +168,24 @@ func (c Connector) check() []error {
 	for _, e := range c.Egress {
 		if e.Host == "" || len(e.Methods) == 0 {
 			report("egress %q needs a host and at least one method", e.Host)
+		}
+	}
+	return append(problems, c.checkEffects()...)
+}
+
+// checkEffects looks at what decides about what is sent again.
+func (c Connector) checkEffects() []error {
+	const year = 366 * 24 * time.Hour
+	var problems []error
+	for _, i := range c.Idempotency {
+		if i.Host == "" || i.Header == "" || i.TTL < 5*time.Minute || i.TTL > year {
+			problems = append(problems, fmt.Errorf("idempotency %q needs a host, a header and a TTL from 5 minutes to 366 days", i.Host))
+		}
+	}
+	for _, n := range c.NotDone {
+		wrong := slices.ContainsFunc(n.Status, func(s int) bool { return s < 400 || s > 599 })
+		if n.Host == "" || len(n.Status) == 0 || wrong {
+			problems = append(problems, fmt.Errorf("not done %q needs a host and statuses from 400 to 599", n.Host))
 		}
 	}
 	return problems

@@ -21,6 +21,11 @@ func TestManifestSaysWhatTheConnectorIs(t *testing.T) {
 	c.Actions[0].Title, c.Actions[0].Idempotent = "Greet", true
 	c.Connections = []connector.Connection{{Name: "crm", Title: "CRM", Type: connector.APIKey, Header: "X-Api-Key", Hosts: []string{"{config.url}"}}}
 	c.Egress = []connector.Egress{{Host: "{config.url}", Methods: []string{"GET"}}}
+	c.Idempotency = []connector.Idempotency{{Host: "{config.url}", Header: "Idempotency-Key", TTL: 24 * time.Hour}}
+	c.NotDone = []connector.NotDone{{Host: "{config.url}", Status: []int{409}}}
+	c.Confirm = func(*connector.Context, connector.Doubt) (connector.Confirmation, error) {
+		return connector.Unsure(), nil
+	}
 	c.Functions = []string{"clock_of_the_tower"}
 	c.Limits = connector.Limits{MemoryMiB: 64, Timeout: 30 * time.Second, Fuel: 5_000_000_000}
 	got, err := c.Call(&script{}, "describe", nil)
@@ -38,8 +43,10 @@ func TestManifestSaysWhatTheConnectorIs(t *testing.T) {
 		"polls":[{"name":"since","every":"1m"}],
 		"connections":[{"name":"crm","title":"CRM","type":"api_key","header":"X-Api-Key","hosts":["{config.url}"]}],
 		"egress":[{"host":"{config.url}","methods":["GET"]}],
+		"idempotency":[{"host":"{config.url}","header":"Idempotency-Key","ttl":"24h"}],
+		"not_done":[{"host":"{config.url}","status":[409]}],
 		"functions":["clock_of_the_tower"],
-		"limits":{"memory_mib":64,"timeout_ms":30000,"fuel":5000000000}}`
+		"limits":{"memory_mib":64,"timeout_ms":30000,"fuel":5000000000},"confirm":true}`
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, []byte(want)); err != nil {
 		t.Fatal(err)
@@ -110,7 +117,14 @@ func TestDescribeSaysWhatTheHostWouldRefuse(t *testing.T) {
 		"a key that goes nowhere":    {conn(connector.Connection{Name: "c", Type: connector.APIKey, Hosts: []string{"h"}}), "either the header or the query"},
 		"a bearer with a header":     {conn(connector.Connection{Name: "c", Type: connector.Bearer, Header: "X", Hosts: []string{"h"}}), "are for the type api_key"},
 		"a connection without hosts": {conn(connector.Connection{Name: "c", Type: connector.Basic}), "it has no hosts"},
-		"egress without methods":     {func(c *connector.Connector) { c.Egress = []connector.Egress{{Host: "h"}} }, `egress "h" needs`},
+		"a key without a header": {func(c *connector.Connector) {
+			c.Idempotency = []connector.Idempotency{{Host: "h", TTL: time.Hour}}
+		}, `idempotency "h" needs`},
+		"a key without a life": {func(c *connector.Connector) {
+			c.Idempotency = []connector.Idempotency{{Host: "h", Header: "K"}}
+		}, "a TTL from 5 minutes"},
+		"not done that was":      {func(c *connector.Connector) { c.NotDone = []connector.NotDone{{Host: "h", Status: []int{200}}} }, `not done "h" needs`},
+		"egress without methods": {func(c *connector.Connector) { c.Egress = []connector.Egress{{Host: "h"}} }, `egress "h" needs`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -4,11 +4,12 @@
 //	return connector.Errorf(code.InvalidInput, "there is no repository %q", name)
 package code
 
-// Code is one word for what went wrong. Words of your own are welcome: they mean
-// no retry, and are what people group and search failures by.
+// Code is one word for what went wrong. Words of your own are welcome: they are what
+// people group and search failures by.
 type Code string
 
-// Codes that are run again, after a back-off or after Error.RetryAfter.
+// Codes that may pass: the execution goes on after a back-off, or after
+// Error.RetryAfter. What it has done is not done twice.
 const (
 	// RateLimited means that the third party asks for patience.
 	RateLimited Code = "rate_limited"
@@ -22,9 +23,12 @@ const (
 	Timeout Code = "timeout"
 )
 
-// Codes that are not run again: the execution becomes a dead letter.
+// Codes that mean that the same would happen again. InvalidInput and PluginBug are a
+// dead letter at once; any other is tried from the start at most 3 times, if nothing
+// was changed outside.
 const (
-	// Auth means that the third party refuses the tenant's credential.
+	// Auth means that the third party refuses the tenant's credential. After a 401 of a
+	// connection the execution waits until that has a new one.
 	Auth Code = "auth"
 	// InvalidInput means that the same input can never succeed.
 	InvalidInput Code = "invalid_input"

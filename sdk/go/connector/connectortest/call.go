@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	goruntime "runtime"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/sdk/go/connector/code"
@@ -18,7 +19,15 @@ type call struct {
 	state   map[string]json.RawMessage
 	emitted []Emitted
 	random  *rand.ChaCha8
+	// readOnly is a call of Confirm.
+	readOnly bool
+	// again is set once the call has ended to start again.
+	again *StartsAgain
+	// sent counts identical requests, and named are the keys that were used.
+	sent  map[string]int
+	named map[string][32]byte
 }
+
 
 // failure is a host function's refusal, as sdk/ABI.md has it.
 type failure struct {
@@ -51,7 +60,12 @@ func (c *call) Random(p []byte) {
 	_, _ = c.random.Read(p) // It never fails, by its contract.
 }
 
+func (c *call) execution() string { return fmt.Sprintf("exe_%026d", c.number) }
+
 func (c *call) answer(function string, request []byte) (any, *failure) {
+	if refused := c.lookOnly(function, request); refused != nil {
+		return nil, refused
+	}
 	switch function {
 	case "http":
 		return with(request, c.http)
@@ -113,10 +127,25 @@ func (c *call) tag(r tagRequest) (any, *failure) {
 }
 
 type sleepRequest struct {
-	MS int64 `json:"ms"`
+	MS         float64         `json:"ms"`
+	Until      time.Time       `json:"until"`
+	Checkpoint json.RawMessage `json:"checkpoint"`
 }
 
+// sleep counts and does not wait. With a checkpoint it ends the connector's call,
+// wherever in it that is, as the real host does.
 func (c *call) sleep(r sleepRequest) (any, *failure) {
-	c.host.slept += time.Duration(r.MS) * time.Millisecond
+	d := time.Duration(r.MS * float64(time.Millisecond))
+	if !r.Until.IsZero() {
+		d = max(0, time.Until(r.Until))
+	}
+	c.host.slept += d
+	if r.Checkpoint != nil {
+		c.again = &StartsAgain{At: time.Now().Add(d), Checkpoint: r.Checkpoint}
+		if !r.Until.IsZero() {
+			c.again.At = r.Until
+		}
+		goruntime.Goexit() // Host.run waits for it.
+	}
 	return struct{}{}, nil
 }

@@ -20,7 +20,6 @@ package connectortest
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -60,6 +59,8 @@ type Host struct {
 	logs    []Log
 	tags    map[string]string
 	slept   time.Duration
+	// checkpoint is what the next call goes on from.
+	checkpoint json.RawMessage
 }
 
 // Emitted is a record that a call emitted.
@@ -170,17 +171,27 @@ func Credential(connection string) string { return "credential-of-" + connection
 func (h *Host) run(export string, envelope map[string]any, output any) error {
 	h.t.Helper()
 	h.calls++
-	envelope["execution"] = fmt.Sprintf("exe_%026d", h.calls)
+	one := &call{
+		host: h, number: h.calls, state: maps.Clone(h.state), readOnly: export == "confirm",
+		sent: map[string]int{}, named: map[string][32]byte{},
+	}
+	envelope["execution"] = one.execution()
 	envelope["attempt"] = h.options.Attempt
 	envelope["config"] = h.config
 	envelope["connections"] = h.options.Connections
-	one := &call{host: h, number: h.calls, state: maps.Clone(h.state)}
-	out, err := h.connector.Call(one, export, h.encode("the input of "+export, envelope))
+	if h.checkpoint != nil && export != "confirm" {
+		envelope["checkpoint"], h.checkpoint = h.checkpoint, nil
+	}
+	out, err := h.call(one, export, h.encode("the input of "+export, envelope))
 	if err != nil {
 		return h.overTheWire(err)
 	}
 	h.state = one.state
 	h.keep(one.emitted)
+	if one.again != nil {
+		h.checkpoint = one.again.Checkpoint
+		return one.again
+	}
 	if output == nil {
 		return nil
 	}
@@ -188,6 +199,22 @@ func (h *Host) run(export string, envelope map[string]any, output any) error {
 		h.t.Fatalf("decode the output of %s: %v\n%s", export, err, out)
 	}
 	return nil
+}
+
+// call runs the connector in a goroutine of its own, which a host function can end.
+func (h *Host) call(one *call, export string, input []byte) (output []byte, err error) {
+	h.t.Helper()
+	returned, ended := false, make(chan struct{})
+	go func() {
+		defer close(ended)
+		output, err = h.connector.Call(one, export, input)
+		returned = true
+	}()
+	<-ended
+	if !returned && one.again == nil {
+		h.t.FailNow() // A handler of the test's has said so.
+	}
+	return output, err
 }
 
 func (h *Host) keep(records []Emitted) {

@@ -19,15 +19,24 @@ import (
 type manifest struct {
 	Connections []connector.Connection `json:"connections"`
 	Egress      []connector.Egress     `json:"egress"`
+	Idempotency []idempotency          `json:"idempotency"`
 }
 
 type httpRequest struct {
-	Connection string              `json:"connection"`
-	Method     string              `json:"method"`
-	URL        string              `json:"url"`
-	Headers    map[string][]string `json:"headers"`
-	Body       *string             `json:"body"`
-	Base64     []byte              `json:"body_base64"`
+	Connection     string              `json:"connection,omitempty"`
+	Method         string              `json:"method"`
+	URL            string              `json:"url"`
+	Headers        map[string][]string `json:"headers,omitempty"`
+	Body           *string             `json:"body,omitempty"`
+	Base64         []byte              `json:"body_base64,omitempty"`
+	IdempotencyKey string              `json:"idempotency_key,omitempty"`
+}
+
+func (r httpRequest) bytes() []byte {
+	if r.Body != nil {
+		return []byte(*r.Body)
+	}
+	return r.Base64
 }
 
 type httpResponse struct {
@@ -45,6 +54,9 @@ func (c *call) http(r httpRequest) (any, *failure) {
 	if !c.host.mayReach(request) {
 		return nil, refuse(code.Denied, "the manifest does not ask for %s %s", r.Method, request.URL.Host)
 	}
+	if refused := c.putKey(r, request, r.bytes()); refused != nil {
+		return nil, refused
+	}
 	if r.Connection != "" {
 		if refused := c.host.authorise(request, r.Connection); refused != nil {
 			return nil, refused
@@ -59,10 +71,6 @@ func (c *call) http(r httpRequest) (any, *failure) {
 }
 
 func (c *call) build(r httpRequest) (*http.Request, *failure) {
-	body := r.Base64
-	if r.Body != nil {
-		body = []byte(*r.Body)
-	}
 	// The client's constructor checks what the server's one would panic at.
 	checked, err := http.NewRequestWithContext(c.host.t.Context(), r.Method, r.URL, nil)
 	if err != nil {
@@ -71,7 +79,7 @@ func (c *call) build(r httpRequest) (*http.Request, *failure) {
 	if checked.URL.Scheme != "https" && checked.URL.Scheme != "http" || checked.URL.Host == "" {
 		return nil, refuse(code.InvalidRequest, "%q is not an absolute URL of http or https", r.URL)
 	}
-	request := httptest.NewRequestWithContext(c.host.t.Context(), r.Method, checked.URL.String(), bytes.NewReader(body))
+	request := httptest.NewRequestWithContext(c.host.t.Context(), r.Method, checked.URL.String(), bytes.NewReader(r.bytes()))
 	for name, values := range r.Headers {
 		for _, value := range values {
 			request.Header.Add(name, value)
