@@ -28,7 +28,6 @@ type call struct {
 	named map[string][32]byte
 }
 
-
 // failure is a host function's refusal, as sdk/ABI.md has it.
 type failure struct {
 	Code    code.Code `json:"code"`
