@@ -152,10 +152,21 @@ func digestBytes(digest string) ([]byte, error) {
 	return b, nil
 }
 
-// Limits are those to prepare a Recording's module with. They are the recorded ones,
-// but for the deadline: a slow machine must not change what a run does, and fuel
-// bounds it anyway.
+// Limits are those to prepare a Recording's module with: not less than the defaults,
+// so that it starts as it did at a server whose tenants have less, and with a deadline
+// that is of no account. Run has the run bounded by its own.
 func Limits(r Recording) runtime.Limits {
+	l, least := r.World.Limits.WithDefaults(), runtime.Limits{}.WithDefaults()
+	l.ModuleBytes = max(l.ModuleBytes, least.ModuleBytes)
+	l.MemoryBytes = max(l.MemoryBytes, least.MemoryBytes)
+	l.InputBytes, l.OutputBytes = max(l.InputBytes, least.InputBytes), max(l.OutputBytes, least.OutputBytes)
+	l.Fuel, l.Deadline = max(l.Fuel, least.Fuel), patience
+	return l
+}
+
+// callLimits are the recorded ones, but for the deadline: a slow machine must not
+// change what a run does, and fuel bounds it anyway.
+func callLimits(r Recording) runtime.Limits {
 	l := r.World.Limits
 	l.Deadline = patience
 	return l

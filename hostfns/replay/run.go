@@ -38,7 +38,7 @@ func Run(ctx context.Context, m *runtime.Module, r Recording, o Options) (*Repor
 	result, err := m.Call(ctx, runtime.Call{
 		Export: r.Export, Input: r.Input, Host: p.gate,
 		World:  runtime.World{Seed: r.World.Seed, Start: p.journal.Start(), Config: ConfigStrings(r.World.Config)},
-		Limits: Limits(r), Share: o.Share,
+		Limits: callLimits(r), Share: o.Share,
 	})
 	failure, failed := errors.AsType[*runtime.Failure](err)
 	if err != nil && !failed && p.differs == nil && p.open == nil {

@@ -387,6 +387,33 @@ func TestRunRefusesWhatIsNoRecording(t *testing.T) {
 	}
 }
 
+func TestAModuleStartsAsItDidWhateverItsTenantHas(t *testing.T) {
+	t.Parallel()
+	r := full()
+	r.World.Limits = runtime.Limits{MemoryBytes: 1, Fuel: 1, OutputBytes: 1, KernelBytes: 5, Deadline: 1}
+	got, least := replay.Limits(r), runtime.Limits{}.WithDefaults()
+	if got.MemoryBytes != least.MemoryBytes || got.Fuel != least.Fuel || got.OutputBytes != least.OutputBytes {
+		t.Errorf("got %+v, want not less than %+v", got, least)
+	}
+	if got.KernelBytes != 5 || got.Deadline < least.Deadline {
+		t.Errorf("got %+v, want the kernel's bytes as recorded and a deadline that is of no account", got)
+	}
+	r.World.Limits.MemoryBytes = 1 << 31
+	if got := replay.Limits(r).MemoryBytes; got != 1<<31 {
+		t.Errorf("got %d bytes of memory, want what the tenant has", got)
+	}
+}
+
+func TestTheRunsOwnLimitsHold(t *testing.T) {
+	t.Parallel()
+	m := prepare(t, runtimetest.Loop("run"))
+	r := replay.Recording{Outcome: replay.Failed, Export: "run", Fuel: 12345, World: journal.World{Model: runtime.Model, Module: m.digest}}
+	r.World.Limits = runtime.Limits{Fuel: 12345, Deadline: 1}
+	if report := wantSame(t, m, r); report.Error.Code != string(runtime.CodeFuelExhausted) || report.Usage.Fuel != 12345 {
+		t.Errorf("got %+v after %d units of fuel", report.Error, report.Usage.Fuel)
+	}
+}
+
 func TestFunctionsAreThoseThatAModuleImports(t *testing.T) {
 	t.Parallel()
 	var b runtimetest.Builder
