@@ -17,13 +17,13 @@ const eventColumns = `SELECT tenant, id, installation, kind, name, source, dedup
 
 // Event implements event.Store.
 func (s *SQL) Event(ctx context.Context, tenant, id string) (event.Event, error) {
-	return find(ctx, s, fault.NotFound("event", id), scanEvent, eventColumns+`WHERE tenant = $1 AND id = $2`, tenant, id)
+	return find(ctx, s, fault.NotFound("event", id), scanEvent, eventColumns+`WHERE tenant = $1 AND id = $2 AND kind <> 'purged'`, tenant, id)
 }
 
 // Events implements event.Store.
 func (s *SQL) Events(ctx context.Context, tenant string, f event.Filter) ([]event.Event, error) {
 	var w where
-	w.and("tenant = ?", tenant)
+	w.and("tenant = ? AND kind <> 'purged'", tenant)
 	w.given("installation = ?", f.Installation)
 	w.given("kind = ?", string(f.Kind))
 	w.given("name = ?", f.Name)

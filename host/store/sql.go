@@ -30,6 +30,11 @@ type Driver interface {
 	// Pick is the condition "is one of these rows", given the part of a SELECT
 	// that begins with FROM. Rows that another transaction holds are left out.
 	Pick(from string) string
+	// In is the condition that a column has one of the values that a query of one
+	// column gives. The query is run once, and the column's index used.
+	In(column, query string) string
+	// Each is a query of the texts in a parameter that is a JSON array of them.
+	Each(param string) string
 	// Problem says what an error of the driver means.
 	Problem(err error) Problem
 }

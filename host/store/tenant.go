@@ -8,33 +8,37 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
-const tenantColumns = `SELECT id, name, title, running, weight, state, created_at FROM tenants `
+// tenantColumns is followed by a condition. Those that were deleted are not found.
+const tenantColumns = `SELECT id, name, title, running, weight, state, created_at, keep_days, keep_bytes FROM tenants WHERE state <> 'deleted' AND `
 
 // InsertTenant implements tenant.Store.
 func (s *SQL) InsertTenant(ctx context.Context, t tenant.Tenant) error {
 	return s.insert(ctx, "insert a tenant", tenantTaken(t), nil,
-		`INSERT INTO tenants (id, name, title, running, weight, state, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State), column.Micros(t.CreatedAt))
+		`INSERT INTO tenants (id, name, title, running, weight, state, created_at, keep_days, keep_bytes)
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State), column.Micros(t.CreatedAt),
+		t.Retention.Days, t.Retention.Bytes)
 }
 
 // Tenant implements tenant.Store.
 func (s *SQL) Tenant(ctx context.Context, idOrName string) (tenant.Tenant, error) {
-	return find(ctx, s, fault.NotFound("tenant", idOrName), scanTenant, tenantColumns+`WHERE id = $1 OR name = $1`, idOrName)
+	return find(ctx, s, fault.NotFound("tenant", idOrName), scanTenant, tenantColumns+`(id = $1 OR name = $1)`, idOrName)
 }
 
 // Tenants implements tenant.Store.
 func (s *SQL) Tenants(ctx context.Context, after string, limit int) ([]tenant.Tenant, error) {
-	return list(ctx, s, scanTenant, tenantColumns+`WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+	return list(ctx, s, scanTenant, tenantColumns+`id > $1 ORDER BY id LIMIT $2`, after, limit)
 }
 
 // UpdateTenant implements tenant.Store.
 func (s *SQL) UpdateTenant(ctx context.Context, t, was tenant.Tenant) error {
 	err := s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
 		n, err := execOn(ctx, tx,
-			`UPDATE tenants SET name = $2, title = $3, running = $4, weight = $5, state = $6
-			 WHERE id = $1 AND name = $7 AND title = $8 AND running = $9 AND weight = $10 AND state = $11`,
-			t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State),
-			was.Name, was.Title, was.Limits.Running, was.Limits.Weight, string(was.State))
+			`UPDATE tenants SET name = $2, title = $3, running = $4, weight = $5, state = $6, keep_days = $7, keep_bytes = $8
+			 WHERE id = $1 AND name = $9 AND title = $10 AND running = $11 AND weight = $12 AND state = $13
+			   AND keep_days = $14 AND keep_bytes = $15`,
+			t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State), t.Retention.Days, t.Retention.Bytes,
+			was.Name, was.Title, was.Limits.Running, was.Limits.Weight, string(was.State), was.Retention.Days, was.Retention.Bytes)
 		if err != nil || n == 1 {
 			return err
 		}
@@ -60,7 +64,7 @@ func tenantChanged(ctx context.Context, tx Conn, t tenant.Tenant) error {
 func scanTenant(r scanner) (tenant.Tenant, error) {
 	var t tenant.Tenant
 	var created int64
-	err := r.Scan(&t.ID, &t.Name, &t.Title, &t.Limits.Running, &t.Limits.Weight, &t.State, &created)
+	err := r.Scan(&t.ID, &t.Name, &t.Title, &t.Limits.Running, &t.Limits.Weight, &t.State, &created, &t.Retention.Days, &t.Retention.Bytes)
 	t.CreatedAt = column.Time(created)
 	return t, err
 }

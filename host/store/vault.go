@@ -14,10 +14,11 @@ func (s *SQL) Key(ctx context.Context, tenant string) (vault.Key, error) {
 	return find(ctx, s, fault.NotFound("key of tenant", tenant), scanKey, keyColumns+`WHERE tenant = $1`, tenant)
 }
 
-// InsertKey implements vault.Store.
+// InsertKey implements vault.Store. A tenant that is being deleted gets no key again.
 func (s *SQL) InsertKey(ctx context.Context, k vault.Key) (vault.Key, error) {
 	err := s.insert(ctx, "insert a tenant's key", nil, fault.NotFound("tenant", k.Tenant),
-		`INSERT INTO tenant_keys (tenant, key_id, wrapped) VALUES ($1, $2, $3) ON CONFLICT (tenant) DO NOTHING`,
+		`INSERT INTO tenant_keys (tenant, key_id, wrapped) SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM tenants WHERE id = $1 AND state = 'deleting')
+		 ON CONFLICT (tenant) DO NOTHING`,
 		k.Tenant, k.KeyID, k.Wrapped)
 	if err != nil {
 		return vault.Key{}, err

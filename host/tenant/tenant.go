@@ -2,6 +2,7 @@
 package tenant
 
 import (
+	"cmp"
 	"context"
 	"time"
 )
@@ -13,7 +14,10 @@ type Tenant struct {
 	Name   string `json:"name"`
 	Title  string `json:"title,omitempty"`
 	Limits Limits `json:"limits"`
-	// State is active or paused; a paused tenant's events are kept and not run.
+	// Retention says how long it keeps what has finished.
+	Retention Retention `json:"retention"`
+	// State is active, paused or deleting; a paused tenant's events are kept and not
+	// run, and one that is being deleted takes none.
 	State     State     `json:"state"`
 	CreatedAt time.Time `json:"created_at"`
 }
@@ -25,10 +29,18 @@ type State string
 const (
 	Active State = "active"
 	Paused State = "paused"
+	// Deleting is for good: what the tenant has is being taken away.
+	Deleting State = "deleting"
 )
 
-// CodeChanged is the code of a change that another one came before.
-const CodeChanged = "tenant_changed"
+const (
+	// CodeChanged is the code of a change that another one came before.
+	CodeChanged = "tenant_changed"
+	// CodeDeleting is the code of what cannot be done to a tenant that is being deleted.
+	CodeDeleting = "tenant_deleting"
+	// CodePublisher is the code of a deletion that would take plugins from others.
+	CodePublisher = "plugins_in_use"
+)
 
 // Limits are what a tenant may use at once.
 type Limits struct {
@@ -36,6 +48,24 @@ type Limits struct {
 	Running int `json:"running"`
 	// Weight is its share of the workers against other tenants'. Defaults to 1.
 	Weight int `json:"weight"`
+}
+
+// Retention is how long what has finished is kept: executions with their events,
+// journals and all that hangs off them. What is first reached counts. A zero is
+// the host's default.
+type Retention struct {
+	// Days is how long after its end an execution goes.
+	Days int `json:"days,omitempty"`
+	// Bytes is how much may be kept of what has finished; what finished first goes.
+	Bytes int64 `json:"bytes,omitempty"`
+}
+
+// Age is Days as a time.
+func (r Retention) Age() time.Duration { return time.Duration(r.Days) * 24 * time.Hour }
+
+// Or takes what is zero from other.
+func (r Retention) Or(other Retention) Retention {
+	return Retention{Days: cmp.Or(r.Days, other.Days), Bytes: cmp.Or(r.Bytes, other.Bytes)}
 }
 
 // Store keeps tenants. A tenant that does not exist is fault.NotFound.
@@ -50,4 +80,9 @@ type Store interface {
 	// with CodeChanged if the tenant is no longer that: of two who change it at
 	// once, one would put back what the other has changed.
 	UpdateTenant(ctx context.Context, t, was Tenant) error
+	// DeleteTenant marks what was read as was as Deleting, and takes its key and its
+	// tokens in the same transaction. It returns a Conflict fault with CodeChanged
+	// as UpdateTenant does, and one with CodePublisher if other tenants have
+	// installed plugins of its own.
+	DeleteTenant(ctx context.Context, was Tenant) error
 }

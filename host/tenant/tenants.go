@@ -20,6 +20,8 @@ type Config struct {
 	Now   func() time.Time
 	// Release queues what waited because a tenant was paused.
 	Release func(ctx context.Context, tenant string) error
+	// Deleted is told of a tenant whose deletion has begun. Defaults to nobody.
+	Deleted func(tenant string)
 }
 
 // Tenants are the customers of a host.
@@ -36,6 +38,11 @@ const (
 	// maxWeight against the default of 1 leaves the others a hundredth.
 	maxWeight = 100
 	maxTitle  = 200
+	// maxDays is ten years, and minBytes what one execution may have.
+	maxDays  = 3650
+	minBytes = 1 << 20
+	// maxBytes is a pebibyte: a slip of the finger has more zeros.
+	maxBytes = 1 << 50
 	// maxPage is how many tenants a List returns.
 	maxPage = 200
 )
@@ -92,6 +99,60 @@ func (t *Tenants) Limit(ctx context.Context, idOrName string, l Limits) (Tenant,
 	})
 }
 
+// Change is what Update changes; what is nil stays.
+type Change struct {
+	// Limits that are zero stay too.
+	Limits *Limits
+	// Retention replaces both of its parts: a zero is the host's default again.
+	Retention *Retention
+}
+
+// Update changes a tenant's limits and how long it keeps things, both or neither.
+func (t *Tenants) Update(ctx context.Context, idOrName string, c Change) (Tenant, error) {
+	return t.update(ctx, idOrName, func(found *Tenant) error {
+		if c.Limits != nil {
+			changed, err := c.Limits.or(found.Limits)
+			if err != nil {
+				return err
+			}
+			found.Limits = changed
+		}
+		if c.Retention != nil {
+			found.Retention = *c.Retention
+		}
+		return found.Retention.Check()
+	})
+}
+
+// Delete begins the deletion of a tenant that is paused. Its key and its tokens
+// are gone when this returns: what it had sealed cannot be opened any more, from
+// no backup that lacks the key. The rest, all that it owns but what it has used,
+// is taken away in the background; until then it is Deleting, after that it is
+// not found, and its name is free. Deleting it again changes nothing.
+//
+// A tenant whose own plugins others have installed is not deleted.
+func (t *Tenants) Delete(ctx context.Context, idOrName string) (Tenant, error) {
+	found, err := t.Get(ctx, idOrName)
+	if err != nil {
+		return Tenant{}, err
+	}
+	switch found.State {
+	case Deleting:
+	case Paused:
+		if err := t.c.Store.DeleteTenant(ctx, found); err != nil {
+			return Tenant{}, fmt.Errorf("delete tenant: %w", err)
+		}
+		found.State = Deleting
+	default:
+		return Tenant{}, fault.New(fault.Conflict, "tenant_active", "the tenant %q is active, and only a paused one can be deleted", found.Name).
+			WithHint("pause it first, and make sure that nobody misses it: `cofferdam tenant pause %s`", found.Name)
+	}
+	if t.c.Deleted != nil {
+		t.c.Deleted(found.ID)
+	}
+	return found, nil
+}
+
 // Pause keeps a tenant's events without running them, until Resume.
 func (t *Tenants) Pause(ctx context.Context, idOrName string) (Tenant, error) {
 	return t.update(ctx, idOrName, func(found *Tenant) error {
@@ -136,6 +197,9 @@ func (t *Tenants) updateOnce(ctx context.Context, idOrName string, change func(*
 	if err != nil {
 		return Tenant{}, err
 	}
+	if found.State == Deleting {
+		return Tenant{}, BeingDeleted(found)
+	}
 	before := found
 	if err := change(&found); err != nil {
 		return Tenant{}, err
@@ -147,6 +211,27 @@ func (t *Tenants) updateOnce(ctx context.Context, idOrName string, change func(*
 		return Tenant{}, fmt.Errorf("update tenant: %w", err)
 	}
 	return found, nil
+}
+
+// BeingDeleted is the fault of what cannot be done to a tenant any more.
+func BeingDeleted(t Tenant) *fault.Error {
+	return fault.New(fault.Conflict, CodeDeleting, "the tenant %q is being deleted", t.Name).
+		WithHint("its name can be used again when that is done")
+}
+
+// Check returns a fault that names what is out of bounds. A zero never is.
+func (r Retention) Check() error {
+	e := fault.New(fault.InvalidInput, "retention_invalid", "how long to keep things is out of bounds").At("/retention")
+	if r.Days < 0 || r.Days > maxDays {
+		e.Problems = append(e.Problems, fault.Problem{Where: "/retention/days", Message: fmt.Sprintf("%d must be from 1 to %d, or 0 for the host's default", r.Days, maxDays)})
+	}
+	if r.Bytes != 0 && (r.Bytes < minBytes || r.Bytes > maxBytes) {
+		e.Problems = append(e.Problems, fault.Problem{Where: "/retention/bytes", Message: fmt.Sprintf("%d must be from %d (1 MiB) to %d (1 PiB), or 0 for the host's default", r.Bytes, minBytes, int64(maxBytes))})
+	}
+	if len(e.Problems) > 0 {
+		return e
+	}
+	return nil
 }
 
 // or takes what is zero from other, and checks the bounds.

@@ -64,10 +64,18 @@ func (m *memory) UpdateTenant(_ context.Context, t, was tenant.Tenant) error {
 	return m.fail
 }
 
+func (m *memory) DeleteTenant(_ context.Context, was tenant.Tenant) error {
+	m.writes++
+	i := slices.IndexFunc(m.tenants, func(o tenant.Tenant) bool { return o.ID == was.ID })
+	m.tenants[i].State = tenant.Deleting
+	return m.fail
+}
+
 type testBundle struct {
 	*tenant.Tenants
 	store    *memory
 	released []string
+	deleted  []string
 }
 
 func setup(t *testing.T) *testBundle {
@@ -75,7 +83,8 @@ func setup(t *testing.T) *testBundle {
 	b := &testBundle{store: &memory{}}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	b.Tenants = tenant.New(tenant.Config{
-		Store: b.store,
+		Store:   b.store,
+		Deleted: func(id string) { b.deleted = append(b.deleted, id) },
 		Now: func() time.Time {
 			now = now.Add(time.Millisecond)
 			return now
@@ -228,6 +237,95 @@ func TestLimitDoesNotUndoAPauseThatComesBetween(t *testing.T) {
 	}
 }
 
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.Create(t.Context(), "acme", "", tenant.Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	week := tenant.Retention{Days: 7, Bytes: 1 << 30}
+	for _, change := range []tenant.Change{
+		{Limits: &tenant.Limits{Running: 3}}, {Retention: &week}, {}, {Limits: &tenant.Limits{Weight: 2}},
+	} {
+		if _, err := b.Update(t.Context(), "acme", change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := b.Get(t.Context(), "acme")
+	if err != nil || got.Limits != (tenant.Limits{Running: 3, Weight: 2}) || got.Retention != week {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	back, err := b.Update(t.Context(), "acme", tenant.Change{Retention: &tenant.Retention{Days: 7}})
+	if err != nil || back.Retention != (tenant.Retention{Days: 7}) {
+		t.Errorf("got %+v, %v, want the host's default of bytes again", back.Retention, err)
+	}
+	for _, bad := range []struct {
+		keep  tenant.Retention
+		where string
+	}{
+		{tenant.Retention{Days: -1}, "/retention/days"},
+		{tenant.Retention{Days: 3651}, "/retention/days"},
+		{tenant.Retention{Bytes: -1}, "/retention/bytes"},
+		{tenant.Retention{Bytes: 1<<20 - 1}, "/retention/bytes"},
+		{tenant.Retention{Bytes: 1<<50 + 1}, "/retention/bytes"},
+	} {
+		_, err := b.Update(t.Context(), "acme", tenant.Change{Limits: &tenant.Limits{Running: 9}, Retention: &bad.keep})
+		checkFault(t, err, "retention_invalid", bad.where)
+	}
+	if after, err := b.Get(t.Context(), "acme"); err != nil || after != back {
+		t.Errorf("got %+v, %v, want nothing changed by what was refused", after, err)
+	}
+}
+
+func TestRetentionOr(t *testing.T) {
+	t.Parallel()
+	standard := tenant.Retention{Days: 30, Bytes: 10}
+	for want, r := range map[tenant.Retention]tenant.Retention{
+		standard: {}, {Days: 1, Bytes: 10}: {Days: 1}, {Days: 30, Bytes: 2}: {Bytes: 2},
+	} {
+		if got := r.Or(standard); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	if got := standard.Age(); got != 720*time.Hour {
+		t.Errorf("got %v for 30 days", got)
+	}
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	created, err := b.Create(t.Context(), "acme", "", tenant.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.Delete(t.Context(), "acme")
+	checkFault(t, err, "tenant_active", "")
+	if len(b.deleted) > 0 || b.store.writes > 0 {
+		t.Fatal("an active tenant was deleted")
+	}
+	if _, err := b.Pause(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 { // Deleting twice marks once, and says so again: the first may not have been heard.
+		got, err := b.Delete(t.Context(), "acme")
+		if err != nil || got.State != tenant.Deleting || b.store.writes != 2 || len(b.deleted) != i+1 || b.deleted[i] != created.ID {
+			t.Fatalf("got %s, %v after %d writes; told of %v", got.State, err, b.store.writes, b.deleted)
+		}
+	}
+	_, resumed := b.Resume(t.Context(), "acme")
+	_, limited := b.Limit(t.Context(), "acme", tenant.Limits{Running: 2})
+	_, paused := b.Pause(t.Context(), "acme")
+	for _, err := range []error{resumed, limited, paused} {
+		checkFault(t, err, tenant.CodeDeleting, "")
+	}
+	if len(b.released) > 0 {
+		t.Error("what waits for a tenant that is being deleted was released")
+	}
+	_, err = b.Delete(t.Context(), "nobody")
+	checkFault(t, err, fault.CodeNotFound, "")
+}
+
 func TestList(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -259,7 +357,9 @@ func TestTenantsPassOnTheStoresErrors(t *testing.T) {
 	_, listed := b.List(t.Context(), "", 1)
 	_, created := b.Create(t.Context(), "other", "", tenant.Limits{})
 	_, resumed := b.Resume(t.Context(), "acme")
-	for name, err := range map[string]error{"list": listed, "create": created, "resume": resumed} {
+	b.store.tenants[0].State = tenant.Paused
+	_, deleted := b.Delete(t.Context(), "acme")
+	for name, err := range map[string]error{"list": listed, "create": created, "resume": resumed, "delete": deleted} {
 		if !errors.Is(err, b.store.fail) {
 			t.Errorf("%s: got %v, want %v", name, err, b.store.fail)
 		}

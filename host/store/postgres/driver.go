@@ -74,6 +74,14 @@ func (d *driver) Pick(from string) string {
 	return "ctid = ANY(ARRAY(SELECT ctid " + from + " FOR UPDATE SKIP LOCKED))"
 }
 
+// In implements store.Driver. A join with the query would be planned as a scan.
+func (d *driver) In(column, query string) string { return column + " = ANY(ARRAY(" + query + "))" }
+
+// Each implements store.Driver.
+func (d *driver) Each(param string) string {
+	return "SELECT json_array_elements_text(" + param + "::json)"
+}
+
 // Problem implements store.Driver.
 func (d *driver) Problem(err error) store.Problem {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {

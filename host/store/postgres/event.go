@@ -20,7 +20,7 @@ import (
 const acceptEvents = `WITH x AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[],
     $10::bigint[], $11::text[], $12::int[]) AS x (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, lane)
-  WHERE EXISTS (SELECT 1 FROM tenants t WHERE t.id = x.tenant)
+  WHERE EXISTS (SELECT 1 FROM tenants t WHERE t.id = x.tenant AND t.state IN ('active', 'paused'))
 ), e AS (
   INSERT INTO events (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, emitter)
   SELECT tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, '' FROM x

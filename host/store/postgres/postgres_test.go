@@ -34,3 +34,15 @@ func open(tb testing.TB, dsn string, now func() time.Time) store.Store {
 	})
 	return s
 }
+
+func TestRetention(t *testing.T) {
+	t.Parallel()
+	storetest.Retention(t, func(tb testing.TB, now func() time.Time) store.Store {
+		tb.Helper()
+		return open(tb, postgrestest.DSN(tb), now)
+	}, storetest.Catalogue{
+		Conn: postgres.Reader,
+		Columns: `SELECT table_name, column_name FROM information_schema.columns
+		 WHERE table_schema = 'public' AND table_name <> 'goose_db_version'`,
+	})
+}

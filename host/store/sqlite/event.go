@@ -15,7 +15,7 @@ import (
 // insertEvent stores an event unless its key was accepted before.
 const insertEvent = `INSERT INTO events
  (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, emitter)
- SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 WHERE EXISTS (SELECT 1 FROM tenants WHERE id = $1)
+ SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 WHERE EXISTS (SELECT 1 FROM tenants WHERE id = $1 AND state IN ('active', 'paused'))
  ON CONFLICT (tenant, source, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING`
 
 // Accept implements event.Store.

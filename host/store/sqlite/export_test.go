@@ -17,3 +17,6 @@ func Pragma(ctx context.Context, s store.Store, pragma string) error {
 	_, err := d.tx.conn.ExecContext(ctx, "PRAGMA "+pragma)
 	return err
 }
+
+// Reader reads a store's tables themselves.
+func Reader(s store.Store) store.Conn { return s.(*Store).driver.Reader() }

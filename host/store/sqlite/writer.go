@@ -47,6 +47,12 @@ func (d *driver) Clock() time.Time { return d.now() }
 // Pick implements store.Driver. There is one writer, so no row is held by another.
 func (d *driver) Pick(from string) string { return "rowid IN (SELECT rowid " + from + ")" }
 
+// In implements store.Driver.
+func (d *driver) In(column, query string) string { return column + " IN (" + query + ")" }
+
+// Each implements store.Driver.
+func (d *driver) Each(param string) string { return "SELECT value FROM json_each(" + param + ")" }
+
 // Problem implements store.Driver.
 func (d *driver) Problem(err error) store.Problem {
 	var e *modernc.Error
@@ -88,7 +94,8 @@ func (d *driver) Close() error {
 // fails is undone alone. If the transaction itself fails, every one has failed.
 func (d *driver) commit(ctx context.Context, items []*group.Item[write]) {
 	if err := d.tx.run(ctx, "BEGIN IMMEDIATE"); err != nil {
-		failAll(items, err)
+		// One that could not be rolled back may be open still.
+		d.abandon(ctx, items, err)
 		return
 	}
 	for _, it := range items {

@@ -33,3 +33,33 @@ CREATE TABLE journal_refs (
   PRIMARY KEY (tenant, execution, digest)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX journal_refs_digest ON journal_refs (tenant, digest);
+
+-- How long a tenant keeps what has finished, and how much of it; 0 is the host's default.
+ALTER TABLE tenants ADD COLUMN keep_days INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tenants ADD COLUMN keep_bytes INTEGER NOT NULL DEFAULT 0;
+
+-- What executions hold that finished within one slot of ten minutes, counted once
+-- when the slot is over. It may say too much of what was redriven since, until the
+-- slot is purged.
+CREATE TABLE retained (
+  tenant TEXT NOT NULL,
+  slot   INTEGER NOT NULL,
+  bytes  INTEGER NOT NULL,
+  PRIMARY KEY (tenant, slot)
+) STRICT, WITHOUT ROWID;
+
+-- Who does what only one process does at a time, and until when.
+CREATE TABLE turns (
+  name       TEXT PRIMARY KEY,
+  holder     TEXT NOT NULL,
+  held_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX executions_finished ON executions (tenant, finished_at, id) WHERE state >= 3;
+CREATE INDEX execution_tags_execution ON execution_tags (tenant, execution);
+-- Events of which only the key is left, and those that nothing hangs off.
+CREATE INDEX events_purged ON events (tenant, received_at) WHERE kind = 'purged';
+CREATE INDEX events_loose ON events (tenant, received_at) WHERE execution = '' AND emitter = '';
+CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
+-- The bodies' sizes can be added up without reading the bodies.
+CREATE INDEX journal_bodies_size ON journal_bodies (tenant, length(bytes));

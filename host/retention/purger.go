@@ -1,0 +1,233 @@
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cofferdam-run/cofferdam/host/tenant"
+)
+
+const (
+	// interval is from one round to the next, give or take a tenth.
+	interval = 10 * time.Minute
+	// hold is how long a round keeps other processes from theirs: less than the
+	// shortest interval, so that who had the last one is the first to have the next.
+	hold = 8 * time.Minute
+	// batch is the most executions of one transaction. They and what hangs off them
+	// are about a thousand rows, which SQLite deletes in some 10 ms.
+	batch = 100
+	// page is how many tenants are read at once.
+	page = 200
+	// gaveUp is how many tenants may fail before a round ends: then it is not theirs.
+	gaveUp = 3
+)
+
+// Config configures a Purger.
+type Config struct {
+	Store Store
+	// Default is how long things are kept for tenants that say nothing themselves.
+	Default tenant.Retention
+	// Holder names this process among those of a cluster.
+	Holder string
+	// Registerer is where metrics go. Defaults to none.
+	Registerer prometheus.Registerer
+	Logger     *slog.Logger
+	Now        func() time.Time
+	After      func(d time.Duration) <-chan time.Time
+}
+
+// Purger makes the rounds. Run may be called once; the rest at any time.
+type Purger struct {
+	c       Config
+	metrics *metrics
+	// nudged has a value when there is a tenant to delete.
+	nudged chan struct{}
+}
+
+// New returns a Purger, which does nothing until it is run.
+func New(c Config) *Purger {
+	return &Purger{c: c, metrics: newMetrics(c.Registerer), nudged: make(chan struct{}, 1)}
+}
+
+// Nudge says that a tenant is to be deleted, so that it need not wait for the
+// next round.
+func (p *Purger) Nudge() {
+	select {
+	case p.nudged <- struct{}{}:
+	default:
+	}
+}
+
+// Run makes rounds until ctx ends.
+func (p *Purger) Run(ctx context.Context) {
+	e := &eraser{p: p, empty: map[string]time.Time{}, said: map[string]string{}}
+	p.Nudge() // What a process that has died had begun to delete.
+	var again <-chan time.Time
+	// Processes that start together do not make their rounds together.
+	next := p.c.After(interval/10 + rand.N(interval/5)) //nolint:gosec // No secret depends on it.
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.nudged:
+			again = p.erase(ctx, e)
+		case <-again:
+			again = p.erase(ctx, e)
+		case <-next:
+			p.round(ctx)
+			again = p.erase(ctx, e)
+			next = p.c.After(interval*9/10 + rand.N(interval/5)) //nolint:gosec // As above.
+		}
+	}
+}
+
+// round makes a round and says what came of it.
+func (p *Purger) round(ctx context.Context) {
+	got, err := p.Round(ctx)
+	if got != (Purged{}) {
+		p.c.Logger.InfoContext(ctx, "what was kept for long enough is gone",
+			slog.Int("executions", got.Executions), slog.Int("events", got.Events), slog.Int64("bytes", got.Bytes),
+			slog.Int("dedupe_keys", got.Keys), slog.Int("answers", got.Answers), slog.Int("jobs", got.Jobs))
+	}
+	if err != nil && ctx.Err() == nil {
+		p.c.Logger.WarnContext(ctx, "not all that was kept for long enough is gone", slog.Any("error", err))
+	}
+}
+
+// Round purges what is due of every tenant, unless another process is at it. What
+// was purged before an error is gone, and the next round goes on from there.
+func (p *Purger) Round(ctx context.Context) (Purged, error) {
+	r := &round{p: p}
+	mine, err := r.turn(ctx)
+	if err != nil || !mine {
+		return Purged{}, err
+	}
+	err = r.tenants(ctx)
+	if err == nil {
+		err = r.repeat(ctx, func() (Purged, error) { return p.c.Store.Sweep(ctx, p.c.Now().Add(-AnswerLife)) })
+	}
+	return r.total, errors.Join(append(r.failed, err)...)
+}
+
+// round is one in progress.
+type round struct {
+	p      *Purger
+	total  Purged
+	failed []error
+	// taken is when the turn was taken last.
+	taken time.Time
+}
+
+// errTurnLost ends a round that took so long that another process has begun one.
+var errTurnLost = errors.New("another process has taken the turn")
+
+// turn takes the turn or, once in a while, extends it.
+func (r *round) turn(ctx context.Context) (bool, error) {
+	now := r.p.c.Now()
+	if now.Sub(r.taken) < hold/4 {
+		return true, nil
+	}
+	mine, err := r.p.c.Store.TakeTurn(ctx, Turn{Name: "retention", Holder: r.p.c.Holder, For: hold})
+	if err != nil {
+		return false, fmt.Errorf("take the turn: %w", err)
+	}
+	r.taken = now
+	return mine, nil
+}
+
+func (r *round) tenants(ctx context.Context) error {
+	for after := ""; ; {
+		tenants, err := r.p.c.Store.Tenants(ctx, after, page)
+		if err != nil {
+			return fmt.Errorf("list tenants: %w", err)
+		}
+		for _, t := range tenants {
+			if t.State == tenant.Deleting {
+				continue
+			}
+			if err := r.tenant(ctx, t); err != nil {
+				r.failed = append(r.failed, fmt.Errorf("purge tenant %s: %w", t.ID, err))
+			}
+			if ctx.Err() != nil || len(r.failed) == gaveUp {
+				return ctx.Err()
+			}
+		}
+		if len(tenants) < page {
+			return nil
+		}
+		after = tenants[len(tenants)-1].ID
+	}
+}
+
+// tenant purges one tenant: first what is too old, then what is too much.
+func (r *round) tenant(ctx context.Context, t tenant.Tenant) error {
+	s, now, keep := r.p.c.Store, r.p.c.Now(), t.Retention.Or(r.p.c.Default)
+	old := now.Add(-keep.Age())
+	err := r.repeat(ctx, func() (Purged, error) { return s.Purge(ctx, t.ID, Batch{Before: old, Executions: batch}) })
+	if err != nil {
+		return err
+	}
+	err = r.repeat(ctx, func() (Purged, error) { return s.Forget(ctx, t.ID, now.Add(-KeyLife), old) })
+	if err != nil {
+		return err
+	}
+	bytes, err := s.Retained(ctx, t.ID)
+	if err != nil {
+		return fmt.Errorf("count what it has: %w", err)
+	}
+	over := bytes - keep.Bytes
+	return r.repeat(ctx, func() (Purged, error) {
+		if over <= 0 {
+			return Purged{}, nil
+		}
+		got, err := s.Purge(ctx, t.ID, Batch{Before: now.Add(-Fresh), Executions: batch, Bytes: over})
+		over -= got.Bytes
+		return got, err
+	})
+}
+
+// repeat makes steps until there is nothing left to do. After each it waits for as
+// long as the step took: SQLite has one writer, and half of its time is others'.
+func (r *round) repeat(ctx context.Context, step func() (Purged, error)) error {
+	for {
+		mine, err := r.turn(ctx)
+		if err != nil {
+			return err
+		}
+		if !mine {
+			return errTurnLost
+		}
+		began := r.p.c.Now()
+		got, err := step()
+		if err != nil {
+			return err
+		}
+		if got == (Purged{}) {
+			return nil
+		}
+		r.total = r.total.Plus(got)
+		r.p.metrics.add(got)
+		if err := r.p.pause(ctx, r.p.c.Now().Sub(began)); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits, unless d is nothing.
+func (p *Purger) pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.c.After(d):
+		return nil
+	}
+}
