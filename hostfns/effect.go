@@ -60,6 +60,7 @@ type crossing struct {
 	f        Func
 	at       time.Time
 	key      string
+	fuel     int64
 	outcome  Outcome
 	reported bool
 	recorded bool
@@ -77,6 +78,9 @@ func crossingOf(ctx context.Context) *crossing {
 // Ordinal gives the number of the crossing that a Func is answering, as its
 // Step has it, or 0 outside a Gate.
 func Ordinal(ctx context.Context) int { return crossingOf(ctx).ordinal }
+
+// FuelOf is what the guest had burnt when it asked.
+func FuelOf(ctx context.Context) int64 { return crossingOf(ctx).fuel }
 
 // EffectOf is what the crossing's request does. What no Func answers does nothing.
 func EffectOf(ctx context.Context, request json.RawMessage) Effect {

@@ -112,7 +112,7 @@ func NewGate(c GateConfig) *Gate {
 func (g *Gate) Call(ctx context.Context, c runtime.Crossing) (runtime.Answer, error) {
 	g.mu.Lock()
 	g.ordinal++
-	crossing := &crossing{ordinal: g.ordinal, f: g.funcs[c.Func]}
+	crossing := &crossing{ordinal: g.ordinal, f: g.funcs[c.Func], fuel: c.Fuel}
 	g.mu.Unlock()
 	ctx = context.WithValue(ctx, crossingKey{}, crossing)
 

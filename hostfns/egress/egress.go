@@ -20,6 +20,8 @@
 //   - A redirect is a new request to the rules. Across origins it loses its
 //     credential and all headers but a few, carries no body, and never goes from
 //     https to http.
+//   - A request that is not to be made twice carries an idempotency key to hosts that
+//     take one, and no byte of it leaves without the run's lease.
 //   - Each connection's secrets are taken out of what comes back.
 //   - No message names an address or a secret.
 //

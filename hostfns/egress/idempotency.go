@@ -17,6 +17,9 @@ import (
 // stays below the 255 bytes that servers take.
 const maxKeyName = 128
 
+// derivedName is what the names begin with that a journal makes.
+const derivedName = "h-"
+
 // IdempotencyRule says that a host does not do twice what comes twice with one key.
 type IdempotencyRule struct {
 	// Host is as that of a Rule.
@@ -138,6 +141,9 @@ func (s *Session) outcome(out *outgoing, status int) hostfns.Outcome {
 
 // checkKeyName checks what a guest calls its key.
 func checkKeyName(name string) error {
+	if strings.HasPrefix(name, derivedName) {
+		return invalid("\"idempotency_key\" is %.32q: names that begin with %s are those of keys that the host makes", name, derivedName)
+	}
 	if len(name) > maxKeyName || strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return invalid("\"idempotency_key\" is %.32q, of %d bytes: it must be 1 to %d visible ASCII characters", name, len(name), maxKeyName)
 	}

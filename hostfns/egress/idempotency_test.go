@@ -76,6 +76,10 @@ func TestKeyGoesIntoTheDeclaredHeader(t *testing.T) {
 			http.Redirect(w, r, to, http.StatusPermanentRedirect)
 			return
 		}
+		if r.URL.Path == "/created" {
+			http.Redirect(w, r, "/end", http.StatusSeeOther)
+			return
+		}
 		fmt.Fprintf(w, "%s %q", r.Method, r.Header.Values("X-Idem"))
 	}, nil)
 	other := setup(t, mirror, nil)
@@ -89,6 +93,7 @@ func TestKeyGoesIntoTheDeclaredHeader(t *testing.T) {
 		"of what the guest has named":    {map[string]any{"method": "PUT", "url": url, "idempotency_key": "a"}, "exe_1/a", `PUT [\"exe_1/a\"]`},
 		"not of a read":                  {map[string]any{"method": "GET", "url": url}, "exe_1/a", `GET []`},
 		"not without one":                {map[string]any{"method": "POST", "url": url}, "", `POST []`},
+		"not where the answer is":        {map[string]any{"method": "POST", "url": url + "/created", "idempotency_key": "b"}, "exe_1/b", `GET []`},
 		"after a redirect":               {map[string]any{"method": "POST", "url": url + "?to=/end"}, "exe_1/b", `POST [\"exe_1/b\"]`},
 	}
 	for name, test := range tests {
@@ -122,6 +127,7 @@ func TestHTTPRefusesKeys(t *testing.T) {
 		"of a host that takes none": {b.session(), with(post, map[string]any{"idempotency_key": "a"}), `name the host under "idempotency"`},
 		"of a read":                 {b.idempotent(), map[string]any{"method": "GET", "url": "https://" + b.host, "idempotency_key": "a"}, "this is a GET: leave it out"},
 		"that are too long":         {b.idempotent(), with(post, map[string]any{"idempotency_key": strings.Repeat("a", 129)}), "of 129 bytes: it must be 1 to 128 visible ASCII characters"},
+		"like the host's":           {b.idempotent(), with(post, map[string]any{"idempotency_key": "h-1"}), "names that begin with h- are those of keys that the host makes"},
 		"with a space":              {b.idempotent(), with(post, map[string]any{"idempotency_key": "a b"}), "visible ASCII"},
 		"with a line break":         {b.idempotent(), with(post, map[string]any{"idempotency_key": "a\r\nX: y"}), "visible ASCII"},
 		"with an umlaut":            {b.idempotent(), with(post, map[string]any{"idempotency_key": "ü"}), "visible ASCII"},

@@ -32,6 +32,7 @@ func (s *Session) redirected(out *outgoing, status int, location string) (*outgo
 		return nil, hostfns.Errorf(hostfns.CodeDenied, "%s redirects to a URL that is refused: %s", out.origin, err)
 	}
 	next.header = out.header.Clone()
+	next.keyName = "" // The key has been made, and goes wherever the request itself does.
 	next.via = " (where " + out.origin.String() + " redirects to)"
 	if becomesGet(status, out.method) {
 		next.settled = next.settled || effectOfMethod(out.method) != hostfns.Read

@@ -68,7 +68,7 @@ func After(entries []Entry, f Failure) Next {
 	switch {
 	case f.Ending == Hopeless:
 		return dead("the same would happen again: what can help is a new version, another configuration, grant or limit")
-	case last.settled() && last.Outcome == hostfns.Unknown && (last.Answered.IsZero() || f.Ending == Passing || f.Ending == Raised):
+	case last.settled() && last.Outcome == hostfns.Unknown && (last.Confirm || last.Answered.IsZero() || f.Ending == Passing || f.Ending == Raised):
 		return again(entries, f)
 	case f.Ending == Interrupted:
 		return Next{Entries: entries}

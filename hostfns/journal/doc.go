@@ -29,6 +29,20 @@
 // An intent without an answer is an effect of which nobody knows whether it was
 // made: see [hostfns.Outcome].
 //
+// What then became of it is durable soon after, while the run goes on: [Journal.Close]
+// ends what goes on in the background.
+//
+// What may have been done and is made again goes out byte for byte, with the
+// idempotency key that it had, which the Func finds in hostfns.KeyOf. Nothing that may
+// have been done is made again unless that was decided: by [After], because the other
+// side knows it by its key ([Entry.Recognised]), or by [Settle], because somebody has
+// found out.
+//
+// # Waits
+//
+// A Func that has to wait for long ends the run with a *hostfns.Suspended. The next run
+// comes to the same place, and is told the answer if it is time.
+//
 // # After a run
 //
 // [After] says what follows a run that did not succeed: whether it goes on, from

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
+	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
 var errGivenUp = errors.New("the guest has given up")
@@ -379,5 +380,33 @@ func TestCrashAtEachPoint(t *testing.T) {
 				t.Errorf("made %v, want each POST once", w.made)
 			}
 		})
+	}
+}
+
+func TestEntriesHaveTheirCallsAndTheFuelOfThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	j := journal.New(journal.Config{Start: epoch, Claim: 1, Log: w.store, Now: w.clock})
+	reads := func(ctx context.Context, _ json.RawMessage) (any, error) {
+		return j.Read(ctx, []byte(`{"get":"a"}`), func(context.Context) (json.RawMessage, error) { return json.RawMessage(`[]`), nil })
+	}
+	gate := hostfns.NewGate(hostfns.GateConfig{
+		Funcs: []hostfns.Func{
+			{Name: "http", Effect: effectOf, Answer: w.answer},
+			{Name: "state_get", Effect: hostfns.Always(hostfns.Computed), Answer: reads},
+		},
+		Journal: j.Outer, Layers: []hostfns.Layer{j.Inner}, Now: w.clock,
+	})
+	for i, name := range []string{"http", "state_get"} {
+		if _, err := gate.Call(t.Context(), runtime.Crossing{Func: name, Request: []byte(`{"do":"POST /a"}`), Fuel: int64(100 * (i + 1))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, e := range j.Entries()[1:] {
+		got = append(got, fmt.Sprintf("%s %s %d", e.Func, e.Request, e.Fuel))
+	}
+	if diff := cmp.Diff([]string{`http {"do":"POST /a"} 100`, `state {"get":"a"} 200`}, got); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
 	}
 }

@@ -54,6 +54,20 @@ func TestKeysAreMadeOfWhatIsAsked(t *testing.T) {
 	}
 }
 
+// What is not part of the key, such as a header with the time, may differ when an
+// execution is made from its start again.
+func TestDerivedKeyIsThatOfTheSameRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.mark = keyed("")
+	var answers []string
+	used := []journal.UsedKey{{Key: "exe_1/h-posta-1", Digest: journal.DigestOf([]byte("at noon"))}}
+	_, _, err := w.run(t, journal.Config{Keys: used}, asks(&answers, "POST /a at_one"))
+	if err != nil || len(w.keys) != 1 || w.keys[0] != used[0].Key {
+		t.Errorf("got %v, %q, sent %q", err, answers, w.keys)
+	}
+}
+
 func TestReplayedEntriesKeepTheirKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

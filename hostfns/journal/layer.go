@@ -17,7 +17,7 @@ func (j *Journal) Outer(next hostfns.Handler) hostfns.Handler {
 		if effect == hostfns.Computed {
 			return next(ctx, c)
 		}
-		reply, err := j.Ask(ctx, Question{Func: c.Func, Request: c.Request, Effect: effect, Fuel: c.Fuel},
+		reply, err := j.Ask(ctx, Question{Func: c.Func, Request: c.Request, Effect: effect, Fuel: hostfns.FuelOf(ctx)},
 			func(ctx context.Context) (json.RawMessage, hostfns.Outcome, error) { return outside(ctx, c, next) })
 		if err != nil {
 			return nil, err
@@ -90,7 +90,7 @@ const StateFunc = "state"
 
 // Read keeps a read of state: it is for state.Kept.
 func (j *Journal) Read(ctx context.Context, request []byte, do func(context.Context) (json.RawMessage, error)) (json.RawMessage, error) {
-	reply, err := j.Ask(ctx, Question{Func: StateFunc, Request: request, Effect: hostfns.Read},
+	reply, err := j.Ask(ctx, Question{Func: StateFunc, Request: request, Effect: hostfns.Read, Fuel: hostfns.FuelOf(ctx)},
 		func(ctx context.Context) (json.RawMessage, hostfns.Outcome, error) {
 			answer, err := do(ctx)
 			return answer, hostfns.Done, err

@@ -78,6 +78,21 @@ func TestUnclearEffectIsConfirmedIfThePluginCan(t *testing.T) {
 	}
 }
 
+func TestDoubtStaysUntilItIsSettled(t *testing.T) {
+	t.Parallel()
+	doubt := journal.After(past("rp?"), journal.Failure{Confirm: true, Ending: journal.Passing}).Entries
+	if next := journal.After(doubt, journal.Failure{Confirm: true}); !next.Confirm || !next.Entries[2].Confirm {
+		t.Errorf("after a crash: %+v, want it to be confirmed still", next)
+	}
+	if next := journal.After(doubt, journal.Failure{}); !next.Dead || next.Ambiguous == nil {
+		t.Errorf("with a plugin that cannot confirm: %+v, want it ambiguous", next)
+	}
+	next := journal.After(doubt, journal.Failure{Mend: func(journal.Entry) bool { return true }})
+	if last := next.Entries[2]; !last.Again || last.Confirm || next.Confirm {
+		t.Errorf("with a key: %+v, want it made again", next)
+	}
+}
+
 func TestNothingIsMadeAgainThatNobodyDecided(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*journal.Entry){

@@ -31,7 +31,7 @@ type Request struct {
 	Timeout time.Duration
 	// IdempotencyKey names the request among all of this execution, so that the host
 	// it goes to knows it if it has to be sent again: 1 to 128 visible ASCII
-	// characters. It needs an Idempotency of the connector for that host, and then it
+	// characters, not beginning with "h-". It needs an Idempotency of the connector for that host, and then it
 	// need not be set: it is made of the request.
 	IdempotencyKey string
 }
