@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts plays the files of testdata/script: the command line as its user
 // meets it. Each gets $ADDR and $GITHUB, addresses of its own, and plugins: $GUEST,
-// the example connector; $NAMED, the same with names of functions; and those of
-// plugins.
+// the example connector; $NAMED, the same with names of functions; those of plugins;
+// and recordings.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{}
@@ -35,6 +35,9 @@ func TestScripts(t *testing.T) {
 		if err := os.WriteFile(variables[name], module, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for name, path := range recordings(t, dir, variables["GUEST"]) {
+		variables[name] = path
 	}
 	cache := runtimetest.CacheDir(t)
 	goEnv := goEnvironment(t)
