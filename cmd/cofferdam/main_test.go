@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -36,9 +37,7 @@ func TestScripts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, path := range recordings(t, dir, variables["GUEST"]) {
-		variables[name] = path
-	}
+	maps.Copy(variables, recordings(t, dir, variables["GUEST"]))
 	cache := runtimetest.CacheDir(t)
 	goEnv := goEnvironment(t)
 	testscript.Run(t, testscript.Params{

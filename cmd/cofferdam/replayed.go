@@ -13,7 +13,11 @@ import (
 // printReplayed prints a run as its trace, and how it compares.
 func printReplayed(w io.Writer, of *replayed) {
 	report, recording := of.Report, &of.recording
-	fmt.Fprintf(w, "%s  %s  %s/%s  %s\n", of.File, strings.ToUpper(string(report.Outcome)), recording.Kind, recording.Name, of.Plugin)
+	ended := string(report.Outcome)
+	if report.Divergence != nil && report.Divergence.Actual != nil {
+		ended = "diverged"
+	}
+	fmt.Fprintf(w, "%s  %s  %s/%s  %s\n", of.File, strings.ToUpper(ended), recording.Kind, recording.Name, of.Plugin)
 	if of.Execution != "" {
 		fmt.Fprintf(w, "  execution %s, recorded %s\n", of.Execution, recording.RecordedAt.Local().Format(time.DateTime))
 	}

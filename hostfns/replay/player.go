@@ -18,6 +18,9 @@ import (
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
+// codeNotRecorded is of Steps only: no guest is told that its run has ended.
+const codeNotRecorded hostfns.Code = "not_recorded"
+
 // errStopped ends a run where the recording does.
 var errStopped = errors.New("the recording ends here")
 
@@ -41,9 +44,10 @@ type player struct {
 	// fuel is what had been used at the crossing of an entry, by its index.
 	fuel map[int]int64
 
-	// One of these is set where the recording ended the run.
+	// One of these is set where the recording ended the run, and at which crossing.
 	differs *Divergence
 	open    *Call
+	stopped int
 }
 
 // span is a run of entries.
@@ -157,6 +161,7 @@ func (p *player) read(ctx context.Context, request []byte, do func(context.Conte
 
 // ask has the journal answer, and keeps what is to be told of it.
 func (p *player) ask(ctx context.Context, name string, request []byte, answer func() error) error {
+	p.stopped = hostfns.Ordinal(ctx)
 	if err := p.arrive(name, request); err != nil {
 		return err
 	}
@@ -169,7 +174,8 @@ func (p *player) ask(ctx context.Context, name string, request []byte, answer fu
 		p.differs = &Divergence{Actual: p.asked(name, request)}
 		return err
 	}
-	p.advance(hostfns.Ordinal(ctx))
+	p.advance(p.stopped)
+	p.stopped = 0
 	return err
 }
 
@@ -214,6 +220,9 @@ func (p *player) steps() []hostfns.Step {
 		if s, ok := p.spans[steps[i].Ordinal]; ok {
 			steps[i].At = p.entries[s.from].Asked
 			steps[i].Duration = p.entries[s.to].Answered.Round(0).Sub(steps[i].At.Round(0))
+		}
+		if steps[i].Ordinal == p.stopped {
+			steps[i].Code = codeNotRecorded
 		}
 	}
 	return steps

@@ -37,14 +37,15 @@ type Report struct {
 	// Module is the digest of what was run, and Image that of its memory.
 	Module string `json:"module"`
 	Image  string `json:"image,omitempty"`
-	// Outcome is Suspended too where the run had to end because it differed.
+	// Outcome is Interrupted where the run had to end for want of an answer.
 	Outcome Outcome `json:"outcome"`
 	Output  Body    `json:"output,omitzero"`
 	Error   *Error  `json:"error,omitempty"`
 	// Failure is the Error with its stack, or nil.
 	Failure *runtime.Failure `json:"-"`
 	Usage   runtime.Usage    `json:"usage"`
-	// Steps and Logs have the times of the recording.
+	// Steps and Logs have the times of the recording. The step that had no answer has
+	// the code "not_recorded".
 	Steps     []hostfns.Step  `json:"steps"`
 	Logs      []guestlog.Line `json:"logs"`
 	LostLines int             `json:"lost_lines,omitempty"`

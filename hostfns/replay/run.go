@@ -51,8 +51,10 @@ func Run(ctx context.Context, m *runtime.Module, r Recording, o Options) (*Repor
 	}
 	report.Image = m.Facts().ImageDigest
 	switch {
-	case p.open != nil, p.differs != nil:
+	case p.open != nil && r.Outcome == Suspended:
 		report.Outcome = Suspended
+	case p.open != nil, p.differs != nil:
+		report.Outcome = Interrupted
 	case failed:
 		report.Outcome, report.Failure = Failed, failure
 		report.Error = &Error{Code: string(failure.Code), Message: failure.Message}

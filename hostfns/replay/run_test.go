@@ -217,6 +217,9 @@ func TestOtherCodeIsShownWhereItDiffersFirst(t *testing.T) {
 			if d := report.Divergence; d != nil && d.Actual != nil {
 				actual = d.Actual.String()
 			}
+			if stopped := actual != ""; stopped != (report.Outcome == replay.Interrupted) || stopped && report.Steps[len(report.Steps)-1].Code != "not_recorded" {
+				t.Errorf("it %s, with steps %+v", report.Outcome, report.Steps)
+			}
 			if expected != tt.expected || actual != tt.actual {
 				t.Errorf("got %q and %q, want %q and %q", expected, actual, tt.expected, tt.actual)
 			}
