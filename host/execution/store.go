@@ -15,7 +15,8 @@ type Claimed struct {
 	Execution string
 	Claim     int64
 	Attempt   int
-	// Crashes is how many workers in a row have died while they ran it.
+	// Crashes is how many workers in a row have died while they ran it: those that had
+	// only claimed it do not count.
 	Crashes int
 	Lane    event.Lane
 	// QueuedAt is when it could have been claimed first, for measuring waits.

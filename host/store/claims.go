@@ -170,7 +170,7 @@ func (s *SQL) reap(ctx context.Context, worker string) ([]string, error) {
 			`UPDATE executions SET
 			   state = CASE WHEN cancel_requested THEN 5 ELSE 0 END,
 			   finished_at = CASE WHEN cancel_requested THEN $2 ELSE finished_at END,
-			   worker = '', crashes = crashes + 1, changed_at = $2
+			   worker = '', crashes = crashes + CASE WHEN begun = claim THEN 1 ELSE 0 END, changed_at = $2
 			 WHERE state = 1 AND worker = $1 RETURNING tenant`, worker, now)
 		return err
 	})

@@ -39,7 +39,7 @@ SELECT tenant, id, claim FROM live`
 // For "+ 0" see takeDue.
 const beginRuns = `WITH live AS (
   UPDATE executions e SET version_id = x.version_id, started_at = CASE WHEN e.started_at = 0 THEN $12 ELSE e.started_at END,
-    mode = CASE WHEN x.world IS NULL THEN e.mode ELSE '' END
+    mode = CASE WHEN x.world IS NULL THEN e.mode ELSE '' END, begun = e.claim
   FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::int[], $6::bytea[], $13::text[])
     AS x (` + recordingCols + `, version_id)
   WHERE e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim AND e.state + 0 = 1

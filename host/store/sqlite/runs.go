@@ -24,7 +24,7 @@ func (s *Store) Begin(ctx context.Context, c execution.Claimed, b execution.Begi
 		now := column.Micros(s.driver.Clock())
 		r, err := tx.ExecContext(ctx,
 			`UPDATE executions SET version_id = $4, started_at = CASE WHEN started_at = 0 THEN $5 ELSE started_at END,
-			   mode = CASE WHEN $6 THEN '' ELSE mode END
+			   mode = CASE WHEN $6 THEN '' ELSE mode END, begun = claim
 			 WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
 			c.Tenant, c.Execution, c.Claim, b.VersionID, now, b.World != nil)
 		if err != nil {

@@ -127,8 +127,8 @@ func (b *bundle) claimed(t *testing.T, p place, last int64) execution.Claimed {
 		got, err := b.Claim(ctx, worker, []execution.Quota{{Tenant: p.tenant, N: 9, Running: 9}})
 		switch {
 		case err == nil && len(got) == 1:
-			if got[0].Claim != last+1+int64(got[0].Crashes) {
-				t.Errorf("claimed %+v, want the claim after %d, and one more for each crash", got[0], last)
+			if got[0].Claim-last-1 < int64(got[0].Crashes) {
+				t.Errorf("claimed %+v after %d, want no more crashes than there were claims between", got[0], last)
 			}
 			return got[0]
 		case err == nil && len(got) > 1:

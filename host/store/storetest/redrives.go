@@ -22,6 +22,12 @@ func crashes(t *testing.T, b *bundle) {
 	ctx := t.Context()
 	c := b.running(t, b.acme)
 	equal(t, 0, c.Crashes)
+	// Who has only claimed it was not killed by it.
+	b.clock.advance(9 * time.Second)
+	must2(t)(b.Reap(ctx))
+	c = b.claim(t, "unbegun", b.acme, 1)[0]
+	equal(t, 0, c.Crashes)
+	must(t, b.Begin(ctx, c, begins("plv_1")))
 	for n := 1; n <= 3; n++ {
 		b.clock.advance(9 * time.Second)
 		must2(t)(b.Reap(ctx))
@@ -39,6 +45,7 @@ func crashes(t *testing.T, b *bundle) {
 	must3(t)(b.Promote(ctx, 10))
 	c = b.claim(t, "w9", b.acme, 1)[0]
 	equal(t, 0, c.Crashes)
+	must(t, b.Begin(ctx, c, begins("plv_1")))
 	b.clock.advance(9 * time.Second)
 	must2(t)(b.Reap(ctx))
 	c = b.claim(t, "w10", b.acme, 1)[0]
@@ -47,7 +54,9 @@ func crashes(t *testing.T, b *bundle) {
 	dead("f")(&end)
 	must(t, b.Complete(ctx, end))
 	must(t, b.Redrive(ctx, c.Tenant, c.Execution, execution.Redriving{}))
-	equal(t, 0, b.claim(t, "w10", b.acme, 1)[0].Crashes)
+	c = b.claim(t, "w10", b.acme, 1)[0]
+	equal(t, 0, c.Crashes)
+	must(t, b.Begin(ctx, c, begins("plv_1")))
 	// A person's second thought forgets the crashes too.
 	b.clock.advance(9 * time.Second)
 	must2(t)(b.Reap(ctx))

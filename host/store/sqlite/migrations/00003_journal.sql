@@ -1,7 +1,9 @@
 -- +goose Up
 
--- How many workers in a row have died while they ran it.
+-- How many workers in a row have died while they ran it, and the claim under which
+-- it has run last: what was claimed and had to wait for its turn has killed nobody.
 ALTER TABLE executions ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE executions ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;
 -- How what was redriven is to run, until it does.
 ALTER TABLE executions ADD COLUMN mode TEXT NOT NULL DEFAULT '';
 
