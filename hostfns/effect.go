@@ -56,7 +56,9 @@ func name(n int, names ...string) string {
 
 // crossing is what the gate, its layers and a Func tell each other of one call.
 type crossing struct {
-	ordinal  int
+	ordinal int
+	// nth is its number among those that count against the same part of the Quota.
+	nth      int
 	f        Func
 	at       time.Time
 	key      string

@@ -69,7 +69,9 @@ type Gate struct {
 
 	mu      sync.Mutex
 	ordinal int
-	steps   []Step
+	// calls and quiet are how many crossings there were of each kind.
+	calls, quiet int
+	steps        []Step
 }
 
 var _ runtime.Host = (*Gate)(nil)
@@ -113,6 +115,12 @@ func (g *Gate) Call(ctx context.Context, c runtime.Crossing) (runtime.Answer, er
 	g.mu.Lock()
 	g.ordinal++
 	crossing := &crossing{ordinal: g.ordinal, f: g.funcs[c.Func], fuel: c.Fuel}
+	count := &g.calls
+	if crossing.f.Quiet {
+		count = &g.quiet
+	}
+	*count++
+	crossing.nth = *count
 	g.mu.Unlock()
 	ctx = context.WithValue(ctx, crossingKey{}, crossing)
 

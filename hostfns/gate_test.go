@@ -218,6 +218,29 @@ func TestGateHoldsTheQuota(t *testing.T) {
 	}
 }
 
+func TestWhatAJournalAnswersCountsAsACall(t *testing.T) {
+	t.Parallel()
+	recorded := func(next hostfns.Handler) hostfns.Handler {
+		return func(ctx context.Context, c runtime.Crossing) (json.RawMessage, error) {
+			if c.Func == "asked" {
+				return json.RawMessage(`"recorded"`), nil
+			}
+			return next(ctx, c)
+		}
+	}
+	g := hostfns.NewGate(hostfns.GateConfig{
+		Funcs: []hostfns.Func{answering("asked", nil, nil), answering("computed", nil, nil)}, Journal: recorded,
+		Quota: hostfns.Quota{Calls: 2}, Now: clock(),
+	})
+	for _, tt := range []struct{ name, want string }{
+		{"asked", `"recorded"`}, {"computed", `{"result":{}}`}, {"computed", "limit_exceeded"}, {"asked", `"recorded"`},
+	} {
+		if got := call(t, g, tt.name, `{}`); !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestGateRunsFurtherLayersInOrder(t *testing.T) {
 	t.Parallel()
 	var order []string

@@ -136,20 +136,20 @@ type redactedError struct {
 func (e redactedError) Error() string { return e.text }
 func (e redactedError) Unwrap() error { return e.cause }
 
-// quota counts the run's crossings.
+// quota bounds the run's crossings. What a journal answers does not come here, but is
+// one of them: else a run that is made again would have more of them left than the
+// first, for what it computes.
 func (g *Gate) quota(next Handler) Handler {
-	calls, quiet := 0, 0
 	q := g.config.Quota
 	return func(ctx context.Context, c runtime.Crossing) (json.RawMessage, error) {
-		count, limit := &calls, q.Calls
+		limit := q.Calls
 		if g.funcs[c.Func].Quiet {
-			count, limit = &quiet, q.QuietCalls
+			limit = q.QuietCalls
 		}
-		if *count >= limit {
+		if crossingOf(ctx).nth > limit {
 			return nil, Errorf(CodeLimitExceeded,
 				"this run has made the %d host calls that it may: make fewer, or spread the work over several executions", limit)
 		}
-		*count++
 		if len(c.Request) > q.RequestBytes {
 			return nil, Errorf(CodeLimitExceeded, "the request is %d bytes long, and %d is the limit: send less at a time",
 				len(c.Request), q.RequestBytes)
