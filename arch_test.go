@@ -21,7 +21,7 @@ const module = "github.com/cofferdam-run/cofferdam"
 var nouns = []string{
 	"host/tenant", "host/token", "host/vault", "host/connection", "host/endpoint", "host/webhook",
 	"host/installation", "host/event", "host/execution", "host/queue", "host/fault", "host/ident",
-	"host/usage",
+	"host/usage", "host/job", "host/redrive", "host/retention", "host/shadow",
 }
 
 // mayImport is the map of the house: a folder to the folders of ours that it
@@ -63,12 +63,17 @@ var mayImport = map[string][]string{
 	"host/webhook":       {"host/endpoint", "host/event", "host/fault", "host/ident"},
 	"host/queue":         {"host/execution"},
 	"host/usage":         {"host/fault"},
+	"host/job":           {"host/fault", "host/ident"},
+	"host/retention":     {"host/tenant"},
+	"host/redrive":       {"host/event", "host/execution", "host/fault", "host/job", "hostfns/emit"},
+	"host/shadow":        {"host/execution", "host/fault", "host/installation", "host/job", "hostfns/...", "registry/...", "runtime"},
 	"host/worker":        append([]string{"hostfns/...", "registry/...", "runtime"}, nouns...),
 
 	"host/store":                       append([]string{"hostfns/...", "registry/...", "runtime"}, nouns...),
-	"host/store/storetest":             append([]string{"host/store", "hostfns/...", "registry/...", "runtime"}, nouns...),
-	"host/store/sqlite":                append([]string{"host/store"}, nouns...),
-	"host/store/postgres":              append([]string{"host/store"}, nouns...),
+	"host/store/storetest":             append([]string{"host/store", "host/store/storetest/faults", "hostfns/...", "registry/...", "runtime"}, nouns...),
+	"host/store/storetest/faults":      {},
+	"host/store/sqlite":                append([]string{"host/store", "hostfns/journal"}, nouns...),
+	"host/store/postgres":              append([]string{"host/store", "hostfns/journal"}, nouns...),
 	"host/store/postgres/postgrestest": {"host/store/postgres"},
 
 	"host":             append([]string{"host/store", "host/worker", "hostfns/...", "registry/...", "runtime", "runtime/compile"}, nouns...),
@@ -99,7 +104,7 @@ var ownedBy = map[string][]string{
 	"github.com/spf13/cobra":                {"cmd/..."},
 	"github.com/caarlos0/env":               {"cmd/..."},
 	"github.com/google/pprof":               {"cmd/..."},
-	"github.com/prometheus/client_golang":   {"host", "host/worker", "host/api"},
+	"github.com/prometheus/client_golang":   {"host", "host/worker", "host/retention", "host/api"},
 	"github.com/extism/go-sdk":              {"runtime/extism", "bench/..."},
 	"golang.org/x/oauth2":                   {"host/oauth"},
 	"github.com/golangci/golangci-lint":     {},

@@ -35,6 +35,40 @@ func Rules(i Installation, m manifest.Manifest) []egress.Rule {
 	return rules
 }
 
+// Idempotency is what the manifest says of hosts that know requests by a key.
+func Idempotency(i Installation, m manifest.Manifest) []egress.IdempotencyRule {
+	var rules []egress.IdempotencyRule
+	for _, d := range m.Idempotency {
+		if host, ok := declared(d.Host, i.Config); ok {
+			// The manifest was checked when it was published.
+			if ttl, err := time.ParseDuration(d.TTL); err == nil {
+				rules = append(rules, egress.IdempotencyRule{Host: host, Header: d.Header, TTL: ttl})
+			}
+		}
+	}
+	return rules
+}
+
+// NotDone is what the manifest says of answers that mean that nothing was done.
+func NotDone(i Installation, m manifest.Manifest) []egress.NotDoneRule {
+	var rules []egress.NotDoneRule
+	for _, d := range m.NotDone {
+		if host, ok := declared(d.Host, i.Config); ok {
+			rules = append(rules, egress.NotDoneRule{Host: host, Status: d.Status})
+		}
+	}
+	return rules
+}
+
+// declared is the host that a manifest names.
+func declared(host string, config json.RawMessage) (string, bool) {
+	h, err := manifest.ParseHost(host)
+	if err != nil {
+		return "", false
+	}
+	return resolve(h, config)
+}
+
 func meet(a, b string) (manifest.Host, bool) {
 	x, err := manifest.ParseHost(a)
 	if err != nil {

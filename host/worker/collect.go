@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
+	"github.com/cofferdam-run/cofferdam/hostfns/replay"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
@@ -22,7 +23,7 @@ import (
 const cursorMost = 64 << 10
 
 // traced gathers what a call left behind whether it succeeded or not.
-func (r *sandboxed) traced(p permitted, result runtime.Result) Ended {
+func (r *sandboxed) traced(ctx context.Context, p permitted, result runtime.Result) Ended {
 	ended := Ended{VersionID: r.job.version.ID, Attempt: execution.Attempt{
 		Usage: result.Usage,
 		// A trace shows empty lists, not null.
@@ -35,7 +36,7 @@ func (r *sandboxed) traced(p permitted, result runtime.Result) Ended {
 		entries, pending := p.journal.Entries(), p.journal.Pending()
 		ended.Kept = &Kept{
 			Entries: entries, Stored: len(entries) - len(pending), Length: p.stored.length, Seq: p.stored.seq,
-			World: r.past.world, Failure: r.failure(p.way),
+			World: r.past.world, Failure: r.failure(ctx, p.way),
 		}
 		ended.Attempt.ReplayedFuel = replayed(entries, r.job.claimed.Claim)
 	}
@@ -62,7 +63,7 @@ func (r *sandboxed) collect(ctx context.Context, p permitted, output []byte, end
 		}
 		ended.Effects.Checkpoint = checkpoint
 	}
-	ended.Effects.Output = outputJSON(output)
+	ended.Effects.Output = replay.Kept(output)
 	r.sandbox.gather(r.job, p, ended)
 	return nil
 }

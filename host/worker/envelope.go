@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"time"
 	"unicode/utf8"
@@ -108,35 +107,4 @@ func delivery(e event.Event) *request {
 		r.BodyBase64 = e.Body
 	}
 	return r
-}
-
-// configStrings gives the top-level properties of a configuration as Extism's
-// config has them: strings as they are, all else as JSON.
-func configStrings(config json.RawMessage) map[string]string {
-	var properties map[string]json.RawMessage
-	if json.Unmarshal(config, &properties) != nil {
-		return nil // No object, no properties.
-	}
-	flat := make(map[string]string, len(properties))
-	for name, value := range properties {
-		var text string
-		if json.Unmarshal(value, &text) == nil && value[0] == '"' {
-			flat[name] = text
-		} else {
-			flat[name] = string(value)
-		}
-	}
-	return flat
-}
-
-// outputJSON gives an output as what is stored: itself if it is JSON, else a
-// JSON string of its base64.
-func outputJSON(output []byte) []byte {
-	if len(output) == 0 {
-		return nil
-	}
-	if utf8.Valid(output) && json.Valid(output) {
-		return output
-	}
-	return []byte(`"` + base64.StdEncoding.EncodeToString(output) + `"`)
 }

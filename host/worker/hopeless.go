@@ -41,7 +41,8 @@ func endingOf(code runtime.Code) journal.Ending {
 }
 
 // hopeless is the fault of an error that no retry could help; nil if one might.
-func hopeless(err error) *fault.Error {
+// Last is the last entry of the run's journal.
+func hopeless(err error, last journal.Entry) *fault.Error {
 	doubtful := (*AmbiguousError)(nil)
 	diverged := (*journal.DivergedError)(nil)
 	full := (*journal.FullError)(nil)
@@ -50,6 +51,8 @@ func hopeless(err error) *fault.Error {
 	case errors.As(err, &quarantined):
 		return fault.New(fault.Platform, "quarantined", "it is not run any more: %s", quarantined.Error()).
 			WithHint("Redrive it if the workers died of something else, such as being killed for their memory.")
+	case errors.Is(err, journal.ErrForgotten), errors.Is(err, journal.ErrUndecided):
+		return ambiguous(last, err.Error())
 	case errors.As(err, &doubtful):
 		return ambiguous(doubtful.Effect, doubtful.Why)
 	case errors.As(err, &diverged):

@@ -182,7 +182,7 @@ func (w *Worker) decideFailure(ctx context.Context, c execution.Claimed, v verdi
 	switch {
 	case errors.Is(cause, errCancelled):
 		to.Outcome = execution.Cancelled
-	case errors.Is(cause, errHandBack):
+	case errors.Is(cause, errHandBack), errors.Is(v.err, hostfns.ErrNotHeld):
 		to.Outcome = execution.Queued
 	case isSuspended:
 		to.Outcome, to.Reason, to.Until = execution.Waiting, suspended.Reason, suspended.Until
@@ -211,7 +211,8 @@ func (w *Worker) decideError(ctx context.Context, c execution.Claimed, err error
 	failure := (*runtime.Failure)(nil)
 	invalid := (*runtime.InvalidModule)(nil)
 	unconfirmed := (*UnconfirmedError)(nil)
-	switch f := hopeless(err); {
+	entries := done.entries()
+	switch f := hopeless(err, entries[len(entries)-1]); {
 	case f != nil:
 		to.Counted, to.Outcome, done.fault = true, execution.Dead, f
 	case errors.As(err, &parked):

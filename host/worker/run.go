@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
+	"github.com/cofferdam-run/cofferdam/hostfns/replay"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
@@ -68,13 +69,13 @@ func (r *sandboxed) clear(ctx context.Context) (Ended, error) {
 		return Ended{}, nil // It is decided.
 	}
 	way := r.way(hostfns.NewRedactor())
-	failure := r.failure(way)
+	failure := r.failure(ctx, way)
 	if !last.Confirm {
 		failure.Ending = journal.Interrupted
 		next := journal.After(p.entries, failure)
 		switch {
 		case next.Dead && next.Ambiguous != nil:
-			return r.unbegun(p.entries), &AmbiguousError{Effect: *next.Ambiguous, Why: next.Reason}
+			return r.unbegun(ctx, p.entries), &AmbiguousError{Effect: *next.Ambiguous, Why: next.Reason}
 		case !next.Confirm:
 			return Ended{}, r.replace(ctx, next.Entries)
 		}
@@ -82,7 +83,7 @@ func (r *sandboxed) clear(ctx context.Context) (Ended, error) {
 	}
 	answer, happened, err := r.confirm(ctx)
 	if err != nil {
-		return r.unbegun(p.entries), err
+		return r.unbegun(ctx, p.entries), err
 	}
 	return Ended{}, r.replace(ctx, journal.Settle(p.entries, answer, happened, r.sandbox.c.Now(), r.job.claimed.Claim))
 }
@@ -104,10 +105,10 @@ func (r *sandboxed) replace(ctx context.Context, entries []journal.Entry) error 
 }
 
 // unbegun is what a run leaves behind that did not come to the guest.
-func (r *sandboxed) unbegun(entries []journal.Entry) Ended {
+func (r *sandboxed) unbegun(ctx context.Context, entries []journal.Entry) Ended {
 	return Ended{VersionID: r.job.version.ID, Kept: &Kept{
 		Entries: entries, Stored: len(entries), Length: len(entries), Seq: r.past.seq,
-		World: r.past.world, Failure: r.failure(r.way(hostfns.NewRedactor())),
+		World: r.past.world, Failure: r.failure(ctx, r.way(hostfns.NewRedactor())),
 	}}
 }
 
@@ -119,13 +120,26 @@ func (r *sandboxed) way(secrets *hostfns.Redactor) *egress.Session {
 		Credentials: r.sandbox.c.Credentials(j.claimed.Tenant, j.installation.Grants.Connections),
 		Secrets:     secrets,
 		Pool:        j.claimed.Tenant,
+		Idempotency: installation.Idempotency(j.installation, j.version.Manifest),
+		NotDone:     installation.NotDone(j.installation, j.version.Manifest),
+		Held:        r.held,
 	})
 }
 
 // failure has what is known of how the run can go on, whatever ends it.
-func (r *sandboxed) failure(way *egress.Session) journal.Failure {
+func (r *sandboxed) failure(ctx context.Context, way *egress.Session) journal.Failure {
+	funcs := slices.Concat(way.Funcs(), r.sandbox.c.Functions)
 	return journal.Failure{
 		Starts:  r.past.world.Restarts,
+		Confirm: r.job.version.Manifest.Confirm,
+		Mend: func(e journal.Entry) bool {
+			i := slices.IndexFunc(funcs, func(f hostfns.Func) bool { return f.Name == e.Func && f.Mark != nil })
+			if i < 0 {
+				return false
+			}
+			mark, err := funcs[i].Mark(ctx, e.Request)
+			return err == nil && e.Recognised(mark, r.sandbox.c.Now())
+		},
 	}
 }
 
@@ -151,7 +165,7 @@ func (r *sandboxed) permit() permitted {
 		way:  r.way(secrets),
 	}
 	reader := s.c.Records.State(j.claimed.Tenant, j.installation.ID)
-	gate := hostfns.GateConfig{Granted: r.granted(), Secrets: secrets, Now: s.c.Now}
+	gate := hostfns.GateConfig{Granted: granted(r.job), Secrets: secrets, Now: s.c.Now}
 	if !s.c.Unjournaled {
 		mode := journal.Redrive
 		if r.past.strict {
@@ -174,17 +188,6 @@ func (r *sandboxed) permit() permitted {
 	return p
 }
 
-// granted names the functions that the manifest asks for and the tenant grants.
-func (r *sandboxed) granted() []string {
-	var granted []string
-	for _, name := range r.job.version.Manifest.Functions {
-		if slices.Contains(r.job.installation.Grants.Functions, name) {
-			granted = append(granted, name)
-		}
-	}
-	return granted
-}
-
 // run has the guest run, from where its journal ends.
 func (r *sandboxed) run(ctx context.Context) (Ended, error) {
 	input, err := envelope(r.job, r.past.world)
@@ -199,7 +202,7 @@ func (r *sandboxed) run(ctx context.Context) (Ended, error) {
 	result, err := r.module.Call(ctx, runtime.Call{
 		Export: r.job.export(), Input: input, Host: p.gate,
 		World: runtime.World{
-			Seed: r.past.world.Seed, Start: start, Config: configStrings(r.past.world.Config),
+			Seed: r.past.world.Seed, Start: start, Config: replay.ConfigStrings(r.past.world.Config),
 		},
 		Limits: r.past.world.Limits,
 		Share:  runtime.Share{Key: r.job.claimed.Tenant},
@@ -208,7 +211,7 @@ func (r *sandboxed) run(ctx context.Context) (Ended, error) {
 		// What could not be written goes with the commit that ends the run.
 		_ = p.journal.Close(ctx)
 	}
-	ended := r.traced(p, result)
+	ended := r.traced(ctx, p, result)
 	if suspended, ok := errors.AsType[*hostfns.Suspended](err); ok && suspended.Checkpoint != nil {
 		r.sandbox.gather(r.job, p, &ended)
 		return ended, err
@@ -245,12 +248,12 @@ func (r *sandboxed) confirm(ctx context.Context) (answer json.RawMessage, happen
 	log := guestlog.New(guestlog.Config{Secrets: secrets, Now: s.c.Now})
 	gate := hostfns.NewGate(hostfns.GateConfig{
 		Funcs:   slices.Concat(log.Funcs(), r.way(secrets).Funcs(), []hostfns.Func{hostfns.Sleep(s.c.Now, s.c.After)}, s.c.Functions),
-		Granted: r.granted(), Layers: []hostfns.Layer{hostfns.ReadOnly}, Secrets: secrets, Now: s.c.Now,
+		Granted: granted(r.job), Layers: []hostfns.Layer{hostfns.ReadOnly}, Secrets: secrets, Now: s.c.Now,
 	})
 	result, err := r.module.Call(ctx, runtime.Call{
 		Export: "confirm", Input: input, Host: gate,
 		World: runtime.World{
-			Seed: r.past.world.Seed, Start: s.c.Now(), Config: configStrings(r.past.world.Config),
+			Seed: r.past.world.Seed, Start: s.c.Now(), Config: replay.ConfigStrings(r.past.world.Config),
 		},
 		Limits: r.past.world.Limits,
 		Share:  runtime.Share{Key: j.claimed.Tenant},

@@ -35,8 +35,9 @@ const (
 
 // Records is what a Sandbox needs of the store.
 type Records interface {
-	// Execution and Event are execution.Store's and event.Store's.
+	// Execution, Trace and Event are execution.Store's and event.Store's.
 	Execution(ctx context.Context, tenant, id string) (execution.Execution, error)
+	Trace(ctx context.Context, tenant, id string) (execution.Trace, error)
 	Event(ctx context.Context, tenant, id string) (event.Event, error)
 	// Begin, Journal, Append, State and Cursor are execution.Runs's.
 	Begin(ctx context.Context, c execution.Claimed, b execution.Beginning) error

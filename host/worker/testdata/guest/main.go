@@ -54,12 +54,15 @@ func log(request uint64) uint64
 //go:wasmimport extism:host/user http
 func http(request uint64) uint64
 
+//go:wasmimport extism:host/user sleep
+func sleep(request uint64) uint64
+
 //go:wasmimport extism:host/user probe
 func probe(request uint64) uint64
 
 var functions = map[string]func(uint64) uint64{
 	"state_get": stateGet, "state_set": stateSet, "state_add": stateAdd,
-	"emit": emit, "tag": tag, "log": log, "http": http, "probe": probe,
+	"emit": emit, "tag": tag, "log": log, "http": http, "probe": probe, "sleep": sleep,
 }
 
 func input() []byte {
@@ -98,6 +101,9 @@ type script struct {
 	Calls []struct {
 		Func    string          `json:"func"`
 		Request json.RawMessage `json:"request"`
+		// Must be in the answer, or else this is the error.
+		Must string          `json:"must"`
+		Else json.RawMessage `json:"else"`
 	} `json:"calls"`
 	// Count reads the number under the key, calls probe, and writes one more.
 	Count string          `json:"count"`
@@ -109,8 +115,12 @@ type script struct {
 func action() int32 {
 	raw := input()
 	var envelope struct {
-		Action string `json:"action"`
-		Input  script `json:"input"`
+		Action     string          `json:"action"`
+		Input      script          `json:"input"`
+		Checkpoint json.RawMessage `json:"checkpoint"`
+		Config     struct {
+			InsteadOfA string `json:"instead_of_a"`
+		} `json:"config"`
 	}
 	if err := json.Unmarshal(raw, &envelope); err != nil {
 		panic(err)
@@ -120,7 +130,19 @@ func action() int32 {
 	}
 	answers := []json.RawMessage{}
 	for _, c := range envelope.Input.Calls {
-		answers = append(answers, ask(c.Func, c.Request))
+		if c.Func == "sleep" && len(envelope.Checkpoint) > 0 {
+			answers = append(answers, envelope.Checkpoint)
+			continue
+		}
+		if other := envelope.Config.InsteadOfA; other != "" {
+			c.Request = []byte(strings.Replace(string(c.Request), `"name":"a"`, `"name":"`+other+`"`, 1))
+		}
+		answer := ask(c.Func, c.Request)
+		if !strings.Contains(string(answer), c.Must) {
+			errorSet(put(c.Else))
+			return 1
+		}
+		answers = append(answers, answer)
 	}
 	if key := envelope.Input.Count; key != "" {
 		answers = append(answers, count(key))
