@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/job"
+	"github.com/cofferdam-run/cofferdam/host/redrive"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
@@ -48,6 +51,8 @@ type Host struct {
 	Endpoints     *endpoint.Endpoints
 	Webhooks      *webhook.Intake
 	Executions    *execution.Executions
+	Jobs          *job.Jobs
+	Redrives      *redrive.Redrives
 	Tokens        *token.Tokens
 	Usage         *usage.Ledger
 	// Store gives the rest: events, readiness, idempotency keys.
@@ -59,6 +64,7 @@ type Host struct {
 	egress  *egress.Egress
 	sandbox *worker.Sandbox
 	worker  *worker.Worker
+	runner  *job.Runner
 	after   func(d time.Duration) <-chan time.Time
 	logger  *slog.Logger
 	running atomic.Bool
@@ -121,15 +127,13 @@ func (h *Host) Run(ctx context.Context) error {
 	if h.running.Swap(true) {
 		return errors.New("run host: it runs already, or has run")
 	}
-	tidied := make(chan struct{})
-	tidying, stop := context.WithCancel(ctx)
-	go func() {
-		defer close(tidied)
-		h.tidy(tidying)
-	}()
+	var aside sync.WaitGroup
+	besides, stop := context.WithCancel(ctx)
+	aside.Go(func() { h.tidy(besides) })
+	aside.Go(func() { h.runner.Run(besides) })
 	err := h.worker.Run(ctx)
 	stop()
-	<-tidied
+	aside.Wait()
 	if err != nil {
 		h.left.Store(true)
 		return fmt.Errorf("run host: %w", err)

@@ -12,6 +12,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/job"
+	"github.com/cofferdam-run/cofferdam/host/redrive"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/usage"
@@ -61,8 +63,20 @@ func (w *wiring) nouns() {
 		Store: c.Store, Events: c.Store, Callable: w.callable,
 		Wake: w.wake, Stop: func(id string) { h.worker.Stop(id) }, Bell: w.bell, Now: c.Now, After: c.After,
 	})
+	w.jobs()
 	h.Tokens = token.New(token.Config{Store: c.Store, Now: c.Now})
 	h.Usage = usage.New(usage.Config{Store: c.Store, Now: c.Now})
+}
+
+// jobs makes what does the long work.
+func (w *wiring) jobs() {
+	c, h := w.c, w.h
+	h.Jobs = job.New(job.Config{Store: c.Store, Wake: func() { h.runner.Wake() }, Now: c.Now})
+	h.Redrives = redrive.New(redrive.Config{Store: c.Store, Jobs: h.Jobs, Executions: h.Executions, Now: c.Now})
+	h.runner = job.NewRunner(job.RunnerConfig{
+		Store: c.Store, Handlers: map[string]job.Handler{redrive.Kind: h.Redrives},
+		Owner: w.newID(ident.Worker), Now: c.Now, After: c.After, Logger: c.Logger,
+	})
 }
 
 // work makes what runs executions.

@@ -78,8 +78,10 @@ func schemaName(t reflect.Type, hint string) string {
 	switch pkg := path.Base(t.PkgPath()); {
 	case pkg == "manifest" && name != "Manifest":
 		return "Manifest" + name
-	case pkg == "tenant" && name == "Limits":
-		return "TenantLimits"
+	case pkg == "tenant" && name != "Tenant":
+		return "Tenant" + name
+	case pkg == "redrive" && name != "Redrive":
+		return "Redrive" + name
 	case pkg == "usage":
 		return "Usage" + name
 	case pkg == "fault" && name == "Error":

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -45,12 +46,24 @@ func executionRoutes() []route {
 		},
 		{
 			Method: http.MethodPost, Path: one + "/redrive", Reach: owned, Scope: token.Admin, ID: "redriveExecution", Tag: "executions",
-			Summary: "Give an execution another chance", Description: "One that is dead or cancelled is queued again, with its attempts counted anew.",
-			bind: handle((*server).redriveExecution),
+			Summary: "Give an execution another chance",
+			Description: "One that is dead or cancelled is queued again, with its attempts counted anew, on the version that its installation has now. " +
+				"`resume` replays what was recorded up to the last effect and goes on from there; it is refused with `ambiguous_effect` while nobody knows whether that one has happened: resolve it. " +
+				"`restart` begins from the start, with the same idempotency keys; it is refused with `would_repeat_effects` if an effect without a key has happened, or may have. " +
+				"`force` begins from the start whatever has happened.",
+			Example: `{"mode":"resume"}`, bind: handle((*server).redriveExecution),
+		},
+		{
+			Method: http.MethodPost, Path: one + "/resolve", Reach: owned, Scope: token.Admin, ID: "resolveExecution", Tag: "executions",
+			Summary: "Say whether an effect has happened",
+			Description: "For an execution that ended with a request that was sent and of which nobody knows whether it has happened, after a person has looked at the other side. " +
+				"`send_again` has it sent again, byte for byte; `answer` has the plugin go on with what was answered. The execution is queued, on its version.",
+			Example: `{"choice":"answer","answer":{"status":201,"headers":{"content-type":["application/json"]},"body":"{\"id\":1001}"}}`,
+			bind:    handle((*server).resolveExecution),
 		},
 		{
 			Method: http.MethodGet, Path: "/v1/tenants/{tenant}/dead-letters", Reach: owned, Scope: token.Read, ID: "listDeadLetters", Tag: "executions",
-			Summary: "List dead letters", Description: "Executions that will not be retried, grouped by what went wrong. List executions with the `fingerprint` of a group to see them, and redrive them one by one.",
+			Summary: "List dead letters", Description: "Executions that will not be retried, grouped by what went wrong. List executions with the `fingerprint` of a group to see them; redrive them one by one, or all at once with a redrive.",
 			bind: handle((*server).listDeadLetters),
 		},
 	}
@@ -115,25 +128,47 @@ func (s *server) installationID(ctx context.Context, idOrName string) (string, e
 	return i.ID, err
 }
 
-type oneExecution struct {
-	param.InTenant
-	Execution string `path:"execution" doc:"The execution's id."`
-}
-
-func (s *server) getExecution(ctx context.Context, in *oneExecution) (*answer[execution.Execution], error) {
+func (s *server) getExecution(ctx context.Context, in *param.OneExecution) (*answer[execution.Execution], error) {
 	return answered(s.h.Executions.Get(ctx, tenantOf(ctx), in.Execution))
 }
 
-func (s *server) traceExecution(ctx context.Context, in *oneExecution) (*answer[execution.Trace], error) {
+func (s *server) traceExecution(ctx context.Context, in *param.OneExecution) (*answer[execution.Trace], error) {
 	return answered(s.h.Executions.Trace(ctx, tenantOf(ctx), in.Execution))
 }
 
-func (s *server) cancelExecution(ctx context.Context, in *oneExecution) (*answer[execution.Execution], error) {
+func (s *server) cancelExecution(ctx context.Context, in *param.OneExecution) (*answer[execution.Execution], error) {
 	return answered(s.h.Executions.Cancel(ctx, tenantOf(ctx), in.Execution))
 }
 
-func (s *server) redriveExecution(ctx context.Context, in *oneExecution) (*answer[execution.Execution], error) {
-	return answered(s.h.Executions.Redrive(ctx, tenantOf(ctx), in.Execution, execution.Resume))
+type redriveExecutionInput struct {
+	param.OneExecution
+	Body *struct {
+		Mode string `json:"mode,omitempty" enum:"resume,restart,force" doc:"How it runs. Defaults to resume."`
+	} `required:"false"`
+}
+
+func (s *server) redriveExecution(ctx context.Context, in *redriveExecutionInput) (*answer[execution.Execution], error) {
+	mode := execution.Resume
+	if in.Body != nil && in.Body.Mode != "" {
+		mode = execution.Mode(in.Body.Mode)
+	}
+	return answered(s.h.Executions.Redrive(ctx, tenantOf(ctx), in.Execution, mode))
+}
+
+type resolveExecutionInput struct {
+	param.OneExecution
+	Body struct {
+		Choice string          `json:"choice" enum:"send_again,answer" doc:"What is to be done about the effect."`
+		Answer json.RawMessage `json:"answer,omitempty" doc:"What was answered, for the choice answer: as the function gives it to the plugin. For http: status, headers, and body or body_base64."`
+	}
+}
+
+func (s *server) resolveExecution(ctx context.Context, in *resolveExecutionInput) (*answer[execution.Execution], error) {
+	again := in.Body.Choice == "send_again"
+	if !again && in.Body.Answer == nil {
+		return nil, fault.New(fault.InvalidInput, "answer_missing", "the choice is answer, and there is none").At("/answer")
+	}
+	return answered(s.h.Executions.Resolve(ctx, tenantOf(ctx), in.Execution, execution.Resolution{SendAgain: again, Answer: in.Body.Answer}))
 }
 
 func (s *server) listDeadLetters(ctx context.Context, _ *param.InTenant) (*answer[page[execution.DeadLetters]], error) {

@@ -69,7 +69,7 @@ func routes() []route {
 	return slices.Concat(
 		hookRoutes(), systemRoutes(), pluginRoutes(), publisherRoutes(), tenantRoutes(),
 		installationRoutes(), callRoutes(), connectionRoutes(), endpointRoutes(),
-		eventRoutes(), executionRoutes(), usageRoutes(), tokenRoutes(),
+		eventRoutes(), executionRoutes(), redriveRoutes(), usageRoutes(), tokenRoutes(),
 	)
 }
 

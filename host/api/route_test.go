@@ -99,6 +99,7 @@ func newFixture(t *testing.T) fixture {
 		"tenant": f.ids["tenant"], "installation": f.ids["installation"], "action": "greet",
 	}, map[string]any{})
 	f.ids["event"], f.ids["execution"] = call["event"].(string), call["execution"].(string)
+	f.ids["redrive"] = b.do(t, 201, "startRedrive", in, map[string]any{"all": true})["redrive"].(map[string]any)["id"].(string)
 	f.ids["token"] = b.do(t, 201, "createToken", in, map[string]any{"name": "own"})["id"].(string)
 	return f
 }

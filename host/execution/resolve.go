@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -150,9 +152,9 @@ func checkResponse(answer json.RawMessage) (json.RawMessage, error) {
 		r.Body = new(string)
 	}
 	headers := map[string][]string{}
-	for name, values := range r.Headers {
-		name = strings.ToLower(name)
-		headers[name] = append(headers[name], values...)
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		lower := strings.ToLower(name)
+		headers[lower] = append(headers[lower], r.Headers[name]...)
 	}
 	r.Headers = headers
 	kept, err := json.Marshal(r)

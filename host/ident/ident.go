@@ -20,6 +20,7 @@ const (
 	Endpoint      = "end_"
 	Event         = "evt_"
 	Execution     = "exe_"
+	Job           = "job_"
 	Token         = "tok_"
 	Worker        = "wrk_"
 )

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -110,13 +108,8 @@ func (s *SQL) Pinned(ctx context.Context, versionID string) (installations, exec
 	return installations, executions, err
 }
 
-// executions reads executions. On the schema before ours they have no mode.
 func (s *SQL) executions(ctx context.Context, which string, args ...any) ([]execution.Execution, error) {
-	es, err := list(ctx, s, scanExecution, executionColumns+which, args...)
-	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == fault.CodeSchemaTooOld {
-		return list(ctx, s, scanExecution, strings.Replace(executionColumns, ", mode FROM", ", '' FROM", 1)+which, args...)
-	}
-	return es, err
+	return list(ctx, s, scanExecution, executionColumns+which, args...)
 }
 
 func scanExecution(r scanner) (execution.Execution, error) {

@@ -55,7 +55,7 @@ func (s *SQL) Redrive(ctx context.Context, tenant, id string, r execution.Redriv
 			`UPDATE executions SET state = 0, attempt = 0, crashes = 0, mode = $4, version_id = CASE WHEN $5 THEN version_id ELSE '' END,
 			   cancel_requested = FALSE, reason = '', run_at = $3,
 			   error = NULL, fingerprint = '', started_at = 0, finished_at = 0, changed_at = $3
-			 WHERE tenant = $1 AND id = $2 AND state IN (4, 5)`, tenant, id, now, string(mode), r.SameVersion)
+			 WHERE tenant = $1 AND id = $2 AND state IN (4, 5) AND (claim = $6 OR $6 = 0)`, tenant, id, now, string(mode), r.SameVersion, r.Claim)
 		switch {
 		case err != nil:
 			return err
@@ -64,12 +64,20 @@ func (s *SQL) Redrive(ctx context.Context, tenant, id string, r execution.Redriv
 		case n == 1:
 			return nil
 		}
-		var state int
-		if err := s.stateOn(ctx, tx, tenant, id, &state); err != nil {
-			return err
-		}
-		return conflict("not_redrivable", "the execution %q is %s, and only dead and cancelled ones can be redriven", id, column.StateOf(state))
+		return s.notRedrivable(ctx, tx, tenant, id)
 	})
+}
+
+// notRedrivable says why a redrive has changed nothing.
+func (s *SQL) notRedrivable(ctx context.Context, tx Conn, tenant, id string) error {
+	var state int
+	if err := s.stateOn(ctx, tx, tenant, id, &state); err != nil {
+		return err
+	}
+	if state == column.Dead || state == column.Cancelled {
+		return conflict(execution.CodeNotRedrivable, "the execution %q has run since it was looked at", id).WithHint("look at it again")
+	}
+	return conflict(execution.CodeNotRedrivable, "the execution %q is %s, and only dead and cancelled ones can be redriven", id, column.StateOf(state))
 }
 
 // Release implements execution.Store.

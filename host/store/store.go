@@ -16,6 +16,10 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/job"
+	"github.com/cofferdam-run/cofferdam/host/redrive"
+	"github.com/cofferdam-run/cofferdam/host/retention"
+	"github.com/cofferdam-run/cofferdam/host/shadow"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/usage"
@@ -57,6 +61,10 @@ type Executions interface {
 	execution.Runs
 	execution.Claims
 	execution.Pins
+	job.Store
+	redrive.Store
+	retention.Store
+	shadow.Store
 	usage.Store
 }
 

@@ -144,7 +144,7 @@ func TestProcessesThatStartTogetherMigrateOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, s := range stores {
 		wg.Go(func() {
-			if _, to, err := s.Migrate(t.Context()); err != nil || to != 3 {
+			if _, to, err := s.Migrate(t.Context()); err != nil || to != 4 {
 				t.Errorf("got version %d and %v", to, err)
 			}
 		})
@@ -159,11 +159,11 @@ func TestSchemasOfOtherVersions(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.DSN(t)
 	s := open(t, dsn, nil)
-	run(t, dsn, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (4, true)")
+	run(t, dsn, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (5, true)")
 	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("one newer: %v", err)
 	}
-	run(t, dsn, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (5, true)")
+	run(t, dsn, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (6, true)")
 	wantCode(t, s.Ready(t.Context()), fault.Platform, "schema_too_new")
 	_, _, err := s.Migrate(t.Context())
 	wantCode(t, err, fault.Platform, "schema_too_new")

@@ -86,8 +86,8 @@ func TestSchemasThatDoNotFit(t *testing.T) {
 		version int
 		want    string
 	}{
-		"one newer":  {4, ""},
-		"two newer":  {5, "schema_too_new"},
+		"one newer":  {5, ""},
+		"two newer":  {6, "schema_too_new"},
 		"no version": {0, "schema_too_old"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -109,10 +109,10 @@ func TestSchemasThatDoNotFit(t *testing.T) {
 			} else {
 				wantCode(t, err, tt.want)
 			}
-			if tt.version == 5 {
+			if tt.version == 6 {
 				_, _, err := s.Migrate(t.Context())
 				wantCode(t, err, tt.want)
-				if got := err.Error(); !strings.Contains(got, "schema 5") || !strings.Contains(got, "2 to 4") {
+				if got := err.Error(); !strings.Contains(got, "schema 6") || !strings.Contains(got, "3 to 5") {
 					t.Errorf("%q does not name both versions", got)
 				}
 			}
@@ -142,7 +142,7 @@ func migrateTo(t *testing.T, s store.Store, path string, version int) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	for v := 4; v <= version; v++ {
+	for v := 5; v <= version; v++ {
 		if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (?, 1)", v); err != nil {
 			t.Fatal(err)
 		}

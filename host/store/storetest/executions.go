@@ -16,7 +16,7 @@ func testExecutions(t *testing.T, open Open) {
 	each(t, open, map[string]func(*testing.T, *bundle){
 		"cancelling":              cancel,
 		"cancelling what has run": cancelRaces,
-		"redriving":               redrive,
+		"redriving":               redriveAgain,
 		"releasing":               release,
 		"listing":                 listExecutions,
 		"the live tail":           changed,
@@ -113,7 +113,7 @@ func cancelRaces(t *testing.T, b *bundle) {
 	}
 }
 
-func redrive(t *testing.T, b *bundle) {
+func redriveAgain(t *testing.T, b *bundle) {
 	ctx := t.Context()
 	id := b.end(t, b.acme, func(c *execution.Completion) {
 		dead("f")(c)

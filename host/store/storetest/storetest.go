@@ -51,6 +51,9 @@ func Run(t *testing.T, open Open) {
 		"redrives":      testRedrives,
 		"state":         testState,
 		"usage":         testUsage,
+		"jobs":          testJobs,
+		"the buried":    testBuried,
+		"shadow runs":   testShadows,
 		"isolation":     testIsolation,
 		"lifecycle":     testLifecycle,
 	} {
