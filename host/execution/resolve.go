@@ -81,6 +81,9 @@ func (p past) ambiguous(e Execution) *journal.Entry {
 func (p past) decide(e *journal.Entry, r Resolution, now time.Time) error {
 	e.Again, e.Confirm = r.SendAgain, false
 	if r.SendAgain {
+		// A person takes it on themselves: whether the other side still knows the key
+		// does not matter. It gets the same one again.
+		e.Key = ""
 		return nil
 	}
 	answer, err := checkAnswer(e.Func, r.Answer)
