@@ -147,6 +147,9 @@ func (s *Sandbox) Run(ctx context.Context, c execution.Claimed, held func() bool
 	if err != nil {
 		return Ended{VersionID: j.version.ID}, err
 	}
+	if s.c.Unjournaled {
+		b.World = nil
+	}
 	// From here on the version cannot be removed.
 	if err := s.c.Records.Begin(ctx, c, b); err != nil {
 		return Ended{VersionID: j.version.ID}, fmt.Errorf("begin run: %w", err)
