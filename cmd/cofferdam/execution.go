@@ -20,13 +20,13 @@ import (
 
 func (a *app) executionCommand() *cobra.Command {
 	return group("execution", "See what ran, and have it run again",
-		a.executionList(), a.executionShow(), a.executionTail(),
-		a.executionVerb("cancel", "End an execution that is not done"),
-		a.executionVerb("redrive", "Give a dead or cancelled execution another chance"))
+		a.executionList(), a.executionShow(), a.executionTail(), a.executionExport(),
+		a.executionCancel(),
+		a.executionRedrive(), a.executionResolve())
 }
 
 func (a *app) executionList() *cobra.Command {
-	var installation, state, kind, name, tag string
+	var installation, state, kind, name, tag, fingerprint string
 	var limit int
 	c := a.tenantFlag(&cobra.Command{
 		Use:   "list",
@@ -36,7 +36,7 @@ func (a *app) executionList() *cobra.Command {
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			q := url.Values{"limit": {strconv.Itoa(limit)}}
-			for k, v := range map[string]string{"installation": installation, "state": state, "kind": kind, "name": name, "tag": tag} {
+			for k, v := range map[string]string{"installation": installation, "state": state, "kind": kind, "name": name, "tag": tag, "fingerprint": fingerprint} {
 				if v != "" {
 					q.Set(k, v)
 				}
@@ -54,6 +54,7 @@ func (a *app) executionList() *cobra.Command {
 	flags.StringVar(&kind, "kind", "", "webhook, action, poll or test")
 	flags.StringVar(&name, "name", "", "only this webhook, action or poll")
 	flags.StringVar(&tag, "tag", "", "only those tagged name=value")
+	flags.StringVar(&fingerprint, "fingerprint", "", "only a group of 'cofferdam dead-letter list'")
 	flags.IntVar(&limit, "limit", 50, "how many at the most, 1 to 200")
 	return c
 }
@@ -74,20 +75,77 @@ func (a *app) executionShow() *cobra.Command {
 	})
 }
 
-func (a *app) executionVerb(verb, short string) *cobra.Command {
+func (a *app) executionCancel() *cobra.Command {
 	return a.tenantFlag(&cobra.Command{
-		Use:     verb + " EXECUTION",
-		Short:   short,
-		Example: "  cofferdam execution " + verb + " exe_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme",
+		Use:     "cancel EXECUTION",
+		Short:   "End an execution that is not done",
+		Example: "  cofferdam execution cancel exe_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme",
+		Args:    exactly("EXECUTION"),
+		RunE:    func(c *cobra.Command, args []string) error { return a.steerExecution(c, args[0], "cancel", nil) },
+	})
+}
+
+func (a *app) executionRedrive() *cobra.Command {
+	var mode string
+	c := a.tenantFlag(&cobra.Command{
+		Use:     "redrive EXECUTION",
+		Short:   "Give a dead or cancelled execution another chance",
+		Long:    "Give a dead or cancelled execution another chance. 'cofferdam dead-letter redrive' does so with many.\n\n" + aboutModes,
+		Example: "  cofferdam execution redrive exe_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --mode restart --tenant acme",
 		Args:    exactly("EXECUTION"),
 		RunE: func(c *cobra.Command, args []string) error {
-			var x execution.Execution
-			if err := a.client().call(c.Context(), http.MethodPost, a.inTenant("/executions/%s/%s", escape(args[0]), verb), nil, &x); err != nil {
-				return err
-			}
-			return a.show(x, func(w io.Writer) { printExecutions(w, []execution.Execution{x}) })
+			return a.steerExecution(c, args[0], "redrive", map[string]any{"mode": mode})
 		},
 	})
+	c.Flags().StringVar(&mode, "mode", string(execution.Resume), "resume, restart or force")
+	return c
+}
+
+func (a *app) executionResolve() *cobra.Command {
+	var again bool
+	var file string
+	c := a.tenantFlag(&cobra.Command{
+		Use:   "resolve EXECUTION (--send-again | --answer FILE)",
+		Short: "Say whether a request has happened of which nobody knows, so that its execution goes on",
+		Long: "Say whether a request has happened of which nobody knows, so that its execution goes on: look at the other side\n" +
+			"first. With --send-again the request is sent again, byte for byte; with --answer the plugin is told that it has\n" +
+			"happened, and what was answered. FILE, or - for standard input, is JSON; for http it is\n" +
+			`{"status": 201, "headers": {"content-type": ["application/json"]}, "body": "..."}, or body_base64.`,
+		Example: "  cofferdam execution resolve exe_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --send-again --tenant acme\n" +
+			"  cofferdam execution resolve exe_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --answer created.json -t acme",
+		Args: exactly("EXECUTION"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if again == (file != "") {
+				return usagef("give either --send-again or --answer FILE")
+			}
+			if again {
+				return a.steerExecution(c, args[0], "resolve", map[string]any{"choice": "send_again"})
+			}
+			if file != "-" {
+				file = "@" + file
+			}
+			answer, err := a.raw(file)
+			if err != nil {
+				return err
+			}
+			if !json.Valid(answer) {
+				return usagef("--answer is not JSON")
+			}
+			return a.steerExecution(c, args[0], "resolve", map[string]any{"choice": "answer", "answer": json.RawMessage(answer)})
+		},
+	})
+	c.Flags().BoolVar(&again, "send-again", false, "it has not happened: send it again")
+	c.Flags().StringVar(&file, "answer", "", "it has happened, and this was answered")
+	return c
+}
+
+// steerExecution asks for something to be done with an execution, and shows it.
+func (a *app) steerExecution(c *cobra.Command, id, verb string, body any) error {
+	var x execution.Execution
+	if err := a.client().call(c.Context(), http.MethodPost, a.inTenant("/executions/%s/%s", escape(id), verb), body, &x); err != nil {
+		return err
+	}
+	return a.show(x, func(w io.Writer) { printExecutions(w, []execution.Execution{x}) })
 }
 
 func (a *app) executionTail() *cobra.Command {

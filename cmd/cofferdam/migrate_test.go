@@ -8,15 +8,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/job"
+	"github.com/cofferdam-run/cofferdam/host/redrive"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
-	"github.com/cofferdam-run/cofferdam/host/usage"
 )
 
 // unmigrate takes a database back to the schema that the program before this one
 // left: nobody else can.
-const unmigrate = `DROP TABLE usage_days; DELETE FROM goose_db_version WHERE version_id = 2`
+const unmigrate = `DROP TABLE jobs; DROP INDEX executions_buried; DELETE FROM goose_db_version WHERE version_id = 4`
 
 // migrate runs the verb and returns what it said.
 func migrate(t *testing.T, db string) string {
@@ -48,9 +50,9 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "data", "cofferdam.db")
 	for _, tt := range []struct{ before, says string }{
-		{"", "migrated the schema from version 0 to 2"},
-		{"", "the schema is at version 2 already"},
-		{unmigrate, "migrated the schema from version 1 to 2"},
+		{"", "migrated the schema from version 0 to 4"},
+		{"", "the schema is at version 4 already"},
+		{unmigrate, "migrated the schema from version 3 to 4"},
 	} {
 		if tt.before != "" {
 			beside(t, path, tt.before)
@@ -62,8 +64,11 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	// An embedded database belongs to its server, which migrates it.
 	beside(t, path, unmigrate)
 	p := startServer(t, dir)
-	var totals page[usage.Total]
-	if err := p.client(t, p).call(t.Context(), http.MethodGet, "/v1/usage", nil, &totals); err != nil {
+	c := p.client(t, p)
+	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
+		t.Error(err)
+	}
+	if err := c.call(t.Context(), http.MethodGet, "/v1/tenants/acme/redrives", nil, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -79,15 +84,20 @@ func TestServerOnTheSchemaBefore(t *testing.T) {
 	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	err := c.call(t.Context(), http.MethodGet, "/v1/tenants/acme/usage", nil, nil)
+	err := c.call(t.Context(), http.MethodGet, "/v1/tenants/acme/redrives", nil, nil)
 	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != "schema_too_old" || !strings.Contains(f.Hint, "cofferdam migrate") {
 		t.Errorf("got %v, want schema_too_old and what to do", err)
 	}
-	if got, want := migrate(t, dsn), "migrated the schema from version 1 to 2"; got != want {
+	if got, want := migrate(t, dsn), "migrated the schema from version 3 to 4"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	var totals page[usage.Total]
-	if err := c.call(t.Context(), http.MethodGet, "/v1/usage", nil, &totals); err != nil || len(totals.Items) != 1 {
-		t.Errorf("got %v and %v, want one tenant", totals, err)
+	// A job is begun, and a runner that could not look for one before now does.
+	var started struct{ Redrive redrive.Redrive }
+	err = c.call(t.Context(), http.MethodPost, "/v1/tenants/acme/redrives", map[string]any{"all": true}, &started)
+	for ; err == nil && started.Redrive.State != job.Done; time.Sleep(50 * time.Millisecond) {
+		err = c.call(t.Context(), http.MethodGet, "/v1/tenants/acme/redrives/"+started.Redrive.ID, nil, &started.Redrive)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -40,7 +40,8 @@ func newRoot(s *settings, t terminal) *cobra.Command {
 		a.serveCommand(), a.migrateCommand(), a.demoCommand(), a.doctorCommand(),
 		a.pluginCommand(), a.tenantCommand(), a.installCommand(), a.installationCommand(),
 		a.connectionCommand(), a.endpointCommand(), a.sendCommand(),
-		a.executionCommand(), a.replayCommand(), a.deadLetterCommand(), a.usageCommand(), a.tokenCommand(), a.versionCommand(), a.compileCommand(),
+		a.executionCommand(), a.replayCommand(), a.deadLetterCommand(), a.redriveCommand(),
+		a.usageCommand(), a.tokenCommand(), a.versionCommand(), a.compileCommand(),
 	)
 	return root
 }

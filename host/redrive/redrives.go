@@ -91,7 +91,7 @@ func (r *Redrives) Start(ctx context.Context, tenant string, s Spec) (Redrive, e
 // Get returns a redrive.
 func (r *Redrives) Get(ctx context.Context, tenant, id string) (Redrive, error) {
 	j, err := r.c.Jobs.Get(ctx, tenant, id)
-	if err == nil && j.Kind != Kind {
+	if f := fault.From(err); err == nil && j.Kind != Kind || err != nil && f.Code == fault.CodeNotFound {
 		err = fault.NotFound("redrive", id)
 	}
 	return view(j, err)

@@ -32,6 +32,7 @@ type Store interface {
 	Nouns
 	Plugins
 	Executions
+	Jobs
 	Idempotency
 	Lifecycle
 	Hints
@@ -61,11 +62,15 @@ type Executions interface {
 	execution.Runs
 	execution.Claims
 	execution.Pins
+	retention.Store
+	usage.Store
+}
+
+// Jobs is the store of long work, and of what it looks for.
+type Jobs interface {
 	job.Store
 	redrive.Store
-	retention.Store
 	shadow.Store
-	usage.Store
 }
 
 // Lifecycle is the database itself.

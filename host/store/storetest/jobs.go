@@ -198,7 +198,6 @@ func saveJob(t *testing.T, b *bundle) {
 }
 
 func steerJob(t *testing.T, b *bundle) {
-	ctx := t.Context()
 	for name, tt := range map[string]struct {
 		steps []job.State
 		last  string
@@ -213,7 +212,7 @@ func steerJob(t *testing.T, b *bundle) {
 		t.Run(name, func(t *testing.T) {
 			j := b.job(t, b.newPlace(t, name))
 			for i, to := range tt.steps {
-				err := b.SteerJob(ctx, j.Tenant, j.ID, to)
+				err := b.SteerJob(t.Context(), j.Tenant, j.ID, to)
 				if f := (*fault.Error)(nil); i == len(tt.steps)-1 && tt.last != "" {
 					if !errors.As(err, &f) || f.Code != tt.last {
 						t.Errorf("got %v, want %s", err, tt.last)
@@ -230,16 +229,16 @@ func steerJob(t *testing.T, b *bundle) {
 	j := b.job(t, p)
 	for _, claimed := range b.claimJobs(t, "w1", 20) {
 		if claimed.ID == j.ID {
-			must(t, b.SteerJob(ctx, p.tenant, j.ID, job.Queued)) // It runs already.
+			must(t, b.SteerJob(t.Context(), p.tenant, j.ID, job.Queued)) // It runs already.
 			b.saved(t, claimed, job.Saved{To: job.Failed, Error: &fault.Error{Code: "x"}}, job.Failed)
 		}
 	}
-	must(t, b.SteerJob(ctx, p.tenant, j.ID, job.Queued))
+	must(t, b.SteerJob(t.Context(), p.tenant, j.ID, job.Queued))
 	got := b.wantJob(t, j, job.Queued)
 	if got.Error != nil || !got.FinishedAt.IsZero() {
 		t.Errorf("a resumed job: %+v", got)
 	}
-	wantNotFound(t, "SteerJob", b.SteerJob(ctx, p.tenant, "job_none", job.Paused))
+	wantNotFound(t, "SteerJob", b.SteerJob(t.Context(), p.tenant, "job_none", job.Paused))
 }
 
 func pauseInStep(t *testing.T, b *bundle) {
