@@ -9,8 +9,17 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/job"
+	"github.com/cofferdam-run/cofferdam/host/redrive"
+	"github.com/cofferdam-run/cofferdam/host/shadow"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 )
+
+// Jobs is the store of long work, and of what it looks for.
+type Jobs interface {
+	job.Store
+	redrive.Store
+	shadow.Store
+}
 
 const jobFields = `tenant, id, kind, spec, state, progress, cursor, error, claim, tries, created_at, changed_at, finished_at`
 

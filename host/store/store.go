@@ -16,10 +16,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/installation"
-	"github.com/cofferdam-run/cofferdam/host/job"
-	"github.com/cofferdam-run/cofferdam/host/redrive"
 	"github.com/cofferdam-run/cofferdam/host/retention"
-	"github.com/cofferdam-run/cofferdam/host/shadow"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/usage"
@@ -64,13 +61,6 @@ type Executions interface {
 	execution.Pins
 	retention.Store
 	usage.Store
-}
-
-// Jobs is the store of long work, and of what it looks for.
-type Jobs interface {
-	job.Store
-	redrive.Store
-	shadow.Store
 }
 
 // Lifecycle is the database itself.
