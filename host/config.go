@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/hostfns"
@@ -44,6 +45,12 @@ type Config struct {
 	Drain time.Duration
 	// Attempts is how often an execution is tried before it is dead. Defaults to 8.
 	Attempts int
+	// Retention is how long a tenant keeps what has finished, unless it says so
+	// itself, and how much of it. Defaults to 30 days and 10 GiB.
+	Retention tenant.Retention
+	// Unjournaled has runs keep no journal: one that is made again asks everything
+	// again, effects included. It is for measuring only what the journal costs.
+	Unjournaled bool
 	// CacheDir is a private folder for compiled code. Defaults to none.
 	CacheDir string
 	// Compiler says which cofferdam binary, its Path, compiles what is uploaded, in
@@ -64,6 +71,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Functions = slices.Clone(c.Functions)
 	c.Limits = c.Limits.WithDefaults()
+	c.Retention = c.Retention.Or(tenant.Retention{Days: 30, Bytes: 10 << 30})
 	if c.Metrics == nil {
 		c.Metrics = prometheus.NewRegistry()
 		c.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -86,6 +94,9 @@ func (c Config) validate() error {
 	}
 	if c.Keeper == nil {
 		return errors.New("configure host: Keeper is not set: open a key file with keyfile.Open")
+	}
+	if err := c.Retention.Check(); err != nil {
+		return fmt.Errorf("configure host: Retention: %w", err)
 	}
 	if c.Compiler.Path != "" && c.CacheDir == "" {
 		return errors.New("configure host: Compiler.Path is set and CacheDir is not: it is where compiled code comes from")

@@ -29,6 +29,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/redrive"
+	"github.com/cofferdam-run/cofferdam/host/retention"
+	"github.com/cofferdam-run/cofferdam/host/shadow"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
@@ -53,6 +55,7 @@ type Host struct {
 	Executions    *execution.Executions
 	Jobs          *job.Jobs
 	Redrives      *redrive.Redrives
+	Shadows       *shadow.Runs
 	Tokens        *token.Tokens
 	Usage         *usage.Ledger
 	// Store gives the rest: events, readiness, idempotency keys.
@@ -65,6 +68,7 @@ type Host struct {
 	sandbox *worker.Sandbox
 	worker  *worker.Worker
 	runner  *job.Runner
+	purger  *retention.Purger
 	after   func(d time.Duration) <-chan time.Time
 	logger  *slog.Logger
 	running atomic.Bool
@@ -131,6 +135,7 @@ func (h *Host) Run(ctx context.Context) error {
 	besides, stop := context.WithCancel(ctx)
 	aside.Go(func() { h.tidy(besides) })
 	aside.Go(func() { h.runner.Run(besides) })
+	aside.Go(func() { h.purger.Run(besides) })
 	err := h.worker.Run(ctx)
 	stop()
 	aside.Wait()
@@ -149,7 +154,7 @@ func (h *Host) Close(ctx context.Context) error {
 	if h.left.Load() {
 		return nil
 	}
-	if err := errors.Join(h.sandbox.Close(ctx), h.runtime.Close(ctx)); err != nil {
+	if err := errors.Join(h.sandbox.Close(ctx), h.Shadows.Close(ctx), h.runtime.Close(ctx)); err != nil {
 		return fmt.Errorf("close host: %w", err)
 	}
 	return nil

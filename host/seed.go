@@ -67,3 +67,10 @@ func (s *seeds) secret(ctx context.Context, tenant string) ([]byte, error) {
 	s.secrets[tenant] = key.Wrapped
 	return key.Wrapped, nil
 }
+
+// forget drops what is held of a tenant.
+func (s *seeds) forget(tenant string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.secrets, tenant)
+}

@@ -14,6 +14,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/redrive"
+	"github.com/cofferdam-run/cofferdam/host/retention"
+	"github.com/cofferdam-run/cofferdam/host/shadow"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/usage"
@@ -30,6 +32,7 @@ type wiring struct {
 	h     *Host
 	vault *vault.Vault
 	bell  *execution.Bell
+	seeds *seeds
 }
 
 // nouns makes what a Host is made of.
@@ -37,7 +40,14 @@ func (w *wiring) nouns() {
 	c, h := w.c, w.h
 	h.Tenants = tenant.New(tenant.Config{
 		Store: c.Store, Now: c.Now,
-		Release: func(ctx context.Context, tenant string) error { return w.release(ctx, tenant, "", execution.ReasonPaused) },
+		Release: func(ctx context.Context, tenant string) error {
+			return w.release(ctx, tenant, "", execution.ReasonPaused)
+		},
+		Deleted: w.deleted,
+	})
+	h.purger = retention.New(retention.Config{
+		Store: c.Store, Default: c.Retention, Holder: w.newID(ident.Worker),
+		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
 	})
 	h.Plugins = registry.New(registry.Config{
 		Store: c.Store, Publishers: c.Store, Blobs: c.Store,
@@ -46,7 +56,9 @@ func (w *wiring) nouns() {
 	})
 	h.Connections = connection.New(connection.Config{
 		Store: c.Store, Vault: w.vault, Now: c.Now,
-		Renewed: func(ctx context.Context, tenant string) error { return w.release(ctx, tenant, "", execution.ReasonReconnect) },
+		Renewed: func(ctx context.Context, tenant string) error {
+			return w.release(ctx, tenant, "", execution.ReasonReconnect)
+		},
 	})
 	h.Installations = installation.New(installation.Config{
 		Store: c.Store, Registry: h.Plugins, Connection: w.connection, Now: c.Now,
@@ -73,8 +85,12 @@ func (w *wiring) jobs() {
 	c, h := w.c, w.h
 	h.Jobs = job.New(job.Config{Store: c.Store, Wake: func() { h.runner.Wake() }, Now: c.Now})
 	h.Redrives = redrive.New(redrive.Config{Store: c.Store, Jobs: h.Jobs, Executions: h.Executions, Now: c.Now})
+	h.Shadows = shadow.New(shadow.Config{
+		Store: c.Store, Jobs: h.Jobs, Plugins: h.Plugins, Read: w.recordings, Installation: c.Store.Installation,
+		Runtime: h.runtime, Functions: c.Functions, Limits: c.Limits, Now: c.Now,
+	})
 	h.runner = job.NewRunner(job.RunnerConfig{
-		Store: c.Store, Handlers: map[string]job.Handler{redrive.Kind: h.Redrives},
+		Store: c.Store, Handlers: map[string]job.Handler{redrive.Kind: h.Redrives, shadow.Kind: h.Shadows},
 		Owner: w.newID(ident.Worker), Now: c.Now, After: c.After, Logger: c.Logger,
 	})
 }
@@ -82,11 +98,12 @@ func (w *wiring) jobs() {
 // work makes what runs executions.
 func (w *wiring) work() {
 	c, h := w.c, w.h
-	seeds := &seeds{store: c.Store, vault: w.vault, secrets: map[string][]byte{}}
+	w.seeds = &seeds{store: c.Store, vault: w.vault, secrets: map[string][]byte{}}
 	h.sandbox = worker.NewSandbox(worker.SandboxConfig{
 		Records: c.Store, Plugins: h.Plugins, Runtime: h.runtime,
 		Tenant: c.Store.Tenant, Installation: c.Store.Installation, Credentials: h.Connections.For,
-		Egress: h.egress, Functions: c.Functions, Limits: c.Limits, Seed: seeds.of, Now: c.Now, After: c.After,
+		Egress: h.egress, Functions: c.Functions, Limits: c.Limits, Seed: w.seeds.of, Unjournaled: c.Unjournaled,
+		Now: c.Now, After: c.After,
 	})
 	h.worker = worker.New(worker.Config{
 		Store: c.Store, Runner: h.sandbox, Name: func() string { return w.newID(ident.Worker) },
@@ -110,6 +127,14 @@ func (w *wiring) functions() []string {
 func (w *wiring) wake(ctx context.Context, tenant string) {
 	w.h.worker.Wake(tenant)
 	w.c.Store.Wake(ctx, tenant)
+}
+
+// deleted drops what this process holds of a tenant's key, and has the rest taken
+// away. Other processes hold it until they need the room, or end.
+func (w *wiring) deleted(tenant string) {
+	w.vault.Forget(tenant)
+	w.seeds.forget(tenant)
+	w.h.purger.Nudge()
 }
 
 // release queues what waited for something that has come.

@@ -2,8 +2,39 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 )
+
+// byteSize is a flag and a setting in bytes, written as 500MiB, 1GiB or 1024.
+type byteSize int64
+
+// Set implements pflag.Value.
+func (b *byteSize) Set(s string) error {
+	number, unit := s, int64(1)
+	for shift, suffix := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if cut, ok := strings.CutSuffix(s, suffix); ok {
+			number, unit = strings.TrimSpace(cut), 1<<(10*(shift+1))
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64/unit {
+		return fmt.Errorf("%q is no size: write a whole number of bytes, or of KiB, MiB, GiB or TiB, as 500MiB", s)
+	}
+	*b = byteSize(n * unit)
+	return nil
+}
+
+// String implements pflag.Value.
+func (b *byteSize) String() string { return strconv.FormatInt(int64(*b), 10) }
+
+// Type implements pflag.Value.
+func (b *byteSize) Type() string { return "size" }
+
+// UnmarshalText implements encoding.TextUnmarshaler, for the environment.
+func (b *byteSize) UnmarshalText(text []byte) error { return b.Set(string(text)) }
 
 // scale is what amounts from a size on are written in.
 type scale struct {

@@ -39,6 +39,22 @@ func TestEachVerbShowsAnExample(t *testing.T) {
 	}
 }
 
+func TestSizesAreRead(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]byteSize{"0": 0, "1024": 1024, "5KiB": 5 << 10, "500 MiB": 500 << 20, "1GiB": 1 << 30, "8TiB": 8 << 40} {
+		var got byteSize
+		if err := got.Set(text); err != nil || got != want {
+			t.Errorf("%s: got %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "GiB", "-1", "1.5GiB", "1GB", "1gib", "9999999TiB", "99999999999999999999", "1 GiB GiB"} {
+		got := byteSize(7)
+		if err := got.UnmarshalText([]byte(text)); err == nil || got != 7 || !strings.Contains(err.Error(), "500MiB") {
+			t.Errorf("%q: got %d, %v, want it refused with an example", text, got, err)
+		}
+	}
+}
+
 func TestDurationsAndSizesAreRounded(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5 << 20: "5.0 MiB", 3 << 30: "3.0 GiB"} {

@@ -74,6 +74,8 @@ func (a *app) serverFlags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.StringVar(&a.Addr, "addr", a.Addr, "where to listen (COFFERDAM_ADDR)")
 	flags.IntVar(&a.Slots, "slots", a.Slots, "how many executions run at once (COFFERDAM_SLOTS)")
+	flags.IntVar(&a.KeepDays, "retention-days", a.KeepDays, "how long tenants keep what has finished unless they say so themselves; 0 is 30 (COFFERDAM_RETENTION_DAYS)")
+	flags.Var(&a.KeepBytes, "retention-bytes", "and how much of it, as 500MiB; 0 is 10GiB (COFFERDAM_RETENTION_BYTES)")
 	flags.DurationVar(&a.Lease, "lease", a.Lease, "how long a dead server keeps its executions (COFFERDAM_LEASE)")
 	flags.StringSliceVar(&a.EgressAllow, "egress-allow", a.EgressAllow, "addresses or networks that plugins may reach although they are private, over plain http too; for development (COFFERDAM_EGRESS_ALLOW)")
 	flags.BoolVar(&a.Migrate, "migrate", a.Migrate, "migrate a Postgres database first (COFFERDAM_MIGRATE); an embedded one always is")

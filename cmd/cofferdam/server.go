@@ -19,6 +19,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
@@ -82,14 +83,15 @@ func (s *server) build(ctx context.Context, a *app, allow []netip.Prefix) error 
 		return err
 	}
 	s.host, err = host.New(ctx, host.Config{
-		Store:    s.store,
-		Keeper:   keeper,
-		Egress:   egress.Config{AllowAddrs: allow},
-		Slots:    a.Slots,
-		Lease:    a.Lease,
-		CacheDir: cache,
-		Compiler: compiler,
-		Logger:   s.logger,
+		Store:     s.store,
+		Keeper:    keeper,
+		Egress:    egress.Config{AllowAddrs: allow},
+		Slots:     a.Slots,
+		Lease:     a.Lease,
+		Retention: tenant.Retention{Days: a.KeepDays, Bytes: int64(a.KeepBytes)},
+		CacheDir:  cache,
+		Compiler:  compiler,
+		Logger:    s.logger,
 	})
 	if err != nil {
 		return err

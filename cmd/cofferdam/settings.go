@@ -25,6 +25,8 @@ type settings struct {
 	CompileMiB  int64         `env:"COFFERDAM_COMPILE_MIB"`
 	Slots       int           `env:"COFFERDAM_SLOTS" envDefault:"32"`
 	Lease       time.Duration `env:"COFFERDAM_LEASE" envDefault:"8s"`
+	KeepDays    int           `env:"COFFERDAM_RETENTION_DAYS"`
+	KeepBytes   byteSize      `env:"COFFERDAM_RETENTION_BYTES"`
 	EgressAllow []string      `env:"COFFERDAM_EGRESS_ALLOW" envSeparator:","`
 	Migrate     bool          `env:"COFFERDAM_MIGRATE"`
 	LogFormat   string        `env:"COFFERDAM_LOG" envDefault:"text"`

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,9 +16,10 @@ import (
 func (a *app) tenantCommand() *cobra.Command {
 	return group("tenant", "Add tenants and look at them",
 		a.tenantCreate(), a.tenantList(), a.tenantVerb("show", "Show a tenant", http.MethodGet, ""),
-		a.tenantLimit(),
+		a.tenantUpdate(),
 		a.tenantVerb("pause", "Keep a tenant's events without running them", http.MethodPost, "/pause"),
-		a.tenantVerb("resume", "Run what has gathered while a tenant was paused", http.MethodPost, "/resume"))
+		a.tenantVerb("resume", "Run what has gathered while a tenant was paused", http.MethodPost, "/resume"),
+		a.tenantDelete())
 }
 
 func (a *app) tenantCreate() *cobra.Command {
@@ -47,16 +50,32 @@ func (a *app) tenantCreate() *cobra.Command {
 	return c
 }
 
-func (a *app) tenantLimit() *cobra.Command {
+func (a *app) tenantUpdate() *cobra.Command {
 	var limits tenant.Limits
+	var days int
+	var size byteSize
 	c := &cobra.Command{
-		Use:     "limit NAME",
-		Short:   "Change what a tenant may use at once",
-		Example: "  cofferdam tenant limit acme --running 64 --weight 2",
+		Use:     "update NAME",
+		Aliases: []string{"limit"},
+		Short:   "Change what a tenant may use at once, and how long it keeps what has finished",
+		Example: "  cofferdam tenant update acme --running 64 --weight 2\n  cofferdam tenant update acme --retention-days 7 --retention-bytes 1GiB",
 		Args:    exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
+			body, keep := map[string]any{}, map[string]any{}
+			if l := limitsOf(limits); len(l) > 0 {
+				body["limits"] = l
+			}
+			// A 0 says something: the server's default.
+			if c.Flags().Changed("retention-days") {
+				keep["days"] = days
+			}
+			if c.Flags().Changed("retention-bytes") {
+				keep["bytes"] = int64(size)
+			}
+			if len(keep) > 0 {
+				body["retention"] = keep
+			}
 			var t tenant.Tenant
-			body := map[string]any{"limits": limitsOf(limits)}
 			if err := a.client().call(c.Context(), http.MethodPatch, "/v1/tenants/"+escape(args[0]), body, &t); err != nil {
 				return err
 			}
@@ -64,6 +83,32 @@ func (a *app) tenantLimit() *cobra.Command {
 		},
 	}
 	tenantLimitFlags(c, &limits)
+	c.Flags().IntVar(&days, "retention-days", 0, "how long executions are kept once they have finished; 0 for the server's default")
+	c.Flags().Var(&size, "retention-bytes", "how much is kept of what has finished, as 500MiB or 1GiB; 0 for the server's default")
+	return c
+}
+
+func (a *app) tenantDelete() *cobra.Command {
+	var yes bool
+	c := &cobra.Command{
+		Use:     "delete NAME",
+		Short:   "Delete a paused tenant with all that it owns but what it has used",
+		Example: "  cofferdam tenant pause acme && cofferdam tenant delete acme --yes",
+		Args:    exactly("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !yes {
+				return usagef("deleting %q cannot be undone: its key is destroyed first; say --yes if you mean it", args[0])
+			}
+			var t tenant.Tenant
+			if err := a.client().call(c.Context(), http.MethodDelete, "/v1/tenants/"+escape(args[0]), nil, &t); err != nil {
+				return err
+			}
+			return a.show(t, func(w io.Writer) {
+				fmt.Fprintf(w, "%s (%s) is being deleted: its key and tokens are gone, the rest follows within minutes\n", t.Name, t.ID)
+			})
+		},
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "really delete it")
 	return c
 }
 
@@ -120,10 +165,22 @@ func (a *app) tenantVerb(verb, short, method, suffix string) *cobra.Command {
 func printTenants(w io.Writer, tenants ...tenant.Tenant) {
 	var rows [][]string
 	for _, t := range tenants {
-		rows = append(rows, []string{t.Name, t.ID, string(t.State), strconv.Itoa(t.Limits.Running), strconv.Itoa(t.Limits.Weight), t.Title})
+		rows = append(rows, []string{t.Name, t.ID, string(t.State), strconv.Itoa(t.Limits.Running), strconv.Itoa(t.Limits.Weight), keeps(t.Retention), t.Title})
 	}
-	table(w, []string{"NAME", "ID", "STATE", "RUNNING", "WEIGHT", "TITLE"}, rows)
+	table(w, []string{"NAME", "ID", "STATE", "RUNNING", "WEIGHT", "KEEPS", "TITLE"}, rows)
 	if len(rows) == 0 {
 		fmt.Fprintln(w, "no tenants yet: cofferdam tenant create NAME")
 	}
+}
+
+// keeps says how long a tenant keeps what has finished.
+func keeps(r tenant.Retention) string {
+	var parts []string
+	if r.Days != 0 {
+		parts = append(parts, strconv.Itoa(r.Days)+"d")
+	}
+	if r.Bytes != 0 {
+		parts = append(parts, byteCount(r.Bytes))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "default")
 }

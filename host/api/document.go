@@ -82,6 +82,8 @@ func schemaName(t reflect.Type, hint string) string {
 		return "Tenant" + name
 	case pkg == "redrive" && name != "Redrive":
 		return "Redrive" + name
+	case pkg == "shadow":
+		return "Shadow" + name
 	case pkg == "usage":
 		return "Usage" + name
 	case pkg == "fault" && name == "Error":

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/registry"
 )
@@ -108,6 +109,9 @@ func (s *server) reached(r *http.Request, rt route, t token.Token) (string, erro
 	}
 	if t.Tenant != "" && found.ID != t.Tenant {
 		return "", fault.NotFound("tenant", name)
+	}
+	if found.State == tenant.Deleting && rt.Method != http.MethodGet {
+		return "", tenant.BeingDeleted(found)
 	}
 	return found.ID, nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/api"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store"
-	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/registry"
 )
 
 // canary is a credential that is sent where it does not belong.
@@ -114,7 +114,7 @@ func TestMethodNotAllowedSaysWhatIs(t *testing.T) {
 	t.Parallel()
 	b := setup(t, api.Options{})
 	a := b.raw(t, "PUT", "/v1/tenants/acme", b.operator, "")
-	if got, want := a.header.Get("Allow"), "GET, PATCH"; a.status != 405 || got != want {
+	if got, want := a.header.Get("Allow"), "GET, PATCH, DELETE"; a.status != 405 || got != want {
 		t.Errorf("%d with Allow: %q, want 405 with %q", a.status, got, want)
 	}
 }
@@ -136,7 +136,7 @@ func TestAnswersCarrySecurityHeaders(t *testing.T) {
 	}
 }
 
-// down is a store whose database fails whenever it is asked for tenants, and,
+// down is a store whose database fails whenever it is asked for publishers, and,
 // once the host has started, for its readiness.
 type down struct {
 	store.Store
@@ -145,7 +145,7 @@ type down struct {
 	asked *atomic.Bool
 }
 
-func (d down) Tenants(context.Context, string, int) ([]tenant.Tenant, error) {
+func (d down) Publishers(context.Context) ([]registry.Publisher, error) {
 	if d.panic {
 		panic(canary)
 	}
@@ -179,7 +179,7 @@ func TestFailuresOfOurs(t *testing.T) {
 				test.store.Store, test.store.asked = s, &atomic.Bool{}
 				return test.store
 			})
-			a := b.raw(t, "GET", "/v1/tenants", b.operator, "")
+			a := b.raw(t, "GET", "/v1/publishers", b.operator, "")
 			a.problem(t)
 			if a.status != test.status || a.header.Get("Retry-After") != test.retry {
 				t.Errorf("%d with Retry-After %q, want %d with %q", a.status, a.header.Get("Retry-After"), test.status, test.retry)

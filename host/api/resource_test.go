@@ -62,6 +62,69 @@ func TestTenantsLimits(t *testing.T) {
 	}
 }
 
+func TestTenantsRetention(t *testing.T) {
+	t.Parallel()
+	b := setup(t, api.Options{})
+	b.tenant(t, "acme")
+	in := map[string]any{"tenant": "acme"}
+	change := func(retention map[string]any) any {
+		return b.do(t, 200, "limitTenant", in, map[string]any{"retention": retention})["retention"]
+	}
+	for _, step := range []struct{ change, want map[string]any }{
+		{map[string]any{}, map[string]any{}},
+		{map[string]any{"days": 7}, map[string]any{"days": 7.0}},
+		{map[string]any{"bytes": 1 << 30}, map[string]any{"days": 7.0, "bytes": float64(1 << 30)}},
+		{map[string]any{"days": 0}, map[string]any{"bytes": float64(1 << 30)}},
+	} {
+		if got := change(step.change); !maps.Equal(got.(map[string]any), step.want) {
+			t.Errorf("after %v: got %v, want %v", step.change, got, step.want)
+		}
+	}
+	b.do(t, 422, "limitTenant", in, map[string]any{"limits": map[string]any{"running": 2}, "retention": map[string]any{"bytes": 5}})
+	got := b.do(t, 200, "getTenant", in, nil)
+	if got["limits"].(map[string]any)["running"] == 2.0 {
+		t.Error("half of a change that was refused was made")
+	}
+}
+
+func TestTenantsAreDeleted(t *testing.T) {
+	t.Parallel()
+	b := setup(t, api.Options{})
+	b.tenant(t, "acme")
+	in := map[string]any{"tenant": "acme"}
+	own := b.do(t, 201, "createToken", in, map[string]any{"name": "own", "scopes": []string{"admin"}})["secret"].(string)
+	do(t, b.c.As(own), 403, "deleteTenant", in, nil)
+	if got := b.do(t, 409, "deleteTenant", in, nil)["code"]; got != "tenant_active" {
+		t.Errorf("an active tenant: got %v", got)
+	}
+	b.do(t, 200, "pauseTenant", in, nil)
+	for range 2 {
+		if got := b.do(t, 202, "deleteTenant", in, nil)["state"]; got != "deleting" {
+			t.Errorf("state %v, want deleting", got)
+		}
+	}
+	// It is shown for as long as it is there, and nothing of it can be changed.
+	if got := b.do(t, 200, "getTenant", in, nil)["state"]; got != "deleting" {
+		t.Errorf("state %v, want deleting", got)
+	}
+	b.do(t, 200, "listExecutions", in, nil)
+	for _, refused := range []struct {
+		operation string
+		body      any
+	}{
+		{"resumeTenant", nil},
+		{"limitTenant", map[string]any{"limits": map[string]any{"running": 3}}},
+		{"createToken", map[string]any{"name": "late", "scopes": []string{"read"}}},
+		{"createConnection", map[string]any{"name": "late", "type": "bearer", "hosts": []string{"a.example"}, "credential": map[string]any{"token": canary}}},
+	} {
+		if got := b.do(t, 409, refused.operation, in, refused.body)["code"]; got != "tenant_deleting" {
+			t.Errorf("%s: got %v, want tenant_deleting", refused.operation, got)
+		}
+	}
+	do(t, b.c.As(own), 401, "getTenant", map[string]any{"tenant": "me"}, nil)
+	b.do(t, 404, "deleteTenant", map[string]any{"tenant": "nobody"}, nil)
+}
+
 func TestConnectionsNeverShowTheirCredential(t *testing.T) {
 	t.Parallel()
 	b := setup(t, api.Options{})

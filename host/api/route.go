@@ -69,7 +69,7 @@ func routes() []route {
 	return slices.Concat(
 		hookRoutes(), systemRoutes(), pluginRoutes(), publisherRoutes(), tenantRoutes(),
 		installationRoutes(), callRoutes(), connectionRoutes(), endpointRoutes(),
-		eventRoutes(), executionRoutes(), redriveRoutes(), usageRoutes(), tokenRoutes(),
+		eventRoutes(), executionRoutes(), recordingRoutes(), redriveRoutes(), shadowRoutes(), usageRoutes(), tokenRoutes(),
 	)
 }
 
@@ -107,6 +107,10 @@ func (rt route) refusals() []int {
 	}
 	if strings.Contains(rt.Path, "{") {
 		set[http.StatusNotFound] = true
+	}
+	if rt.Reach == owned && rt.Method != http.MethodGet {
+		// The tenant is being deleted.
+		set[http.StatusConflict] = true
 	}
 	if rt.takesBody() && rt.Reach != open {
 		for _, code := range []int{

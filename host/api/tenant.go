@@ -28,8 +28,14 @@ func tenantRoutes() []route {
 		},
 		{
 			Method: http.MethodPatch, Path: one, Reach: operated, Scope: token.Admin, ID: "limitTenant", Tag: "tenants",
-			Summary: "Change a tenant's limits", Description: "Limits that are left out stay as they are.",
-			Example: `{"limits":{"running":32}}`, bind: handle((*server).limitTenant),
+			Summary: "Change a tenant's limits, and how long it keeps things", Description: "What is left out stays as it is.",
+			Example: `{"limits":{"running":32},"retention":{"days":7}}`, bind: handle((*server).limitTenant),
+		},
+		{
+			Method: http.MethodDelete, Path: one, Reach: operated, Scope: token.Admin, ID: "deleteTenant", Tag: "tenants",
+			Summary: "Delete a tenant", Description: "It must be paused. Its key and its tokens are gone when this answers, so that nothing that it had sealed can be opened again. " +
+				"All else that it owns but what it has used is taken away in the background: until then its state is `deleting`, and then it is not found, and its name is free.",
+			Status: http.StatusAccepted, Refuses: []int{http.StatusConflict}, bind: handle((*server).deleteTenant),
 		},
 		{
 			Method: http.MethodPost, Path: one + "/pause", Reach: operated, Scope: token.Admin, ID: "pauseTenant", Tag: "tenants",
@@ -48,18 +54,21 @@ type limitsBody struct {
 	Weight  *int `json:"weight,omitempty" minimum:"1" doc:"Its share of the workers against other tenants'. Defaults to 1."`
 }
 
-// over returns l with what the body changes.
-func (b *limitsBody) over(l tenant.Limits) tenant.Limits {
-	if b == nil {
-		return l
-	}
-	if b.Running != nil {
+// limits are what the body says; what it leaves out is zero.
+func (b *limitsBody) limits() tenant.Limits {
+	var l tenant.Limits
+	if b != nil && b.Running != nil {
 		l.Running = *b.Running
 	}
-	if b.Weight != nil {
+	if b != nil && b.Weight != nil {
 		l.Weight = *b.Weight
 	}
 	return l
+}
+
+type retentionBody struct {
+	Days  *int   `json:"days,omitempty" minimum:"0" doc:"How long after its end an execution is kept, with all that hangs off it. 0 is the host's default."`
+	Bytes *int64 `json:"bytes,omitempty" minimum:"0" doc:"How many bytes of what has finished are kept; what finished first goes first. 0 is the host's default."`
 }
 
 func (s *server) listTenants(ctx context.Context, in *param.Page) (*answer[page[tenant.Tenant]], error) {
@@ -83,7 +92,7 @@ type createTenantInput struct {
 }
 
 func (s *server) createTenant(ctx context.Context, in *createTenantInput) (*answer[tenant.Tenant], error) {
-	return answered(s.h.Tenants.Create(ctx, in.Body.Name, in.Body.Title, in.Body.Limits.over(tenant.Limits{})))
+	return answered(s.h.Tenants.Create(ctx, in.Body.Name, in.Body.Title, in.Body.Limits.limits()))
 }
 
 func (s *server) getTenant(ctx context.Context, _ *param.InTenant) (*answer[tenant.Tenant], error) {
@@ -93,16 +102,25 @@ func (s *server) getTenant(ctx context.Context, _ *param.InTenant) (*answer[tena
 type limitTenantInput struct {
 	param.InTenant
 	Body struct {
-		Limits limitsBody `json:"limits" doc:"The limits to change."`
+		Limits    *limitsBody    `json:"limits,omitempty" doc:"The limits to change."`
+		Retention *retentionBody `json:"retention,omitempty" doc:"How long what has finished is kept."`
 	}
 }
 
 func (s *server) limitTenant(ctx context.Context, in *limitTenantInput) (*answer[tenant.Tenant], error) {
-	t, err := s.h.Tenants.Get(ctx, in.Tenant)
-	if err != nil {
-		return nil, err
+	var c tenant.Change
+	if in.Body.Limits != nil {
+		l := in.Body.Limits.limits()
+		c.Limits = &l
 	}
-	return answered(s.h.Tenants.Limit(ctx, t.ID, in.Body.Limits.over(t.Limits)))
+	if in.Body.Retention != nil {
+		c.Days, c.Bytes = in.Body.Retention.Days, in.Body.Retention.Bytes
+	}
+	return answered(s.h.Tenants.Update(ctx, in.Tenant, c))
+}
+
+func (s *server) deleteTenant(ctx context.Context, in *param.InTenant) (*answer[tenant.Tenant], error) {
+	return answered(s.h.Tenants.Delete(ctx, in.Tenant))
 }
 
 func (s *server) pauseTenant(ctx context.Context, in *param.InTenant) (*answer[tenant.Tenant], error) {

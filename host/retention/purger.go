@@ -87,19 +87,6 @@ func (p *Purger) Run(ctx context.Context) {
 	}
 }
 
-// round makes a round and says what came of it.
-func (p *Purger) round(ctx context.Context) {
-	got, err := p.Round(ctx)
-	if got != (Purged{}) {
-		p.c.Logger.InfoContext(ctx, "what was kept for long enough is gone",
-			slog.Int("executions", got.Executions), slog.Int("events", got.Events), slog.Int64("bytes", got.Bytes),
-			slog.Int("dedupe_keys", got.Keys), slog.Int("answers", got.Answers), slog.Int("jobs", got.Jobs))
-	}
-	if err != nil && ctx.Err() == nil {
-		p.c.Logger.WarnContext(ctx, "not all that was kept for long enough is gone", slog.Any("error", err))
-	}
-}
-
 // Round purges what is due of every tenant, unless another process is at it. What
 // was purged before an error is gone, and the next round goes on from there.
 func (p *Purger) Round(ctx context.Context) (Purged, error) {
@@ -115,6 +102,19 @@ func (p *Purger) Round(ctx context.Context) (Purged, error) {
 	return r.total, errors.Join(append(r.failed, err)...)
 }
 
+// round makes a round and says what came of it.
+func (p *Purger) round(ctx context.Context) {
+	got, err := p.Round(ctx)
+	if got != (Purged{}) {
+		p.c.Logger.InfoContext(ctx, "what was kept for long enough is gone",
+			slog.Int("executions", got.Executions), slog.Int("events", got.Events), slog.Int64("bytes", got.Bytes),
+			slog.Int("dedupe_keys", got.Keys), slog.Int("answers", got.Answers), slog.Int("jobs", got.Jobs))
+	}
+	if err != nil && ctx.Err() == nil {
+		p.c.Logger.WarnContext(ctx, "not all that was kept for long enough is gone", slog.Any("error", err))
+	}
+}
+
 // round is one in progress.
 type round struct {
 	p      *Purger
@@ -123,6 +123,9 @@ type round struct {
 	// taken is when the turn was taken last.
 	taken time.Time
 }
+
+// errGaveUp ends a round that fails for everybody.
+var errGaveUp = errors.New("gave up")
 
 // errTurnLost ends a round that took so long that another process has begun one.
 var errTurnLost = errors.New("another process has taken the turn")
@@ -137,7 +140,9 @@ func (r *round) turn(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("take the turn: %w", err)
 	}
-	r.taken = now
+	if mine {
+		r.taken = now
+	}
 	return mine, nil
 }
 
@@ -151,11 +156,15 @@ func (r *round) tenants(ctx context.Context) error {
 			if t.State == tenant.Deleting {
 				continue
 			}
-			if err := r.tenant(ctx, t); err != nil {
+			err := r.tenant(ctx, t)
+			switch {
+			case errors.Is(err, errTurnLost), ctx.Err() != nil:
+				return err
+			case err != nil:
 				r.failed = append(r.failed, fmt.Errorf("purge tenant %s: %w", t.ID, err))
 			}
-			if ctx.Err() != nil || len(r.failed) == gaveUp {
-				return ctx.Err()
+			if len(r.failed) == gaveUp {
+				return errGaveUp
 			}
 		}
 		if len(tenants) < page {

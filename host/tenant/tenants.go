@@ -103,11 +103,12 @@ func (t *Tenants) Limit(ctx context.Context, idOrName string, l Limits) (Tenant,
 type Change struct {
 	// Limits that are zero stay too.
 	Limits *Limits
-	// Retention replaces both of its parts: a zero is the host's default again.
-	Retention *Retention
+	// Days and Bytes are those of Retention; a zero is the host's default again.
+	Days  *int
+	Bytes *int64
 }
 
-// Update changes a tenant's limits and how long it keeps things, both or neither.
+// Update changes a tenant's limits and how long it keeps things, all or nothing.
 func (t *Tenants) Update(ctx context.Context, idOrName string, c Change) (Tenant, error) {
 	return t.update(ctx, idOrName, func(found *Tenant) error {
 		if c.Limits != nil {
@@ -117,8 +118,11 @@ func (t *Tenants) Update(ctx context.Context, idOrName string, c Change) (Tenant
 			}
 			found.Limits = changed
 		}
-		if c.Retention != nil {
-			found.Retention = *c.Retention
+		if c.Days != nil {
+			found.Retention.Days = *c.Days
+		}
+		if c.Bytes != nil {
+			found.Retention.Bytes = *c.Bytes
 		}
 		return found.Retention.Check()
 	})

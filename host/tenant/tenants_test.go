@@ -245,7 +245,7 @@ func TestUpdate(t *testing.T) {
 	}
 	week := tenant.Retention{Days: 7, Bytes: 1 << 30}
 	for _, change := range []tenant.Change{
-		{Limits: &tenant.Limits{Running: 3}}, {Retention: &week}, {}, {Limits: &tenant.Limits{Weight: 2}},
+		{Limits: &tenant.Limits{Running: 3}}, {Days: &week.Days}, {Bytes: &week.Bytes}, {}, {Limits: &tenant.Limits{Weight: 2}},
 	} {
 		if _, err := b.Update(t.Context(), "acme", change); err != nil {
 			t.Fatal(err)
@@ -255,7 +255,7 @@ func TestUpdate(t *testing.T) {
 	if err != nil || got.Limits != (tenant.Limits{Running: 3, Weight: 2}) || got.Retention != week {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	back, err := b.Update(t.Context(), "acme", tenant.Change{Retention: &tenant.Retention{Days: 7}})
+	back, err := b.Update(t.Context(), "acme", tenant.Change{Bytes: new(int64)})
 	if err != nil || back.Retention != (tenant.Retention{Days: 7}) {
 		t.Errorf("got %+v, %v, want the host's default of bytes again", back.Retention, err)
 	}
@@ -269,7 +269,7 @@ func TestUpdate(t *testing.T) {
 		{tenant.Retention{Bytes: 1<<20 - 1}, "/retention/bytes"},
 		{tenant.Retention{Bytes: 1<<50 + 1}, "/retention/bytes"},
 	} {
-		_, err := b.Update(t.Context(), "acme", tenant.Change{Limits: &tenant.Limits{Running: 9}, Retention: &bad.keep})
+		_, err := b.Update(t.Context(), "acme", tenant.Change{Limits: &tenant.Limits{Running: 9}, Days: &bad.keep.Days, Bytes: &bad.keep.Bytes})
 		checkFault(t, err, "retention_invalid", bad.where)
 	}
 	if after, err := b.Get(t.Context(), "acme"); err != nil || after != back {

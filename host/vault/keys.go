@@ -50,3 +50,12 @@ func (k *keys) put(tenant string, key tink.AEAD) {
 		delete(k.byTenant, oldest.tenant)
 	}
 }
+
+func (k *keys) drop(tenant string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if e, ok := k.byTenant[tenant]; ok {
+		k.used.Remove(e)
+		delete(k.byTenant, tenant)
+	}
+}

@@ -91,6 +91,10 @@ func (v *Vault) Open(ctx context.Context, f Field, sealed []byte) ([]byte, error
 	return plaintext, nil
 }
 
+// Forget drops a tenant's key from this process's memory. It does not touch the
+// one that is stored.
+func (v *Vault) Forget(tenant string) { v.keys.drop(tenant) }
+
 // bound is what ties a ciphertext to its field. Every part is preceded by its
 // length, so that no two fields give the same bytes.
 func (f Field) bound() []byte {
