@@ -1,0 +1,153 @@
+// Command journal measures what the journal costs and what it gives, on both
+// databases, and prints a line per figure:
+//
+//	bench journal/<name> <value> <unit> [<peer>=<value>]
+//
+// The peer of each cost is the same host with its journal switched off: the two run
+// in turns, each on a database of its own, in this process. The vendor that the
+// connectors call is another process, and so is Postgres: their CPU is in no figure.
+// Figures of one run compare with each other; those of two machines do not.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
+	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
+)
+
+// suite is what a run measures with.
+type suite struct {
+	out io.Writer
+	// rounds is how many turns each side has.
+	rounds int
+	// executions is how many a turn of the throughput has.
+	executions int
+	// only is the one figure to measure, or empty.
+	only string
+	// wasm are the plugins, the Go guest in its two versions first.
+	wasm [][]byte
+	// vendor is the URL that the plugins call.
+	vendor string
+	// cache is a folder for compiled code.
+	cache string
+	// goals are those that were looked at, and met those that were met.
+	goals, met int
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == vendorCommand {
+		command.Main(func(ctx context.Context, _ []string, out io.Writer) error { return vend(ctx, os.Stdin, out) })
+		return
+	}
+	command.Main(run)
+}
+
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	s := &suite{out: out}
+	flags := flag.NewFlagSet("bench/journal", flag.ContinueOnError)
+	guest := flags.String("guest", "bench/journal/guest", "the folder of the Go guest's source")
+	flags.IntVar(&s.rounds, "rounds", 7, "how many turns each side has")
+	flags.IntVar(&s.executions, "executions", 1500, "how many executions a turn of the throughput has")
+	only := flags.String("db", "", "sqlite or postgres; both by default")
+	flags.StringVar(&s.only, "figure", "", "throughput, calls, shadow or resume; all by default")
+	profile := flags.String("cpuprofile", "", "write a CPU profile to this file, labelled journal=on and journal=off")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if s.executions < 4*slots || s.rounds < 1 {
+		return fmt.Errorf("-executions is %d and -rounds %d: %d and 1 are the least", s.executions, s.rounds, 4*slots)
+	}
+	close, err := s.prepare(ctx, *guest)
+	if err != nil {
+		return err
+	}
+	defer close()
+	stop, err := command.Profile(*profile)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for _, db := range []string{"sqlite", "postgres"} {
+		if *only != "" && *only != db {
+			continue
+		}
+		if err := s.measure(ctx, db); err != nil {
+			return fmt.Errorf("%s: %w", db, err)
+		}
+	}
+	fmt.Fprintf(out, "journal goals=%d met=%d\n", s.goals, s.met)
+	return nil
+}
+
+// prepare builds the guests and starts the vendor.
+func (s *suite) prepare(ctx context.Context, guest string) (close func(), err error) {
+	if s.cache, err = os.MkdirTemp("", "cofferdam-bench-cache"); err != nil {
+		return nil, fmt.Errorf("make a folder for compiled code: %w", err)
+	}
+	for _, version := range []string{"1.0.0", "1.0.1"} {
+		wasm, err := buildOrders(ctx, guest, version)
+		if err != nil {
+			return nil, err
+		}
+		s.wasm = append(s.wasm, wasm)
+	}
+	vendor, stop, err := startVendor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.vendor = vendor
+	s.wasm = append(s.wasm, handmade(vendor)...)
+	return func() { stop(); _ = os.RemoveAll(s.cache) }, nil
+}
+
+// measure prints the figures of one database.
+func (s *suite) measure(ctx context.Context, db string) error {
+	d, err := openDatabase(db) //nolint:contextcheck // A test server waits on its own clock.
+	if errors.Is(err, postgrestest.ErrNoServer) {
+		fmt.Fprintf(s.out, "NOT MEASURED: %v\n", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer d.stop()
+	for _, f := range []struct {
+		name    string
+		measure func(context.Context, *database) error
+	}{{"throughput", s.throughput}, {"calls", s.calls}, {"resume", s.resume}, {"shadow", s.shadow}} {
+		if s.only != "" && s.only != f.name {
+			continue
+		}
+		if err := f.measure(ctx, d); err != nil {
+			return fmt.Errorf("%s: %w", f.name, err)
+		}
+	}
+	return nil
+}
+
+func (s *suite) print(name string, value float64, unit string, peers ...string) {
+	command.Print(s.out, "journal/"+name, value, unit, peers...)
+}
+
+// goal is a peer: what the figure should be at least. It is counted.
+func (s *suite) goal(value, least float64) string {
+	s.goals++
+	if value >= least {
+		s.met++
+	}
+	return peer("goal", least)
+}
+
+// peer is a value to print beside a figure.
+func peer(name string, value float64) string { return name + "=" + command.Number(value) }
+
+// sole says that a database is the one on which figures are measured that have
+// little to do with databases.
+func (d *database) sole() bool { return strings.HasPrefix(d.name, "sqlite") }
