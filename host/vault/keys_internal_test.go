@@ -26,3 +26,19 @@ func TestKeysForgetTheLeastRecentlyUsed(t *testing.T) {
 		t.Errorf("holds %d and %d keys, want 2", k.used.Len(), len(k.byTenant))
 	}
 }
+
+func TestKeysAreDropped(t *testing.T) {
+	t.Parallel()
+	k := newKeys(2)
+	k.put("a", aeadStub{"a"})
+	k.put("b", aeadStub{"b"})
+	k.drop("a")
+	k.drop("nobody")
+	if k.get("a") != nil || k.get("b") == nil || k.used.Len() != 1 {
+		t.Errorf("holds %d keys, want b's", k.used.Len())
+	}
+	k.put("a", aeadStub{"new"})
+	if got := k.get("a"); got != (aeadStub{"new"}) {
+		t.Errorf("got %v, want the new a", got)
+	}
+}
