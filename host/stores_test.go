@@ -139,7 +139,7 @@ func runawaysFailAlone(t *testing.T, db store.Store) {
 
 // probe is a function of the host app's, which guests may ask.
 func probe(answer func(ctx context.Context) error) []hostfns.Func {
-	return []hostfns.Func{{Name: "probe", Granted: true, Answer: func(ctx context.Context, _ json.RawMessage) (any, error) {
+	return []hostfns.Func{{Name: "probe", Granted: true, Effect: hostfns.Always(hostfns.Read), Answer: func(ctx context.Context, _ json.RawMessage) (any, error) {
 		return map[string]bool{"asked": true}, answer(ctx)
 	}}}
 }

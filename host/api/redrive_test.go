@@ -114,7 +114,8 @@ func TestResolve(t *testing.T) {
 	b, tenant, installation := graveyard(t)
 	died := fault.New(fault.AmbiguousEffect, execution.CodeAmbiguousEffect, "nobody knows")
 	path := func(id string) string { return "/v1/tenants/acme/executions/" + id + "/resolve" }
-	id := b.grave(t, tenant, installation, died, unclear())
+	id, again := b.grave(t, tenant, installation, died, unclear()), b.grave(t, tenant, installation, died, unclear())
+	known := b.grave(t, tenant, installation, upstream("it broke")) // All before any is queued again.
 	for body, want := range map[string]string{
 		`{"choice":"maybe"}`:                                   "/choice",
 		`{"choice":"answer"}`:                                  "/answer",
@@ -129,7 +130,6 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%s: got %d at %v, want 422 at %s", body, a.status, p["where"], want)
 		}
 	}
-	again := b.grave(t, tenant, installation, died, unclear())
 	for id, choice := range map[string]map[string]any{
 		id:    {"choice": "answer", "answer": map[string]any{"status": 201, "body": "{}"}},
 		again: {"choice": "send_again"},
@@ -150,7 +150,6 @@ func TestResolve(t *testing.T) {
 			t.Errorf("%v: the entry is %+v", choice, last)
 		}
 	}
-	known := b.grave(t, tenant, installation, upstream("it broke"))
 	if p := b.do(t, 409, "resolveExecution", map[string]any{"tenant": "acme", "execution": known}, map[string]any{"choice": "send_again"}); p["code"] != "not_ambiguous" {
 		t.Errorf("what is known: %v", p)
 	}
