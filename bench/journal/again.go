@@ -25,31 +25,36 @@ func (s *suite) shadow(ctx context.Context, d *database) (err error) {
 	if !d.sole() {
 		return nil
 	}
-	x, err := s.newSide(ctx, d, true, 1, orders)
+	x, err := s.newSide(ctx, d, true, 1, orders, bare)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, x.close()) }()
-	var run, alone, wall, bare float64
-	_, err = x.turn(ctx, load{plugin: orders, n: s.executions, warm: 1, slots: 4}, func(ctx context.Context, h *host.Host) error {
-		report, err := shadowed(ctx, h)
-		if err != nil {
+	few := func(plugin string) load { return load{plugin: plugin, n: s.executions, warm: 1, slots: 4} }
+	var report shadow.Report
+	var alone, handmade sped
+	_, err = x.turn(ctx, few(orders), func(ctx context.Context, h *host.Host) error {
+		if report, err = shadowed(ctx, h); err != nil {
 			return err
 		}
-		run, wall = report.Seconds, report.RecordedSeconds
-		recordings, err := recordings(ctx, h, x.tenants[0], s.executions)
-		if err != nil {
-			return err
-		}
-		alone, bare, err = s.replayed(ctx, recordings)
+		alone, err = s.replayed(ctx, h, x.tenants[0])
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	value := wall / run
-	s.print("shadow_speedup", value, "ratio", s.goal(value, 20), peer("replay", bare/alone), peer("executions", float64(s.executions)),
-		peer("recorded_s", wall), peer("run_s", run), peer("replay_s", alone))
+	_, err = x.turn(ctx, few(bare), func(ctx context.Context, h *host.Host) error {
+		handmade, err = s.replayed(ctx, h, x.tenants[0])
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	value := report.RecordedSeconds / report.Seconds
+	s.print("shadow_speedup", value, "ratio", s.goal(value, 20), peer("executions", float64(report.Done)),
+		peer("recorded_s", report.RecordedSeconds), peer("took_s", report.Seconds))
+	s.print("replay_speedup", alone.recorded/alone.took, "ratio", peer("handmade", handmade.recorded/handmade.took),
+		peer("recorded_s", alone.recorded), peer("took_s", alone.took))
 	return nil
 }
 
@@ -75,7 +80,7 @@ func shadowed(ctx context.Context, h *host.Host) (shadow.Report, error) {
 	return r.Report, nil
 }
 
-// recordings reads those of a tenant's executions.
+// recordings reads those of a tenant's newest executions.
 func recordings(ctx context.Context, h *host.Host, tenant string, n int) ([]replay.Recording, error) {
 	var all []replay.Recording
 	for before := ""; len(all) < n; {
@@ -86,7 +91,7 @@ func recordings(ctx context.Context, h *host.Host, tenant string, n int) ([]repl
 		if len(page) == 0 {
 			return nil, fmt.Errorf("%d executions are there, and %d were run", len(all), n)
 		}
-		for _, e := range page {
+		for _, e := range page[:min(len(page), n-len(all))] {
 			r, err := h.Recording(ctx, tenant, e.ID, false)
 			if err != nil {
 				return nil, err
@@ -98,16 +103,26 @@ func recordings(ctx context.Context, h *host.Host, tenant string, n int) ([]repl
 	return all, nil
 }
 
-// replayed replays recordings of the Go guest, one on each processor, and returns how
-// long that took, and how long they took when they were recorded.
-func (s *suite) replayed(ctx context.Context, recordings []replay.Recording) (took, recorded float64, err error) {
-	again, stop, err := s.player(ctx, s.wasm[0], recordings[0])
+// sped is how long executions took, in seconds, and how long their replay.
+type sped struct{ recorded, took float64 }
+
+// replayed replays a tenant's newest executions, one on each processor.
+func (s *suite) replayed(ctx context.Context, h *host.Host, tenant string) (t sped, err error) {
+	all, err := recordings(ctx, h, tenant, s.executions)
 	if err != nil {
-		return 0, 0, err
+		return t, err
+	}
+	first, err := h.Recording(ctx, tenant, all[0].Execution, true)
+	if err != nil {
+		return t, err
+	}
+	again, stop, err := s.player(ctx, first)
+	if err != nil {
+		return t, err
 	}
 	defer func() { err = errors.Join(err, stop(ctx)) }()
-	if err := again(ctx, recordings[0]); err != nil {
-		return 0, 0, err
+	if err := again(ctx, first); err != nil {
+		return t, err
 	}
 	var next atomic.Int64
 	var players sync.WaitGroup
@@ -115,8 +130,8 @@ func (s *suite) replayed(ctx context.Context, recordings []replay.Recording) (to
 	began := time.Now()
 	for range cap(errs) {
 		players.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(recordings); i = int(next.Add(1)) - 1 {
-				if err := again(ctx, recordings[i]); err != nil {
+			for i := int(next.Add(1)) - 1; i < len(all); i = int(next.Add(1)) - 1 {
+				if err := again(ctx, all[i]); err != nil {
 					errs <- err
 					return
 				}
@@ -125,16 +140,17 @@ func (s *suite) replayed(ctx context.Context, recordings []replay.Recording) (to
 	}
 	players.Wait()
 	close(errs)
-	took = time.Since(began).Seconds()
-	for i := range recordings {
-		recorded += recordings[i].Wall.Seconds()
+	t.took = time.Since(began).Seconds()
+	for i := range all {
+		t.recorded += all[i].Wall.Seconds()
 	}
-	return took, recorded, <-errs
+	return t, <-errs
 }
 
-// player returns what replays recordings of a module, each to the same end.
-func (s *suite) player(ctx context.Context, wasm []byte, like replay.Recording) (again func(context.Context, replay.Recording) error, stop func(context.Context) error, err error) {
-	functions, err := replay.Functions(wasm)
+// player returns what replays recordings of the module that is in one, each to the
+// same end.
+func (s *suite) player(ctx context.Context, like replay.Recording) (again func(context.Context, replay.Recording) error, stop func(context.Context) error, err error) {
+	functions, err := replay.Functions(like.Module)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,7 +158,7 @@ func (s *suite) player(ctx context.Context, wasm []byte, like replay.Recording) 
 	if err != nil {
 		return nil, nil, err
 	}
-	module, err := rt.Prepare(ctx, wasm, replay.Limits(like))
+	module, err := rt.Prepare(ctx, like.Module, replay.Limits(like))
 	if err != nil {
 		return nil, nil, errors.Join(err, rt.Close(ctx))
 	}
@@ -224,7 +240,7 @@ func (x *side) runs(ctx context.Context, h *host.Host, n int) (seconds []float64
 
 // replays measures one recording's replay in memory.
 func (s *suite) replays(ctx context.Context, r replay.Recording) (err error) {
-	again, stop, err := s.player(ctx, r.Module, r)
+	again, stop, err := s.player(ctx, r)
 	if err != nil {
 		return err
 	}

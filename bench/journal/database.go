@@ -91,8 +91,8 @@ func (s *side) measure(ctx context.Context) (l lies, err error) {
 		total = `SELECT pg_database_size(current_database())`
 	}
 	for query, to := range map[string]*float64{
-		`SELECT COUNT(*) FROM executions`:                   &l.executions,
-		`SELECT COUNT(*) FROM journal`:                      &l.rows,
+		`SELECT COUNT(*) FROM executions`:                    &l.executions,
+		`SELECT COUNT(*) FROM journal`:                       &l.rows,
 		`SELECT COALESCE(SUM(LENGTH(body)), 0) FROM journal`: &l.journal,
 		total: &l.total,
 	} {

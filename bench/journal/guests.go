@@ -80,7 +80,7 @@ func assemble(name string, all ...asked) []byte {
 		}
 	}
 	say := func(s string) []byte {
-		return slices.Concat(m.place(s), localGet, runtimetest.I64(int64(len(s))), runtimetest.Invoke(output), runtimetest.I32(0))
+		return slices.Concat(m.place(s), localGet(), runtimetest.I64(int64(len(s))), runtimetest.Invoke(output), runtimetest.I32(0))
 	}
 	b.Func("describe", "", "i", "I", say(fmt.Sprintf(`{"name":%q,"version":"1.0.0","actions":[{"name":"run"}],
 		"config":{"type":"object","properties":{"url":{"type":"string"}}},
@@ -89,34 +89,32 @@ func assemble(name string, all ...asked) []byte {
 	for _, a := range all {
 		run = append(run, m.place(a.request)...)
 		for range a.times {
-			run = slices.Concat(run, localGet, runtimetest.Invoke(functions[a.function]), drop)
+			run = slices.Concat(run, localGet(), runtimetest.Invoke(functions[a.function]), drop())
 		}
 	}
 	b.Func("action", "", "i", "I", run, say(`{}`))
 	return b.Bytes()
 }
 
-// Instructions: of the one local that a function here has, an i64.
-var (
-	localGet = runtimetest.Op(0x20, 0)
-	localSet = runtimetest.Op(0x21, 0)
-	drop     = runtimetest.Op(0x1a)
-	addI64   = runtimetest.Op(0x7c)
-)
+// Instructions on the one local that a function here has, an i64, and two others.
+func localGet() []byte { return runtimetest.Op(0x20, 0) }
+func localSet() []byte { return runtimetest.Op(0x21, 0) }
+func drop() []byte     { return runtimetest.Op(0x1a) }
+func addI64() []byte   { return runtimetest.Op(0x7c) }
 
 // memory has the functions that write Extism's.
 type memory struct{ alloc, store8, store64 uint32 }
 
 // place writes s into a new block, whose offset it leaves in the local.
 func (m memory) place(s string) []byte {
-	code := slices.Concat(runtimetest.I64(int64(len(s))), runtimetest.Invoke(m.alloc), localSet)
+	code := slices.Concat(runtimetest.I64(int64(len(s))), runtimetest.Invoke(m.alloc), localSet())
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
 		word := binary.LittleEndian.Uint64([]byte(s[i:]))
-		code = slices.Concat(code, localGet, runtimetest.I64(int64(i)), addI64, runtimetest.I64(int64(word)), runtimetest.Invoke(m.store64))
+		code = slices.Concat(code, localGet(), runtimetest.I64(int64(i)), addI64(), runtimetest.I64(int64(word)), runtimetest.Invoke(m.store64))
 	}
 	for ; i < len(s); i++ {
-		code = slices.Concat(code, localGet, runtimetest.I64(int64(i)), addI64, runtimetest.I32(int32(s[i])), runtimetest.Invoke(m.store8))
+		code = slices.Concat(code, localGet(), runtimetest.I64(int64(i)), addI64(), runtimetest.I32(int32(s[i])), runtimetest.Invoke(m.store8))
 	}
 	return code
 }

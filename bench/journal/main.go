@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/cofferdam-run/cofferdam/bench/internal/command"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
@@ -64,11 +63,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if s.executions < 4*slots || s.rounds < 1 {
 		return fmt.Errorf("-executions is %d and -rounds %d: %d and 1 are the least", s.executions, s.rounds, 4*slots)
 	}
-	close, err := s.prepare(ctx, *guest)
+	clean, err := s.prepare(ctx, *guest)
 	if err != nil {
 		return err
 	}
-	defer close()
+	defer clean()
 	stop, err := command.Profile(*profile)
 	if err != nil {
 		return err
@@ -87,7 +86,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 }
 
 // prepare builds the guests and starts the vendor.
-func (s *suite) prepare(ctx context.Context, guest string) (close func(), err error) {
+func (s *suite) prepare(ctx context.Context, guest string) (clean func(), err error) {
 	if s.cache, err = os.MkdirTemp("", "cofferdam-bench-cache"); err != nil {
 		return nil, fmt.Errorf("make a folder for compiled code: %w", err)
 	}
@@ -150,4 +149,4 @@ func peer(name string, value float64) string { return name + "=" + command.Numbe
 
 // sole says that a database is the one on which figures are measured that have
 // little to do with databases.
-func (d *database) sole() bool { return strings.HasPrefix(d.name, "sqlite") }
+func (d *database) sole() bool { return d.name == "sqlite" }
