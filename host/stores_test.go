@@ -179,9 +179,9 @@ func failureCommitsNothing(t *testing.T, db store.Store) {
 	t.Helper()
 	b := runHost(t, host.Config{Store: db, Functions: probe(quiet)})
 	owner, i := b.scripted(t)
-	id := b.begin(t, owner, i.ID, "action", `{"input":{"calls":[`+writes+`],"fail":{"code":"auth","message":"revoked"}}}`)
-	if got := b.end(t, owner, id, execution.Dead); got.Error.Code != "auth" || got.Attempt != 1 {
-		t.Errorf("it is dead of %v after %d attempts, want auth after 1", got.Error, got.Attempt)
+	id := b.begin(t, owner, i.ID, "action", `{"input":{"calls":[`+writes+`],"fail":{"code":"invalid_input","message":"revoked"}}}`)
+	if got := b.end(t, owner, id, execution.Dead); got.Error.Code != "invalid_input" || got.Attempt != 1 {
+		t.Errorf("it is dead of %v after %d attempts, want invalid_input after 1", got.Error, got.Attempt)
 	}
 	if e, err := db.State(owner, i.ID).Get(t.Context(), "a"); err != nil || e.Version != 0 {
 		t.Errorf("the state is %s and %v, want none", e.Value, err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
@@ -32,6 +33,11 @@ func endingOf(code runtime.Code) journal.Ending {
 	case runtime.CodeFuelExhausted, runtime.CodeMemoryExceeded, runtime.CodeDeadlineExceeded, runtime.CodeStackExhausted,
 		runtime.CodeOutputTooLarge, runtime.CodeInputTooLarge, runtime.CodeTrapped, runtime.CodeKilled, runtime.CodeDenied,
 		runtime.CodeNoExport, runtime.CodePluginBug, "invalid_input":
+		return journal.Hopeless
+	}
+	switch hostfns.Code(code) { // A guest that passes on what a host function told it.
+	case hostfns.CodeNoConnection, hostfns.CodeInvalidRequest, hostfns.CodeLimitExceeded, hostfns.CodeResponseTooLarge,
+		hostfns.CodeAddressRefused, hostfns.CodeNotANumber:
 		return journal.Hopeless
 	}
 	if fault.Retryable(code) {
