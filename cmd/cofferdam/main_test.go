@@ -83,7 +83,15 @@ func plugins(t *testing.T) map[string][]byte {
 	foreign.Import(runtimetest.User, "plan_of", "I", "I")
 	foreign.Func("run", "", "i", "", runtimetest.I32(0))
 	promises := runtimetest.Outputs(map[string]string{"describe": `{"name":"empty","version":"1.0.0","actions":[{"name":"greet"}]}`})
+	greet := func(version, greeting string) []byte {
+		return runtimetest.Outputs(map[string]string{
+			"describe": `{"name":"greet","version":"` + version + `","actions":[{"name":"greet"}]}`, "action": `{"greeting":"` + greeting + `"}`,
+		})
+	}
 	return map[string][]byte{
+		"GREET1":  greet("1.0.0", "hello"),
+		"GREET2":  greet("2.0.0", "hello"),
+		"GREET3":  greet("3.0.0", "holla"),
 		"GUEST":   runtimetest.BuildGoFresh(t, example),
 		"NAMED":   buildNamed(t, example),
 		"RUNAWAY": runtimetest.Loop("describe"), // It does not end.

@@ -16,7 +16,7 @@ import (
 func (a *app) pluginCommand() *cobra.Command {
 	return group("plugin", "Publish connectors and look into them",
 		a.pluginPublish(), a.pluginList(), a.pluginShow(), a.pluginYank(), a.pluginShare(),
-		a.pluginInspect(), a.pluginProfile())
+		a.pluginInspect(), a.pluginProfile(), a.pluginShadow())
 }
 
 func (a *app) pluginPublish() *cobra.Command {

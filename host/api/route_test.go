@@ -74,7 +74,7 @@ type fixture struct {
 func newFixture(t *testing.T) fixture {
 	t.Helper()
 	b := setup(t, api.Options{})
-	f := fixture{bundle: b, ids: map[string]string{"action": "greet", "poll": "news", "version": "0.1.0"}}
+	f := fixture{bundle: b, ids: map[string]string{"action": "greet", "poll": "news", "version": "0.1.0", "run": "job_none"}}
 	var secret string
 	f.ids["tenant"], secret = b.tenant(t, "victim")
 	_, f.thief = b.tenant(t, "thief")

@@ -160,7 +160,9 @@ func pointers(all []Change) string {
 	for _, c := range all {
 		parts := strings.Split(c.Where, "/")
 		for i, p := range parts {
-			parts[i] = pattern(p)
+			if pattern(strings.NewReplacer("~0", "~", "~1", "/").Replace(p)) == "*" {
+				parts[i] = "*"
+			}
 		}
 		name := strings.Join(parts, "/")
 		if name == "" {

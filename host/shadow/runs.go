@@ -75,14 +75,6 @@ func New(c Config) *Runs {
 // Close releases the prepared modules. No step may be under way.
 func (r *Runs) Close(ctx context.Context) error { return r.modules.close(ctx) }
 
-func (r *Runs) prepare(ctx context.Context, v registry.Version) (*runtime.Module, error) {
-	wasm, err := r.c.Plugins.Wasm(ctx, v)
-	if err != nil {
-		return nil, fmt.Errorf("read module: %w", err)
-	}
-	return r.c.Runtime.Prepare(ctx, wasm, r.c.Limits)
-}
-
 // Start begins a run. A Spec without Since looks at the last seven days.
 func (r *Runs) Start(ctx context.Context, s Spec) (Run, error) {
 	o, err := r.ordered(ctx, s)
@@ -90,6 +82,46 @@ func (r *Runs) Start(ctx context.Context, s Spec) (Run, error) {
 		return Run{}, err
 	}
 	return view(r.c.Jobs.Create(ctx, s.Tenant, Kind, o))
+}
+
+// Get returns a run. The tenant is empty for a run of all tenants.
+func (r *Runs) Get(ctx context.Context, tenant, id string) (Run, error) {
+	j, err := r.c.Jobs.Get(ctx, tenant, id)
+	if err == nil && j.Kind != Kind {
+		err = fault.NotFound("shadow run", id)
+	}
+	return view(j, err)
+}
+
+// List lists the newest first, 50 if no limit is said; before is an id, or empty.
+func (r *Runs) List(ctx context.Context, tenant, before string, limit int) ([]Run, error) {
+	all, err := r.c.Jobs.List(ctx, tenant, job.Filter{Kind: Kind, Before: before, Limit: limit})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Run, len(all))
+	for i, j := range all {
+		if list[i], err = runOf(j); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Cancel ends a run: its report stays as it is.
+func (r *Runs) Cancel(ctx context.Context, tenant, id string) (Run, error) {
+	if _, err := r.Get(ctx, tenant, id); err != nil {
+		return Run{}, err
+	}
+	return view(r.c.Jobs.Cancel(ctx, tenant, id))
+}
+
+func (r *Runs) prepare(ctx context.Context, v registry.Version) (*runtime.Module, error) {
+	wasm, err := r.c.Plugins.Wasm(ctx, v)
+	if err != nil {
+		return nil, fmt.Errorf("read module: %w", err)
+	}
+	return r.c.Runtime.Prepare(ctx, wasm, r.c.Limits)
 }
 
 // ordered checks a Spec and finds what its names mean.
@@ -135,38 +167,6 @@ func (r *Runs) version(ctx context.Context, plugin, version, where string) (regi
 		return v, fmt.Errorf("find version: %w", err)
 	}
 	return v, nil
-}
-
-// Get returns a run. The tenant is empty for a run of all tenants.
-func (r *Runs) Get(ctx context.Context, tenant, id string) (Run, error) {
-	j, err := r.c.Jobs.Get(ctx, tenant, id)
-	if err == nil && j.Kind != Kind {
-		err = fault.NotFound("shadow run", id)
-	}
-	return view(j, err)
-}
-
-// List lists the newest first, 50 if no limit is said; before is an id, or empty.
-func (r *Runs) List(ctx context.Context, tenant, before string, limit int) ([]Run, error) {
-	all, err := r.c.Jobs.List(ctx, tenant, job.Filter{Kind: Kind, Before: before, Limit: limit})
-	if err != nil {
-		return nil, err
-	}
-	list := make([]Run, len(all))
-	for i, j := range all {
-		if list[i], err = runOf(j); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
-}
-
-// Cancel ends a run: its report stays as it is.
-func (r *Runs) Cancel(ctx context.Context, tenant, id string) (Run, error) {
-	if _, err := r.Get(ctx, tenant, id); err != nil {
-		return Run{}, err
-	}
-	return view(r.c.Jobs.Cancel(ctx, tenant, id))
 }
 
 func view(j job.Job, err error) (Run, error) {

@@ -39,7 +39,7 @@ func (r *Runs) Step(ctx context.Context, j job.Job) (job.Step, error) {
 	if err != nil {
 		return job.Step{}, err
 	}
-	done := false
+	var done bool
 	if at.Counted {
 		at, done, err = r.advance(ctx, &o, &t, at)
 	} else {
@@ -190,24 +190,19 @@ func (s *stage) play(ctx context.Context, refs []ref) ([]result, error) {
 	var players sync.WaitGroup
 	for range min(len(refs), s.r.c.Parallel) {
 		players.Go(func() {
-			for {
+			for i := 0; i >= 0 && ctx.Err() == nil; {
 				select {
 				case s.r.slots <- struct{}{}:
 				case <-ctx.Done():
 					return
 				}
-				i := s.take(&taken, len(refs), until)
-				var err error
-				if i >= 0 {
-					results[i], err = s.guarded(ctx, from[i], refs[i])
+				if i = s.take(&taken, len(refs), until); i >= 0 {
+					var err error
+					if results[i], err = s.guarded(ctx, from[i], refs[i]); err != nil {
+						stop(err)
+					}
 				}
 				<-s.r.slots
-				if err != nil {
-					stop(err)
-				}
-				if i < 0 || err != nil {
-					return
-				}
 			}
 		})
 	}
@@ -279,8 +274,7 @@ func (s *stage) one(ctx context.Context, from Recorder, x ref) (result, error) {
 	}
 	judged := judge(&recording, report)
 	judged.wall = res.wall
-	switch judged.verdict {
-	case Same, OutputDiffers, LeftDiffers, FuelDiffers:
+	if judged.ended() {
 		judged.recorded, judged.now = recorded, report.Usage.Fuel
 	}
 	return judged, nil
@@ -294,8 +288,8 @@ func (s *stage) options(digest string) replay.Options {
 // its own version: what it left behind, and its fuel in the world of this program. A
 // reason says why that cannot be compared with.
 func (s *stage) baseline(ctx context.Context, of *replay.Recording) (fuel int64, why string, err error) {
-	comparable := of.Fuel > 0 && of.World.Model == runtime.Model
-	if of.Outcome == replay.Interrupted || of.Left != nil && comparable || of.Outcome != replay.Succeeded && comparable {
+	known := of.Fuel > 0 && of.World.Model == runtime.Model && (of.Left != nil || of.Outcome != replay.Succeeded)
+	if known || of.Outcome == replay.Interrupted {
 		return of.Fuel, "", nil
 	}
 	report, err := replay.Run(ctx, s.oldMod, *of, s.options(s.old.Digest))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/cofferdam-run/cofferdam/hostfns/replay"
@@ -47,6 +48,11 @@ func judge(of *replay.Recording, r *replay.Report) result {
 		res.verdict, res.key = FuelDiffers, "of one module"
 	}
 	return res
+}
+
+// ended says that both versions came to their end, after the same calls.
+func (r *result) ended() bool {
+	return slices.Contains([]Verdict{Same, OutputDiffers, LeftDiffers, FuelDiffers}, r.verdict)
 }
 
 // differ makes the key of changes, and shows some of them.

@@ -59,10 +59,10 @@ func ended(t *testing.T, b *bundle) {
 	start := b.clock.now()
 	ends := func(p place, version string, as func(*execution.Completion)) string {
 		c := b.running(t, p)
-		must(t, b.Begin(ctx, c, begins(version)))
+		must(t, b.Begin(t.Context(), c, begins(version)))
 		end := success(c)
 		as(&end)
-		must(t, b.Complete(ctx, end))
+		must(t, b.Complete(t.Context(), end))
 		return c.Execution
 	}
 	well := func(*execution.Completion) {}
@@ -84,8 +84,8 @@ func ended(t *testing.T, b *bundle) {
 	must(t, b.Complete(ctx, end))
 	newest := cancelled.Execution
 
-	at := func(s time.Duration, id string) shadow.Mark {
-		return shadow.Mark{FinishedAt: start.Add(s * time.Second), ID: id}
+	at := func(after time.Duration, id string) shadow.Mark {
+		return shadow.Mark{FinishedAt: start.Add(after), ID: id}
 	}
 	until := start.Add(time.Minute)
 	for name, tt := range map[string]struct {
@@ -95,14 +95,14 @@ func ended(t *testing.T, b *bundle) {
 	}{
 		"all":                {shadow.Filter{VersionID: "plv_1", Since: start, Until: until}, 9, []string{newest, pair[1], pair[0], first}},
 		"a piece":            {shadow.Filter{VersionID: "plv_1", Since: start, Until: until}, 2, []string{newest, pair[1]}},
-		"what follows":       {shadow.Filter{VersionID: "plv_1", Since: start, Until: until, Before: at(1, pair[1])}, 9, []string{pair[0], first}},
+		"what follows":       {shadow.Filter{VersionID: "plv_1", Since: start, Until: until, Before: at(time.Second, pair[1])}, 9, []string{pair[0], first}},
 		"the end":            {shadow.Filter{VersionID: "plv_1", Since: start, Until: until, Before: at(0, first)}, 9, nil},
 		"another version":    {shadow.Filter{VersionID: "plv_3", Since: start, Until: until}, 9, nil},
 		"from an instant on": {shadow.Filter{VersionID: "plv_1", Since: start.Add(time.Second), Until: until}, 9, []string{newest, pair[1], pair[0]}},
 		"before an instant":  {shadow.Filter{VersionID: "plv_1", Since: start, Until: start.Add(2 * time.Second)}, 9, []string{pair[1], pair[0], first}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := b.Ended(ctx, b.acme.tenant, tt.f, tt.limit)
+			got, err := b.Ended(t.Context(), b.acme.tenant, tt.f, tt.limit)
 			must(t, err)
 			var ids []string
 			for _, e := range got {
@@ -114,7 +114,7 @@ func ended(t *testing.T, b *bundle) {
 			if tt.limit < 9 {
 				return
 			}
-			n, err := b.CountEnded(ctx, b.acme.tenant, tt.f)
+			n, err := b.CountEnded(t.Context(), b.acme.tenant, tt.f)
 			must(t, err)
 			equal(t, len(tt.want), n)
 		})
