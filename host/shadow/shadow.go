@@ -19,7 +19,8 @@
 // # Sharp edges
 //
 // The samples of a report show some of what customers' executions said. A run of one
-// tenant is that tenant's job, and is deleted with it.
+// tenant is that tenant's job, and is deleted with it; so is a run of all tenants that
+// has a sample of it.
 //
 // What would come after the first call that differs is not known, and not guessed.
 package shadow

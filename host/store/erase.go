@@ -73,6 +73,9 @@ func (s *SQL) Erase(ctx context.Context, tenant string) (retention.Erased, error
 // Bury implements retention.Store. The row stays for what the tenant has used,
 // under its id.
 func (s *SQL) Bury(ctx context.Context, tenant string) error {
+	if err := s.eraseSamples(ctx, tenant); err != nil {
+		return err
+	}
 	_, err := s.exec(ctx, "end the deletion of a tenant",
 		`UPDATE tenants SET state = 'deleted', name = id, title = '' WHERE id = $1 AND state = 'deleting'`, tenant)
 	return err

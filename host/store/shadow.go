@@ -1,12 +1,15 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/shadow"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/record"
@@ -33,6 +36,34 @@ func (s *SQL) Ended(ctx context.Context, tenant string, f shadow.Filter, limit i
 func (s *SQL) CountEnded(ctx context.Context, tenant string, f shadow.Filter) (int, error) {
 	w := ended(tenant, f)
 	return find(ctx, s, nil, scanInt, `SELECT count(*) FROM executions `+w.String(), w.args...)
+}
+
+// eraseSamples deletes the shadow runs of all tenants whose reports show something of
+// one tenant's, finished or not.
+func (s *SQL) eraseSamples(ctx context.Context, tenant string) error {
+	ids, err := list(ctx, s, scanString, `SELECT id FROM jobs WHERE tenant = '' AND kind = $1`, shadow.Kind)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		j, err := s.Job(ctx, "", id)
+		if isGone(err) || err == nil && !bytes.Contains(j.Progress, []byte(tenant)) {
+			continue
+		}
+		if err == nil {
+			_, err = s.exec(ctx, "delete a shadow run", `DELETE FROM jobs WHERE tenant = '' AND id = $1`, id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isGone says that somebody else has deleted it.
+func isGone(err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	return ok && f.Code == fault.CodeNotFound
 }
 
 // ended is the condition of a filter, in the order of the index on what has finished.

@@ -8,6 +8,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/shadow"
 )
 
@@ -16,6 +17,7 @@ func testShadows(t *testing.T, open Open) {
 		"the tenants that have or had a plugin": holders,
 		"what has ended, the last first":        ended,
 		"what was recorded, read at once":       recordedAtOnce,
+		"samples go with their tenant":          samples,
 	})
 }
 
@@ -156,4 +158,24 @@ func recordedAtOnce(t *testing.T, b *bundle) {
 	none, err := b.Recorded(ctx, b.acme.tenant, nil)
 	must(t, err)
 	equal(t, 0, len(none))
+}
+
+func samples(t *testing.T, b *bundle) {
+	ctx := t.Context()
+	made := func(id, kind, progress string) {
+		must(t, b.InsertJob(t.Context(), job.Job{ID: id, Kind: kind, Spec: []byte("{}"), CreatedAt: b.clock.now(), ChangedAt: b.clock.now()}, 9))
+		claimed, _, err := b.ClaimJobs(t.Context(), job.Claiming{Owner: "w1", Kinds: []string{kind}, N: 1, Lease: time.Minute})
+		must(t, err)
+		must2(t)(b.SaveJob(t.Context(), claimed[0], job.Saved{Progress: []byte(progress), Due: time.Minute}))
+	}
+	of := func(p place) string { return `{"groups":[{"samples":[{"tenant":"` + p.tenant + `"}]}]}` }
+	made("job_1", shadow.Kind, of(b.acme))
+	made("job_2", shadow.Kind, of(b.other))
+	made("job_3", "other", of(b.acme))
+	must(t, b.Bury(ctx, b.acme.tenant))
+	for id, want := range map[string]bool{"job_1": false, "job_2": true, "job_3": true} {
+		if _, err := b.Job(ctx, "", id); (err == nil) != want {
+			t.Errorf("%s: got %v, want it to be there: %t", id, err, want)
+		}
+	}
 }
