@@ -181,7 +181,7 @@ type segments struct {
 	records Records
 	claimed execution.Claimed
 	seq     int
-	// length is how many entries the store has.
+	// length is how many entries the store has, at most.
 	length int
 }
 
@@ -191,12 +191,12 @@ func (s *segments) Write(ctx context.Context, entries []journal.Entry) error {
 	if err != nil {
 		return err
 	}
-	if err := s.records.Append(ctx, s.claimed, segment); err != nil {
-		return err
-	}
+	err = s.records.Append(ctx, s.claimed, segment)
+	// An error may be an answer that was lost: then the number is taken, and what comes
+	// next must replace what is there.
 	s.seq++
 	s.length = entries[0].Ordinal + len(entries)
-	return nil
+	return err
 }
 
 // segment is what the journal's end adds to what is stored, when the next run is to
