@@ -16,7 +16,7 @@ import (
 
 func (a *app) deadLetterCommand() *cobra.Command {
 	return group("dead-letter", "See what will not be retried, and give it another chance",
-		listVerb(a, "dead-letter", "List a tenant's dead executions, grouped by what went wrong", "/dead-letters", printDeadLetters),
+		listVerb(a, "dead-letter", "List a tenant's dead executions, grouped by what went wrong", "/dead-letters", printDead),
 		a.deadLetterRedrive())
 }
 
@@ -103,6 +103,16 @@ const aboutModes = "resume   replays what was recorded up to the last effect, an
 	"restart  begins from the start with the same idempotency keys; refused if an effect without one has happened.\n" +
 	"force    begins from the start, whatever has happened: effects may be made twice."
 
+// printDead prints the listing, and what to do about it.
+func printDead(w io.Writer, all ...execution.DeadLetters) {
+	if len(all) == 0 {
+		fmt.Fprintln(w, "nothing is dead")
+		return
+	}
+	printDeadLetters(w, all...)
+	fmt.Fprintln(w, "cofferdam execution show SAMPLE shows what happened; cofferdam dead-letter redrive --fingerprint FINGERPRINT gives a group another chance")
+}
+
 func printDeadLetters(w io.Writer, all ...execution.DeadLetters) {
 	var rows [][]string
 	for _, d := range all {
@@ -111,9 +121,6 @@ func printDeadLetters(w io.Writer, all ...execution.DeadLetters) {
 		})
 	}
 	table(w, []string{"COUNT", "CLASS", "CODE", "LAST", "FINGERPRINT", "SAMPLE", "MESSAGE"}, rows)
-	if len(rows) > 0 {
-		fmt.Fprintln(w, "cofferdam dead-letter redrive --fingerprint FINGERPRINT gives a group another chance")
-	}
 }
 
 func printPlan(w io.Writer, p redrive.Plan) {

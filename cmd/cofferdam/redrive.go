@@ -63,7 +63,13 @@ func (a *app) awaitRedrive(ctx context.Context, r redrive.Redrive) error {
 			return err
 		}
 	}
-	if err := a.show(r, func(w io.Writer) { printRedrive(w, r) }); err != nil {
+	err := a.show(r, func(w io.Writer) {
+		printRedrive(w, r)
+		if r.Progress.Redriven > 0 {
+			fmt.Fprintln(w, "they run now: cofferdam dead-letter list shows those that die again")
+		}
+	})
+	if err != nil {
 		return err
 	}
 	if r.State != job.Done {

@@ -266,13 +266,16 @@ func (r *replaying) one(ctx context.Context, p *player, file string, recording r
 func (r *replaying) writeTest(of *replayed) ([]string, error) {
 	expected, err := of.Report.Expecting(of.recording)
 	if err != nil {
-		return nil, err
+		f := fault.New(fault.Conflict, "not_replayed_to_the_end", "%v", err)
+		return nil, f.WithHint("have the execution run on this version, by 'cofferdam execution redrive', and export it then")
 	}
 	name := strings.TrimSuffix(filepath.Base(of.File), replay.Extension)
 	if of.File == "-" {
 		name = of.Execution
 	}
-	return replay.WriteTest(r.testDir, name, expected)
+	written, err := replay.WriteTest(r.testDir, name, expected)
+	slices.Sort(written)
+	return written, err
 }
 
 // print prints the run as a trace, and what differs.

@@ -19,7 +19,7 @@ import (
 // recordings are files of recordings and of modules to run them on, by the name of
 // their variable: $LABELLED is the example's, with its module, and $FAILED too, with
 // a vendor that has changed; $ASKED asks an app's function, and is without its module,
-// $ASKS, and so is $PAID, of another.
+// $ASKS, and so are $PAID, of another, and $BROKEN, of one that fails at once.
 func recordings(t *testing.T, dir, guest string) map[string]string {
 	t.Helper()
 	example, err := os.ReadFile(guest)
@@ -43,6 +43,7 @@ func recordings(t *testing.T, dir, guest string) map[string]string {
 		"LABELLED": made(t, example, label, `{"result":{"status":200,"headers":{},"body":"[{\"name\":\"bug\"}]"}}`),
 		"FAILED":   made(t, example, failed, `{"result":{"status":200,"headers":{},"body":"<html>"}}`),
 		"ASKED":    made(t, asked, ask, `{"result":"gold"}`),
+		"BROKEN":   made(t, runtimetest.Fail("run", "it is broken", 1), ask),
 		"PAID":     made(t, runtimetest.Ask("run", "plan_of", others), ask, `{"result":"gold"}`),
 	}
 	paths := map[string]string{}

@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/replay"
 )
 
@@ -29,7 +31,11 @@ func printReplayed(w io.Writer, of *replayed) {
 	}
 	fmt.Fprintf(w, "  replayed %s, %s fuel, %s memory, %d host calls, %d of %d recorded answers\n", duration(report.Usage.Wall),
 		fuelCount(report.Usage.Fuel), byteCount(report.Usage.MemoryBytes), report.Usage.HostCalls, report.Asked, of.Recorded.Entries)
-	printCrossings(w, execution.Attempt{Steps: report.Steps, Logs: report.Logs, LostLines: report.LostLines})
+	steps := slices.Clone(report.Steps)
+	for i := range steps {
+		steps[i].Recorded = false // All are; how long they took when they were is what there is to see.
+	}
+	printCrossings(w, execution.Attempt{Steps: steps, Logs: report.Logs, LostLines: report.LostLines})
 	printLeft(w, report.Left)
 	if len(report.Output) > 0 {
 		fmt.Fprintf(w, "  output   %s\n", cut(string(replay.Kept(report.Output)), 200))
@@ -70,7 +76,7 @@ func printLeft(w io.Writer, left *replay.Left) {
 func printDifferences(w io.Writer, of *replayed) {
 	report := of.Report
 	if d := report.Divergence; d != nil {
-		printDivergence(w, d)
+		printDivergence(w, d, lastOrdinal(report.Steps, d))
 	}
 	for _, d := range report.Differences {
 		if d.Verdict != replay.CallsDiffer {
@@ -78,6 +84,10 @@ func printDifferences(w io.Writer, of *replayed) {
 		}
 	}
 	switch {
+	case beyond(of):
+		fmt.Fprintln(w, "differs: the recorded module failed, and this one goes on to what nobody has answered yet")
+	case !report.Same() && of.Other && of.Recorded.Outcome == replay.Failed && report.Outcome == replay.Succeeded:
+		fmt.Fprintln(w, "differs: the recorded module failed, and this one does not")
 	case !report.Same() && of.Other:
 		fmt.Fprintln(w, "differs: the module does not do what the recorded one did")
 	case !report.Same():
@@ -93,18 +103,33 @@ func printDifferences(w io.Writer, of *replayed) {
 	}
 }
 
+// beyond says that other code comes past where the recorded one failed.
+func beyond(of *replayed) bool {
+	d := of.Report.Divergence
+	return of.Other && of.Recorded.Outcome == replay.Failed && d != nil && d.Expected == nil
+}
+
+// lastOrdinal is the number of the divergence in the trace: that of the call which
+// the run ended with. A call that was not made has its number among the answers.
+func lastOrdinal(steps []hostfns.Step, d *replay.Divergence) int {
+	if d.Actual == nil || len(steps) == 0 {
+		return d.Expected.Ordinal
+	}
+	return steps[len(steps)-1].Ordinal
+}
+
 // printDivergence shows two calls, and of two requests to one function where they
 // begin to differ.
-func printDivergence(w io.Writer, d *replay.Divergence) {
+func printDivergence(w io.Writer, d *replay.Divergence, number int) {
 	switch {
 	case d.Expected == nil:
-		fmt.Fprintf(w, "  call %d was not recorded: nothing was sent\n    now      %s\n", d.Actual.Ordinal, d.Actual)
+		fmt.Fprintf(w, "  call %d was not recorded: nothing was sent\n    now      %s\n", number, d.Actual)
 		printRequest(w, d.Actual, 0)
 	case d.Actual == nil:
-		fmt.Fprintf(w, "  call %d was not made\n    recorded %s\n", d.Expected.Ordinal, d.Expected)
+		fmt.Fprintf(w, "  recorded answer %d was not asked for\n    recorded %s\n", number, d.Expected)
 		printRequest(w, d.Expected, 0)
 	default:
-		fmt.Fprintf(w, "  call %d differs: nothing was sent\n", d.Expected.Ordinal)
+		fmt.Fprintf(w, "  call %d differs: nothing was sent\n", number)
 		at := 0
 		if d.Expected.Func == d.Actual.Func {
 			at = firstDifference(d.Expected.Request, d.Actual.Request)

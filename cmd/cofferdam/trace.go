@@ -1,13 +1,18 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/hostfns"
+	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 )
 
 func printExecutions(w io.Writer, all []execution.Execution) {
@@ -64,8 +69,12 @@ func printTrace(w io.Writer, t execution.Trace) {
 }
 
 func printAttempt(w io.Writer, a execution.Attempt) {
-	fmt.Fprintf(w, "  attempt %d  %s  %s, %s cpu, %s fuel, %s memory, %d host calls\n", a.Number, a.Outcome,
-		duration(a.Usage.Wall), duration(a.Usage.CPU), fuelCount(a.Usage.Fuel), byteCount(a.Usage.MemoryBytes), a.Usage.HostCalls)
+	again := ""
+	if n := recorded(a.Steps); n > 0 {
+		again = fmt.Sprintf(", %d of them answered as recorded", n)
+	}
+	fmt.Fprintf(w, "  attempt %d  %s  %s, %s cpu, %s fuel, %s memory, %d host calls%s\n", a.Number, a.Outcome,
+		duration(a.Usage.Wall), duration(a.Usage.CPU), fuelCount(a.Usage.Fuel), byteCount(a.Usage.MemoryBytes), a.Usage.HostCalls, again)
 	printCrossings(w, a)
 	for _, s := range a.State {
 		fmt.Fprintf(w, "    state  %s %s %s\n", s.Op, s.Key, cut(string(s.Value), 100))
@@ -81,7 +90,7 @@ func printCrossings(w io.Writer, a execution.Attempt) {
 	logs := a.Logs
 	upTo := func(step int) {
 		for len(logs) > 0 && logs[0].Step < step {
-			fmt.Fprintf(w, "    %2d             log        %s: %s %s\n", logs[0].Step, logs[0].Level, logs[0].Message, logs[0].Fields)
+			printLine(w, logs[0])
 			logs = logs[1:]
 		}
 	}
@@ -91,11 +100,48 @@ func printCrossings(w io.Writer, a execution.Attempt) {
 		if s.Code != "" {
 			code = "  " + string(s.Code)
 		}
-		fmt.Fprintf(w, "    %2d  %9s  %-10s %s%s\n", s.Ordinal, duration(s.Duration), s.Func, s.Summary, code)
+		took := duration(s.Duration)
+		if s.Recorded { // Nothing was asked: how long it took says nothing.
+			took = "recorded"
+		}
+		fmt.Fprintf(w, "    %2d  %9s  %-10s %s%s\n", s.Ordinal, took, s.Func, s.Summary, code)
 	}
 	upTo(math.MaxInt)
 	if a.LostLines > 0 {
 		fmt.Fprintf(w, "        %d lines of log were lost: they were not taken within a second of the guest's end\n", a.LostLines)
+	}
+}
+
+// recorded counts the answers of an earlier run.
+func recorded(steps []hostfns.Step) (n int) {
+	for _, s := range steps {
+		if s.Recorded {
+			n++
+		}
+	}
+	return n
+}
+
+// printLine prints a line of log. What has lines of its own, such as a stack, comes
+// below it.
+func printLine(w io.Writer, l guestlog.Line) {
+	fields, blocks := string(l.Fields), map[string]string{}
+	all := map[string]json.RawMessage{}
+	if strings.Contains(fields, `\n`) && json.Unmarshal(l.Fields, &all) == nil {
+		for name, value := range all {
+			var text string
+			if json.Unmarshal(value, &text) == nil && strings.Contains(text, "\n") {
+				blocks[name] = strings.TrimSpace(text)
+				delete(all, name)
+			}
+		}
+		rest, _ := json.Marshal(all) // It was decoded.
+		fields = string(rest)
+	}
+	fmt.Fprintf(w, "    %2d             log        %s: %s %s\n", l.Step, l.Level, l.Message, fields)
+	for _, name := range slices.Sorted(maps.Keys(blocks)) {
+		const indent = "\n                     "
+		fmt.Fprintf(w, "%s%s%s%s\n", indent[1:], name, indent+"  ", strings.ReplaceAll(blocks[name], "\n", indent+"  "))
 	}
 }
 
