@@ -67,7 +67,7 @@ func After(entries []Entry, f Failure) Next {
 	last := &entries[len(entries)-1]
 	switch {
 	case f.Ending == Hopeless:
-		return dead("the same would happen again: what can help is a new version, another configuration, grant or limit")
+		return dead("the same would happen again. A new version, another configuration, grant or limit can help")
 	case last.settled() && last.Outcome == hostfns.Unknown && (last.Confirm || last.Answered.IsZero() || f.Ending == Passing || f.Ending == Raised):
 		return again(entries, f)
 	case f.Ending == Interrupted:
