@@ -90,7 +90,10 @@ func setup(t *testing.T, wasm []byte) *bundle {
 // runHost runs a Host, which has no tenants yet, until the test ends.
 func runHost(t *testing.T, c host.Config) *bundle {
 	t.Helper()
-	c.Keeper, c.Logger, c.CacheDir = newKey(t), slog.New(slog.DiscardHandler), runtimetest.CacheDir(t)
+	if c.Keeper == nil {
+		c.Keeper = newKey(t)
+	}
+	c.Logger, c.CacheDir = slog.New(slog.DiscardHandler), runtimetest.CacheDir(t)
 	h, err := host.New(t.Context(), c)
 	if err != nil {
 		t.Fatalf("new host: %v", err)
