@@ -5,7 +5,7 @@ SHELL       := /bin/bash
 GO          ?= go
 GOLANGCI    := .bin/golangci-lint
 GOLANGCI_V  := v2.13.1
-MODULES     := sdk/go examples/hello-go
+MODULES     := sdk/go examples/hello-go chaos/guest
 GUEST       := GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -ldflags='-s -w'
 SUITE       ?= host
 
@@ -94,8 +94,14 @@ fuzz: ## Run each fuzz target for a while (FUZZTIME=10s).
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
 		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p || exit 1; done; done
 
+.PHONY: chaos
+chaos: ## Kill a server 200 times on each database: nothing may be lost or done twice.
+	$(GO) run ./chaos -cycles 4 -database both -lease 8s -long 1 -rate 40 -p99 10s
+	$(GO) run ./chaos -cycles 200 -database both
+
 .PHONY: soak
-soak: ## The long forms of the sandbox's tests: half an hour and more.
+soak: ## The long forms of the sandbox's tests and of chaos: an hour and more.
+	$(GO) run ./chaos -cycles 1000 -database both
 	$(GO) test -count=1 -timeout 3h ./runtime/meter -args -spec.full
 	$(GO) test -count=1 -timeout 3h ./runtime -args -canary.calls=100000 -killpoints.full -determinism.calls=1000 -hammer.rounds=1000
 

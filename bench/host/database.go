@@ -3,13 +3,10 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 
-	"github.com/jackc/pgx/v5"
 	_ "github.com/jackc/pgx/v5/stdlib" // the peer of the accept rate
 	_ "modernc.org/sqlite"             // the peer of the accept rate
 
@@ -66,22 +63,17 @@ func postgresDatabase() (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := 0
-	next := func(ctx context.Context) (string, error) {
-		n++
-		return emptyDatabase(ctx, address, fmt.Sprintf("cofferdam_bench_%d_%d", os.Getpid(), n))
-	}
 	return &database{
 		name: "postgres",
 		open: func(ctx context.Context) (store.Store, error) {
-			dsn, err := next(ctx)
+			dsn, err := postgrestest.Create(ctx, address)
 			if err != nil {
 				return nil, err
 			}
 			return postgres.Open(ctx, dsn, postgres.Options{})
 		},
 		bare: func(ctx context.Context) (*sql.DB, error) {
-			dsn, err := next(ctx)
+			dsn, err := postgrestest.Create(ctx, address)
 			if err != nil {
 				return nil, err
 			}
@@ -89,23 +81,6 @@ func postgresDatabase() (*database, error) {
 		},
 		stop: stop,
 	}, nil
-}
-
-func emptyDatabase(ctx context.Context, address, name string) (string, error) {
-	c, err := pgx.Connect(ctx, address)
-	if err != nil {
-		return "", fmt.Errorf("connect to Postgres: %w", err)
-	}
-	_, err = c.Exec(ctx, "CREATE DATABASE "+name)
-	if err := errors.Join(err, c.Close(ctx)); err != nil {
-		return "", fmt.Errorf("make a database: %w", err)
-	}
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", fmt.Errorf("read the address of Postgres: %w", err)
-	}
-	u.Path = "/" + name
-	return u.String(), nil
 }
 
 // bareInserts returns how many rows of one body a second the same clients insert
