@@ -99,6 +99,7 @@ func (s *Sandbox) pin(ctx context.Context, j *job, p *past) error {
 // a guest makes from it do.
 func (s *Sandbox) redrive(ctx context.Context, j *job, p *past) error {
 	p.world.Redriven, p.strict = true, false
+	p.world.Forced = j.execution.Mode == execution.Force
 	p.world.Restarts = 0
 	if len(p.entries) <= 1 {
 		p.cut, p.entries = p.cut || len(p.entries) > 0, nil

@@ -174,7 +174,7 @@ func (r *sandboxed) permit() permitted {
 		p.stored = &segments{records: s.c.Records, claimed: j.claimed, seq: r.past.seq, length: len(r.past.entries)}
 		p.journal = journal.New(journal.Config{
 			Execution: scope(j.claimed.Execution, r.past.world), Entries: slices.Clone(r.past.entries), Start: r.past.world.Start,
-			Keys: r.past.world.Keys, Mode: mode, Claim: j.claimed.Claim, Log: p.stored, Held: r.held, Now: s.c.Now, After: s.c.After,
+			Keys: r.past.world.Keys, Forced: r.past.world.Forced, Mode: mode, Claim: j.claimed.Claim, Log: p.stored, Held: r.held, Now: s.c.Now, After: s.c.After,
 		})
 		gate.Journal, gate.Layers = p.journal.Outer, []hostfns.Layer{p.journal.Inner}
 		reader = state.Kept(reader, p.journal.Read)

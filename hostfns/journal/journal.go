@@ -40,6 +40,9 @@ type Config struct {
 	Execution string
 	// Keys are those of entries that were dropped.
 	Keys []UsedKey
+	// Forced says that an effect of theirs may be made again though the other side may
+	// have forgotten its key.
+	Forced bool
 	// Log must be set, but for Replay.
 	Log Log
 	// Held says whether the run may still make effects. Defaults to always.

@@ -31,9 +31,15 @@ func UsedKeys(entries []Entry, before []UsedKey) []UsedKey {
 	used := slices.Clone(before)
 	for i := range entries {
 		e := &entries[i]
-		known := slices.ContainsFunc(used, func(u UsedKey) bool { return u.Key == e.Key })
-		if e.Key != "" && e.settled() && !known {
-			used = append(used, UsedKey{Key: e.Key, Digest: e.Digest, Asked: e.Asked})
+		if e.Key == "" || !e.settled() {
+			continue
+		}
+		at := slices.IndexFunc(used, func(u UsedKey) bool { return u.Key == e.Key })
+		switch {
+		case at < 0:
+			used = append(used, UsedKey{Key: e.Key, Digest: e.Digest, Account: e.Account, Asked: e.Asked})
+		case e.Asked.After(used[at].Asked): // It was forgotten, and has been used anew.
+			used[at].Account, used[at].Asked = e.Account, e.Asked
 		}
 	}
 	return used[max(0, len(used)-mostUsedKeys):]
@@ -93,7 +99,7 @@ func (j *Journal) key(e *Entry, m hostfns.Mark, now time.Time) error {
 	}
 	e.Key = j.c.Execution + "/" + name
 	if m.Name == "" {
-		return nil // What it is made of is what the other side compares.
+		return j.reuse(e, m, now) // What it is made of is what the other side compares.
 	}
 	used := slices.ContainsFunc(earlier, func(o Entry) bool { return o.Key == e.Key && o.settled() && o.Digest != e.Digest }) ||
 		slices.ContainsFunc(j.c.Keys, func(u UsedKey) bool { return u.Key == e.Key && u.Digest != e.Digest })
@@ -101,5 +107,26 @@ func (j *Journal) key(e *Entry, m hostfns.Mark, now time.Time) error {
 		return hostfns.Errorf(hostfns.CodeInvalidRequest,
 			"this execution has used the idempotency key %q with another request, which may have been done: give what differs another key", name)
 	}
-	return nil
+	return j.reuse(e, m, now)
+}
+
+// reuse has a key that was sent before, by an entry that was dropped, live from then
+// on. What the other side may have forgotten is not made again by it: that entry is as
+// undecided as if it were there still.
+func (j *Journal) reuse(e *Entry, m hostfns.Mark, now time.Time) error {
+	i := slices.IndexFunc(j.c.Keys, func(u UsedKey) bool { return u.Key == e.Key && !u.Asked.IsZero() })
+	if i < 0 || e.Effect != hostfns.Unsafe || j.before != nil {
+		return nil // It is new, or it was decided that it is made again.
+	}
+	first := Entry{Effect: e.Effect, Key: e.Key, Account: j.c.Keys[i].Account, Asked: j.c.Keys[i].Asked}
+	switch {
+	case first.Recognised(m, now):
+		e.Asked = first.Asked
+		return nil
+	case j.c.Forced:
+		return nil
+	default:
+		j.before = &first
+		return fmt.Errorf("make entry %d, %s, from the start again: %w", e.Ordinal, e.Func, ErrForgotten)
+	}
 }

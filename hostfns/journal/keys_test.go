@@ -219,14 +219,79 @@ func TestUsedKeysAreThoseThatMayBeKnown(t *testing.T) {
 	older := journal.UsedKey{Key: "k1", Digest: journal.DigestOf([]byte("older")), Asked: epoch.Add(-time.Hour)}
 	before := []journal.UsedKey{older}
 	got := journal.UsedKeys(entries, before)
-	if diff := cmp.Diff([]journal.UsedKey{older, used(3), used(5)}, got); diff != "" {
+	anew := older
+	anew.Asked = epoch // An entry is as old as its key, unless that was forgotten meanwhile.
+	if diff := cmp.Diff([]journal.UsedKey{anew, used(3), used(5)}, got); diff != "" {
 		t.Errorf("keys (-want +got):\n%s", diff)
 	}
-	if len(before) != 1 {
+	if len(before) != 1 || !before[0].Asked.Equal(older.Asked) {
 		t.Error("what was given has changed")
 	}
 	many := slices.Repeat([]journal.UsedKey{{Key: "old"}}, 2000)
 	if got := journal.UsedKeys(entries, many); len(got) != 1000 || got[999].Key != "k5" {
 		t.Errorf("got %d keys, the last of them %q, want the newest 1000", len(got), got[len(got)-1].Key)
+	}
+}
+
+// From the start again, a key is as old as its first use: what the other side has
+// forgotten, or never knew on another account, is not made a second time by it.
+func TestKeyOfADroppedEntryIsSentWhileItIsKnown(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		age     time.Duration
+		account string
+		forced  bool
+		sent    bool
+	}{
+		"in time":                      {age: 23 * time.Hour, account: "con_1", sent: true},
+		"too late":                     {age: 25 * time.Hour, account: "con_1"},
+		"another account":              {account: "con_2"},
+		"too late, and forced":         {age: 25 * time.Hour, account: "con_1", forced: true, sent: true},
+		"in time, which forced counts": {age: 23 * time.Hour, account: "con_1", forced: true, sent: true},
+	}
+	for name, test := range tests {
+		for _, key := range []string{"", "charge"} {
+			t.Run(name+" "+key, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld()
+				w.mark = keyed(key)
+				var answers []string
+				script := asks(&answers, "GET /x", "POST /a")
+				first, _, err := w.run(t, journal.Config{}, script)
+				if err != nil {
+					t.Fatal(err)
+				}
+				asked := first.Entries()[2].Asked
+				used := journal.UsedKeys(first.Entries(), nil)
+				w.store, w.mark.Account = &store{}, test.account
+				w.now = w.now.Add(test.age)
+				began := w.now
+				j, _, err := w.run(t, journal.Config{Keys: used, Forced: test.forced}, script)
+				last := j.Entries()[2]
+				if !test.sent {
+					if !errors.Is(err, journal.ErrForgotten) || w.made["POST /a"] != 1 {
+						t.Fatalf("got %v, made %v, want %v and nothing sent", err, w.made, journal.ErrForgotten)
+					}
+					if last.Outcome != hostfns.Unknown || last.Key != used[0].Key || !last.Answered.IsZero() {
+						t.Errorf("its entry is %+v, want it to be decided about", last)
+					}
+					last.Again, last.Key = true, "" // As a person decides.
+					decided := append(j.Entries()[:2], last)
+					if _, _, err := w.run(t, journal.Config{Entries: decided, Keys: used}, script); err != nil || w.made["POST /a"] != 2 {
+						t.Errorf("once decided: got %v, made %v, want it sent", err, w.made)
+					}
+					return
+				}
+				if err != nil || w.made["POST /a"] != 2 {
+					t.Fatalf("got %v, made %v, want it sent", err, w.made)
+				}
+				if known := test.age < 24*time.Hour; last.Asked.Equal(asked) != known || last.Asked.Before(began) != known {
+					t.Errorf("its key lives from %v on, and was used at %v first", last.Asked, asked)
+				}
+				if again := journal.UsedKeys(j.Entries(), used); len(again) != 1 || !again[0].Asked.Equal(last.Asked) {
+					t.Errorf("the keys are %+v after it, want one of %v", again, last.Asked)
+				}
+			})
+		}
 	}
 }

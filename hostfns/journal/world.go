@@ -36,6 +36,8 @@ type World struct {
 	// Redriven says that a person has given it another chance, so that its plugin,
 	// configuration or grants may not be those with which its entries were made.
 	Redriven bool `json:"redriven,omitempty"`
+	// Forced says that what was done may be done again, from the start.
+	Forced bool `json:"forced,omitempty"`
 	// Generation is how often it has gone on from a checkpoint.
 	Generation int `json:"generation,omitempty"`
 	// Keys are the idempotency keys of entries that were dropped: one of them is never
@@ -47,6 +49,8 @@ type World struct {
 type UsedKey struct {
 	Key    string `json:"key"`
 	Digest Digest `json:"digest"`
+	// Account is whose account at the other side it was sent to; empty for none.
+	Account string `json:"account,omitempty"`
 	// Asked is when it was sent first, from which its time to live counts.
 	Asked time.Time `json:"asked"`
 }
