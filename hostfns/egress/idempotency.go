@@ -127,6 +127,19 @@ func (s *Session) putKey(ctx context.Context, out *outgoing, header http.Header)
 	}
 }
 
+// sendOnce keeps the transport from sending again, by itself and without anyone's
+// knowledge, what got no answer on a connection that had been used before: it does so
+// for each request with one of these headers, whoever set it. It looks for them in
+// its own spelling, which the other side does not tell from this one.
+func sendOnce(header http.Header) {
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if values, ok := header[name]; ok {
+			delete(header, name)
+			header[strings.ToLower(name)] = values
+		}
+	}
+}
+
 // outcome says what an answer's status tells. A credential that is refused was
 // refused before anything was done.
 func (s *Session) outcome(out *outgoing, status int) hostfns.Outcome {

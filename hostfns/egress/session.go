@@ -161,6 +161,7 @@ func (s *Session) send(ctx context.Context, out *outgoing) (*http.Response, erro
 		r.Header.Set("User-Agent", "Cofferdam")
 	}
 	s.putKey(ctx, out, r.Header)
+	sendOnce(r.Header)
 	if err := s.authenticate(ctx, out, r); err != nil {
 		return nil, err
 	}
