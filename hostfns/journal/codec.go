@@ -20,21 +20,28 @@ var errCut = errors.New("it is cut off")
 // exported. Numbers are varints of encoding/binary, strings and bytes begin with
 // their length, times are nanoseconds since 1970 plus one, or 0 for none.
 func (e *Entry) MarshalBinary() ([]byte, error) {
-	b := make([]byte, 0, e.Size())
+	return e.appendTo(make([]byte, 0, e.Size()+encodedOverhead)), nil
+}
+
+// encodedOverhead is about what an encoded entry takes beyond its Size, so that a
+// buffer is made once.
+const encodedOverhead = 32
+
+func (e *Entry) appendTo(b []byte) []byte {
 	b = append(b, version)
 	b = binary.AppendUvarint(b, uint64(e.Ordinal))
-	b = appendBytes(b, []byte(e.Func))
+	b = appendString(b, e.Func)
 	b = append(b, byte(e.Effect), byte(e.Outcome), e.flags())
 	b = append(b, e.Digest[:]...)
 	b = appendBytes(b, e.Request)
-	b = appendBytes(b, []byte(e.Key))
-	b = appendBytes(b, []byte(e.Account))
+	b = appendString(b, e.Key)
+	b = appendString(b, e.Account)
 	b = binary.AppendVarint(b, e.Fuel)
 	b = binary.AppendVarint(b, e.Claim)
-	for _, t := range []time.Time{e.Asked, e.Answered, e.Resumed} {
+	for _, t := range [...]time.Time{e.Asked, e.Answered, e.Resumed} {
 		b = appendTime(b, t)
 	}
-	return appendBytes(b, e.Answer), nil
+	return appendBytes(b, e.Answer)
 }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler. Its error says at which
@@ -92,6 +99,11 @@ func appendBytes(b, s []byte) []byte {
 	if s == nil {
 		return append(b, 0)
 	}
+	return append(binary.AppendUvarint(b, uint64(len(s))+1), s...)
+}
+
+// appendString writes a string as appendBytes does bytes: none is nil.
+func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))+1), s...)
 }
 

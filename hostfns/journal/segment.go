@@ -1,8 +1,10 @@
 package journal
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // largeBytes is from where on a request or an answer is kept apart from its entry,
@@ -22,7 +24,8 @@ type Segment struct {
 // NewSegment returns the segment that keeps what comes before the ordinal from, and
 // puts entries after it.
 func NewSegment(seq, from int, entries []Entry) (Segment, error) {
-	s := Segment{Seq: seq}
+	s := Segment{Seq: seq, Data: make([]byte, 0, roomFor(entries))}
+	var encoded []byte // One buffer for all: the length goes before.
 	s.Data = binary.AppendUvarint(append(s.Data, version), uint64(from))
 	s.Data = binary.AppendUvarint(s.Data, uint64(len(entries)))
 	for i := range entries {
@@ -30,10 +33,7 @@ func NewSegment(seq, from int, entries []Entry) (Segment, error) {
 		var apart [2]Digest
 		e.Request, apart[0] = s.split(e.Request)
 		e.Answer, apart[1] = s.split(e.Answer)
-		b, err := e.MarshalBinary()
-		if err != nil {
-			return s, fmt.Errorf("encode entry %d: %w", e.Ordinal, err)
-		}
+		encoded = e.appendTo(slices.Grow(encoded[:0], e.Size()+encodedOverhead))
 		for _, d := range apart {
 			if d == (Digest{}) {
 				s.Data = append(s.Data, 0)
@@ -41,9 +41,23 @@ func NewSegment(seq, from int, entries []Entry) (Segment, error) {
 			}
 			s.Data = append(append(s.Data, 1), d[:]...)
 		}
-		s.Data = appendBytes(s.Data, b)
+		s.Data = appendBytes(s.Data, encoded)
 	}
 	return s, nil
+}
+
+// roomFor is about how many bytes a segment of entries takes whose bodies are small.
+func roomFor(entries []Entry) int {
+	room := encodedOverhead
+	for i := range entries {
+		room += entries[i].Size() + 2*encodedOverhead
+		for _, body := range [...][]byte{entries[i].Request, entries[i].Answer} {
+			if len(body) >= largeBytes {
+				room += sha256.Size - len(body)
+			}
+		}
+	}
+	return room
 }
 
 // split takes a large body out of its entry.
