@@ -46,6 +46,25 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
+	first := runtimetest.BuildGo(t, filepath.Join("testdata", "guest"))
+	return setupGuests(t, first, bytes.ReplaceAll(first, []byte("guest version 1.0.0"), []byte("guest version 1.1.0")))
+}
+
+// setupPlain has versions that do nothing but give one output: they compile in no time.
+func setupPlain(t *testing.T) *bundle {
+	t.Helper()
+	var guests [][]byte
+	for _, version := range []string{"1.0.0", "1.1.0"} {
+		guests = append(guests, runtimetest.Outputs(map[string]string{
+			"describe": `{"name":"guest","version":"` + version + `","actions":[{"name":"go"}],"config":{"type":"object","properties":{"url":{"type":"string"}}}}`,
+			"action":   `{"ok":true}`,
+		}))
+	}
+	return setupGuests(t, guests...)
+}
+
+func setupGuests(t *testing.T, guests ...[]byte) *bundle {
+	t.Helper()
 	b := &bundle{}
 	party := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		b.asked.Add(1)
@@ -75,9 +94,7 @@ func setup(t *testing.T) *bundle {
 	})
 	publisher, err := b.h.Plugins.PublisherOf(t.Context(), registry.Viewer{Operator: true})
 	must(t, err)
-	first := runtimetest.BuildGo(t, filepath.Join("testdata", "guest"))
-	second := bytes.ReplaceAll(first, []byte("guest version 1.0.0"), []byte("guest version 1.1.0"))
-	for _, wasm := range [][]byte{first, second} {
+	for _, wasm := range guests {
 		_, err := b.h.Plugins.Publish(t.Context(), publisher.ID, registry.Upload{Wasm: bytes.NewReader(wasm)})
 		must(t, err)
 	}
@@ -228,7 +245,7 @@ func (r recorder) Recording(_ context.Context, _, id string, _ bool) (replay.Rec
 // runner is a process that takes the steps of one kind of jobs.
 func (b *bundle) runner(kind string, h job.Handler) *job.Runner {
 	return job.NewRunner(job.RunnerConfig{
-		Store: b.db, Handlers: map[string]job.Handler{kind: h}, Owner: "one", Lease: 100 * time.Millisecond,
+		Store: b.db, Handlers: map[string]job.Handler{kind: h}, Owner: "one", Lease: time.Minute,
 		Now: time.Now, After: time.After, Logger: slog.New(slog.DiscardHandler),
 	})
 }

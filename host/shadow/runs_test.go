@@ -266,7 +266,7 @@ func TestAnotherProcessGoesOn(t *testing.T) {
 // TestWhatCannotBeReplayed is counted with the reason.
 func TestWhatCannotBeReplayed(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setupPlain(t)
 	owner, in := b.add(t, "acme")
 	ids := b.do(t, owner, in, "", 6)
 	answers := map[string]func(*replay.Recording) error{
@@ -320,7 +320,7 @@ func TestWhatCannotBeReplayed(t *testing.T) {
 
 func TestAnOutageIsNoResult(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setupPlain(t)
 	owner, in := b.add(t, "acme")
 	b.do(t, owner, in, "", 2)
 	away := fault.New(fault.Platform, fault.CodeDatabaseUnreachable, "the database does not answer")
@@ -339,7 +339,7 @@ func TestAnOutageIsNoResult(t *testing.T) {
 
 func TestStartRefuses(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setupPlain(t)
 	for name, tt := range map[string]struct {
 		change func(*shadow.Spec)
 		code   string
@@ -367,7 +367,7 @@ func TestStartRefuses(t *testing.T) {
 
 func TestAYankedVersionCanBeTried(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setupPlain(t)
 	owner, in := b.add(t, "acme")
 	b.do(t, owner, in, "", 1)
 	v, err := b.h.Plugins.Resolve(t.Context(), registry.Viewer{Operator: true}, "guest@1.1.0")
@@ -383,7 +383,7 @@ func TestAYankedVersionCanBeTried(t *testing.T) {
 
 func TestACancelledRunKeepsItsReport(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setupPlain(t)
 	s := against()
 	s.Tenant, _ = b.add(t, "acme")
 	started, err := b.h.Shadows.Start(t.Context(), s)
