@@ -381,7 +381,7 @@ func TestAYankedVersionCanBeTried(t *testing.T) {
 	}
 }
 
-func TestACancelledRunKeepsItsReport(t *testing.T) {
+func TestRunsAreFoundAsWhatTheyAre(t *testing.T) {
 	t.Parallel()
 	b := setupPlain(t)
 	s := against()
