@@ -18,12 +18,15 @@ const (
 	maxCheckpoint = 64 << 10
 )
 
+// SleepFunc is the name of the Func that Sleep returns.
+const SleepFunc = "sleep"
+
 // Sleep is the function "sleep". A wait of up to a second passes on after, time.After
 // in a program, and not past the end of the guest's call. A longer one, and any with
 // a checkpoint, is [Suspended]. The clock is now.
 func Sleep(now func() time.Time, after func(time.Duration) <-chan time.Time) Func {
 	return Func{
-		Name:   "sleep",
+		Name:   SleepFunc,
 		Effect: Always(Read),
 		Answer: func(ctx context.Context, request json.RawMessage) (any, error) {
 			r, err := Decode[sleepRequest](request)

@@ -64,6 +64,10 @@ type Next struct {
 // may have been, changed outside.
 func After(entries []Entry, f Failure) Next {
 	entries = slices.Clone(entries)
+	all := entries
+	if f.Ending == Passing || f.Ending == Raised {
+		entries = entries[:lastCall(entries)+1]
+	}
 	last := &entries[len(entries)-1]
 	switch {
 	case f.Ending == Hopeless:
@@ -78,7 +82,7 @@ func After(entries []Entry, f Failure) Next {
 		last.Again = true
 		return Next{Entries: entries}
 	case f.Ending == Passing:
-		return cut(entries, lastAnswer(entries), "its last answer has to be asked for again")
+		return passing(all, len(entries)-1)
 	case f.Starts >= mostStarts:
 		return dead(fmt.Sprintf("it was made from its start %d times more, and each time it failed", f.Starts))
 	default:
@@ -114,15 +118,34 @@ func cut(entries []Entry, at int, why string) Next {
 	return Next{Entries: entries[:min(at, len(entries))]}
 }
 
-// lastAnswer is the last entry that is no read of state: what the guest gave up
-// about came from elsewhere. Without any it is the first.
-func lastAnswer(entries []Entry) int {
-	for i := len(entries) - 1; i > 0; i-- {
-		if entries[i].Func != StateFunc {
-			return i
+// lastCall is the index of what the guest gave up about: it came from elsewhere, which
+// neither a read of state nor a sleep did. Where there is nothing else it is that of the
+// start.
+func lastCall(entries []Entry) int {
+	at := len(entries) - 1
+	for at > 0 && (entries[at].Func == StateFunc || entries[at].Func == hostfns.SleepFunc) {
+		at--
+	}
+	return at
+}
+
+// passing has the call with an index made again, which was answered and is the last. An
+// effect that may be made twice is made again as it was. Behind another one the guest
+// may have waited for something, and waits on.
+func passing(entries []Entry, at int) Next {
+	switch e := &entries[at]; {
+	case at == 0:
+		at = 1
+	case e.Effect == hostfns.Idempotent:
+		e.Again = true
+		return Next{Entries: entries[:at+1]}
+	case e.settled():
+		waits := func(e Entry) bool { return e.Func == hostfns.SleepFunc }
+		if n := slices.IndexFunc(entries[at:], waits); n > 0 {
+			at += n
 		}
 	}
-	return 1
+	return cut(entries, at, "its last answer has to be asked for again")
 }
 
 func dead(reason string) Next { return Next{Dead: true, Reason: reason} }

@@ -57,8 +57,8 @@ func (e *Entry) UnmarshalBinary(b []byte) error {
 	got.Func = string(d.bytes())
 	got.Effect = hostfns.Effect(d.byte(byte(hostfns.Unsafe)))
 	got.Outcome = hostfns.Outcome(d.byte(byte(hostfns.NotDone)))
-	flags := d.byte(flagAgain | flagConfirm)
-	got.Again, got.Confirm = flags&flagAgain != 0, flags&flagConfirm != 0
+	flags := d.byte(flagAgain | flagConfirm | flagWaits)
+	got.Again, got.Confirm, got.Waits = flags&flagAgain != 0, flags&flagConfirm != 0, flags&flagWaits != 0
 	copy(got.Digest[:], d.take(len(got.Digest)))
 	got.Request = d.bytes()
 	got.Key, got.Account = string(d.bytes()), string(d.bytes())
@@ -82,6 +82,7 @@ func (e *Entry) UnmarshalBinary(b []byte) error {
 const (
 	flagAgain byte = 1 << iota
 	flagConfirm
+	flagWaits
 )
 
 func (e *Entry) flags() (flags byte) {
@@ -90,6 +91,9 @@ func (e *Entry) flags() (flags byte) {
 	}
 	if e.Confirm {
 		flags |= flagConfirm
+	}
+	if e.Waits {
+		flags |= flagWaits
 	}
 	return flags
 }

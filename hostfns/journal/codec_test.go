@@ -27,7 +27,7 @@ func full() journal.Entry {
 	return journal.Entry{
 		Ordinal: 7, Func: "http", Effect: hostfns.Unsafe, Outcome: hostfns.Unknown, Again: true,
 		Digest: journal.DigestOf([]byte("x")), Request: []byte("x"), Claim: 3,
-		Key: "exe_1/charge", Account: "con_1", Fuel: 1 << 40, Confirm: true,
+		Key: "exe_1/charge", Account: "con_1", Fuel: 1 << 40, Confirm: true, Waits: true,
 		Asked: epoch, Answered: epoch.Add(time.Second), Resumed: epoch.Add(time.Minute), Answer: []byte(`{"result":1}`),
 	}
 }
@@ -64,7 +64,7 @@ func TestWhatIsNoEntryIsRefused(t *testing.T) {
 		"another version":        {append([]byte{9}, whole[1:]...), "its version is 9, and this program knows version 1"},
 		"more behind":            {append(bytes.Clone(whole), 1, 2), "2 bytes follow its end"},
 		"an effect that is none": {replaced(whole, 7, 200), "byte 7: 200 is more than 3"},
-		"a flag that is none":    {replaced(whole, 9, 4), "byte 9: 4 is more than 3"},
+		"a flag that is none":    {replaced(whole, 9, 8), "byte 9: 8 is more than 7"},
 		"a length beyond":        {replaced(whole, 2, 0x7f), "it is cut off"},
 	}
 	for name, test := range tests {

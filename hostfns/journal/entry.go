@@ -47,6 +47,9 @@ type Entry struct {
 	Again bool
 	// Confirm says that somebody has to find out first whether it happened.
 	Confirm bool
+	// Waits says that its answer was known before its time, which is Answered: a run
+	// that comes to it earlier waits on.
+	Waits bool
 	// Claim is the one under which it was asked last.
 	Claim int64
 	// Asked is when it was asked first, and Answered when the answer came, to which

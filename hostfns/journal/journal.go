@@ -176,7 +176,7 @@ func (j *Journal) recall(q Question) (*Reply, error) {
 		return nil, fmt.Errorf("make entry %d, %s, again: %w", e.Ordinal, e.Func, ErrUndecided)
 	case again:
 		return nil, j.live()
-	case j.c.Mode != Replay && e.Answered.After(j.c.Now()):
+	case j.c.Mode != Replay && e.Waits && e.Answered.After(j.c.Now()):
 		return nil, &hostfns.Suspended{Reason: e.Func, Until: e.Answered, Answer: e.Answer}
 	}
 	j.next++
@@ -277,7 +277,7 @@ func (j *Journal) end(ctx context.Context, at int, reply Reply, outcome hostfns.
 	e.Outcome = outcome
 	switch {
 	case suspended && waits.Answer != nil && waits.Checkpoint == nil && !waits.Until.IsZero():
-		e.Outcome, e.Answer, e.Answered = hostfns.Done, waits.Answer, waits.Until
+		e.Outcome, e.Answer, e.Answered, e.Waits = hostfns.Done, waits.Answer, waits.Until, true
 	case suspended:
 		e.Outcome = hostfns.NotDone
 	case failed == nil:

@@ -76,7 +76,10 @@ func (s *Segment) split(body []byte) ([]byte, Digest) {
 // Join gives the entries that segments, in their order, come to. Large holds the
 // bodies that they name. Its error says which of them is wrong, and where.
 func Join(segments []Segment) ([]Entry, error) {
-	var entries []Entry
+	if len(segments) == 0 {
+		return nil, nil
+	}
+	entries := []Entry{}
 	large := map[Digest][]byte{}
 	for _, s := range segments {
 		for d, body := range s.Large {
@@ -84,6 +87,13 @@ func Join(segments []Segment) ([]Entry, error) {
 				return nil, fmt.Errorf("read segment %d of a journal: the body with digest %x is another's", s.Seq, d[:8])
 			}
 			large[d] = body
+		}
+	}
+	// What a later segment takes the place of altogether is not looked at, readable or not.
+	for i := range slices.Backward(segments) {
+		if segments[i].whole() {
+			segments = segments[i:]
+			break
 		}
 	}
 	for _, s := range segments {
@@ -103,6 +113,9 @@ func Join(segments []Segment) ([]Entry, error) {
 	}
 	return entries, nil
 }
+
+// whole says that the segment keeps nothing of what was before it.
+func (s *Segment) whole() bool { return len(s.Data) > 1 && s.Data[0] == version && s.Data[1] == 0 }
 
 func (s *Segment) entries(large map[Digest][]byte) (from int, entries []Entry, err error) {
 	if len(s.Data) > 0 && s.Data[0] != version {

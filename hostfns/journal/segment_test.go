@@ -100,7 +100,7 @@ func TestWhatIsNoJournalIsRefused(t *testing.T) {
 		"more behind":       {changed(func(s *journal.Segment) { s.Data = append(s.Data, 0) }), "1 bytes follow its end"},
 		"a missing body":    {changed(func(s *journal.Segment) { s.Large = nil }), "is not there"},
 		"another body":      {changed(func(s *journal.Segment) { swap(s.Large) }), "is another's"},
-		"the wrong order":   {[]journal.Segment{segment(t, 2, 2, entries[2:]), segment(t, 1, 0, entries[:2])}, "segment 2 of a journal: it begins at entry 2, and those before it end at 0"},
+		"the wrong order":   {[]journal.Segment{segment(t, 2, 2, entries[2:]), segment(t, 1, 1, entries[1:2])}, "segment 2 of a journal: it begins at entry 2, and those before it end at 0"},
 		"a gap":             {[]journal.Segment{segment(t, 1, 0, entries[:2]), segment(t, 3, 3, entries[3:])}, "segment 3 of a journal: it begins at entry 3, and those before it end at 2"},
 		"another's entries": {[]journal.Segment{segment(t, 1, 0, entries[1:])}, "entry 0 has the ordinal 1"},
 		"a count beyond":    {changed(func(s *journal.Segment) { s.Data = []byte{1, 0, 0xff, 0xff, 3} }), "byte 2: 65535 is more than 10000"},

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -57,6 +58,16 @@ type UsedKey struct {
 
 // Seed feeds an execution's random stream.
 type Seed [32]byte
+
+// Next is the world of what goes on from a checkpoint: a fresh journal, and a random
+// stream of its own. Names that a guest makes of it would come again otherwise, and what
+// is meant to be another would be taken for what was done before.
+func (w World) Next(checkpoint json.RawMessage) World {
+	w.Checkpoint, w.Keys, w.Forced, w.Restarts = checkpoint, nil, false, 0
+	w.Seed = sha256.Sum256(append([]byte("checkpoint"), w.Seed[:]...))
+	w.Generation++
+	return w
+}
 
 // MarshalText implements encoding.TextMarshaler.
 func (s Seed) MarshalText() ([]byte, error) { return hexText(s[:]), nil }
