@@ -38,7 +38,8 @@ func (r *sandboxed) traced(ctx context.Context, p permitted, result runtime.Resu
 			Entries: entries, Stored: len(entries) - len(pending), Length: p.stored.length, Seq: p.stored.seq,
 			World: r.past.world, Failure: r.failure(ctx, p.way),
 		}
-		ended.Attempt.ReplayedFuel = replayed(entries, r.job.claimed.Claim)
+		// A run that ended before it came there has not burnt all of it.
+		ended.Attempt.ReplayedFuel = min(replayed(entries, r.job.claimed.Claim), result.Usage.Fuel)
 	}
 	return ended
 }

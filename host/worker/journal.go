@@ -10,6 +10,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/runtime"
@@ -58,17 +59,17 @@ func (s *Sandbox) recall(ctx context.Context, j *job) (past, error) {
 		return p, s.pin(ctx, j, &p)
 	}
 	if err := json.Unmarshal(stored.World, &p.world); err != nil {
-		return p, fmt.Errorf("read the world of an execution: %w", err)
+		return p, unreadable(err)
 	}
-	if p.entries, err = journal.Join(stored.Segments); err != nil {
-		return p, err
+	if p.entries, err = journal.Join(stored.Segments); err != nil && j.execution.Mode != execution.Force {
+		return p, unreadable(err)
 	}
 	p.strict = !p.world.Redriven
 	switch j.execution.Mode {
 	case "":
 	case execution.Restart, execution.Force:
 		p.world.Keys = journal.UsedKeys(p.entries, p.world.Keys)
-		p.cut, p.entries = len(p.entries) > 0, nil
+		p.cut, p.entries = len(stored.Segments) > 0, nil
 		return p, s.redrive(ctx, j, &p)
 	default:
 		kept := journal.Revive(p.entries)
@@ -82,6 +83,14 @@ func (s *Sandbox) recall(ctx context.Context, j *job) (past, error) {
 		return p, s.look(ctx, j, &p)
 	}
 	return p, nil
+}
+
+// unreadable is what a run ends with that cannot know what was done before it: it is
+// tried again, as a server of another version may have written it.
+func unreadable(err error) error {
+	return fault.New(fault.Platform, "journal_unreadable", "what the earlier runs have recorded cannot be read: %s", err.Error()).
+		WithHint("A server of another version may have written it: use that one. `cofferdam execution redrive ID --mode force` drops it, and does again what was done.").
+		Because(err)
 }
 
 // pin makes the world of an execution that runs for the first time.

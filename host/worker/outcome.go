@@ -198,10 +198,7 @@ func (w *Worker) checkpoint(v verdict, s *hostfns.Suspended, done *completed) {
 	to := &done.completion
 	to.Outcome, to.Reason, to.Until, to.Checkpointed = execution.Waiting, s.Reason, s.Until, true
 	done.keep(nil)
-	done.repin(func(world *journal.World) {
-		world.Checkpoint, world.Keys = s.Checkpoint, nil
-		world.Generation++
-	})
+	done.repin(func(world *journal.World) { *world = world.Next(s.Checkpoint) })
 }
 
 // decideError fills in what follows a run that ended with an error.
@@ -281,12 +278,16 @@ func (w *Worker) decideGuest(c execution.Claimed, f *runtime.Failure, done *comp
 	how.Ending = endingOf(f.Code)
 	next := journal.After(entries, how)
 	last := entries[len(entries)-1]
+	if n := len(next.Entries); n > 0 {
+		last = next.Entries[n-1] // The guest may have looked at its state since.
+	}
 	wait := min(f.RetryAfter, retryAfterMost)
 	switch {
 	case next.Dead:
 		to.Counted, to.Outcome = true, execution.Dead
 		if next.Ambiguous != nil {
 			done.fault = ambiguous(*next.Ambiguous, next.Reason).Because(f)
+			done.keep(entries[:next.Ambiguous.Ordinal+1]) // What is decided about is the last.
 		}
 		done.fault.Hint = sentences(done.fault.Hint, "It is not tried again: "+next.Reason+".")
 		return

@@ -19,7 +19,7 @@ import (
 // lockRuns finds the runs that are still the latest of their executions, and
 // keeps them so. All transactions lock executions in this order.
 // For "+ 0" see takeDue.
-const lockRuns = `SELECT e.tenant, e.id, e.claim, e.installation, e.cancel_requested, e.tags
+const lockRuns = `SELECT e.tenant, e.id, e.claim, e.installation, e.cancel_requested, e.attempt, e.tags
  FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x (tenant, id, claim)
  JOIN executions e ON e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim
  WHERE e.state + 0 = 1 ORDER BY e.tenant, e.id FOR UPDATE OF e`
@@ -139,10 +139,13 @@ func (s *Store) fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[
 		var k claimKey
 		var installation string
 		var before finish.Before
-		_, err := pgx.ForEachRow(rows, []any{&k.tenant, &k.execution, &k.claim, &installation, &before.CancelRequested, &before.Tags}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{
+			&k.tenant, &k.execution, &k.claim, &installation, &before.CancelRequested, &before.Attempt, &before.Tags,
+		}, func() error {
 			r := byClaim[k]
 			r.live, r.installation = true, installation
-			r.before = finish.Before{CancelRequested: before.CancelRequested, Tags: slices.Clone(before.Tags)}
+			r.before = before
+			r.before.Tags = slices.Clone(before.Tags)
 			return nil
 		})
 		return err

@@ -96,8 +96,8 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c execution.Complet
 	var installation string
 	var before finish.Before
 	err := tx.QueryRowContext(ctx,
-		`SELECT rowid, installation, cancel_requested, tags FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
-		c.Tenant, c.Execution, c.Claim).Scan(&row, &installation, &before.CancelRequested, &before.Tags)
+		`SELECT rowid, installation, cancel_requested, attempt, tags FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
+		c.Tenant, c.Execution, c.Claim).Scan(&row, &installation, &before.CancelRequested, &before.Attempt, &before.Tags)
 	if errors.Is(err, sql.ErrNoRows) {
 		return execution.ErrFenced
 	}

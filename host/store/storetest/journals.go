@@ -394,6 +394,12 @@ func refusedEndRecordsNothing(t *testing.T, b *bundle) {
 func checkpointed(t *testing.T, b *bundle) {
 	ctx := t.Context()
 	c := b.running(t, b.acme)
+	failed := success(c)
+	waiting(execution.ReasonRetry, b.clock.now())(&failed)
+	must(t, b.Complete(ctx, failed))
+	must3(t)(b.Promote(ctx, 10))
+	c = b.claim(t, "w1", b.acme, 1)[0]
+	equal(t, 2, c.Attempt)
 	until := b.clock.now().Add(time.Hour)
 	first := b.full(c, b.acme)
 	waiting(execution.ReasonSleep, until)(&first)
@@ -401,12 +407,13 @@ func checkpointed(t *testing.T, b *bundle) {
 	must(t, b.Complete(ctx, first))
 	b.wantEffects(t, b.acme, true)
 	e := b.execution(t, b.acme, c.Execution)
-	if e.State != execution.Waiting || !e.Until.Equal(until) || !e.FinishedAt.IsZero() || len(e.Tags) != 1 {
+	if e.State != execution.Waiting || !e.Until.Equal(until) || !e.FinishedAt.IsZero() || len(e.Tags) != 1 || e.Attempt != 0 {
 		t.Errorf("a checkpointed execution: %+v", e)
 	}
 	b.clock.advance(2 * time.Hour)
 	must3(t)(b.Promote(ctx, 10))
 	again := b.claim(t, "w1", b.acme, 1)[0]
+	equal(t, 1, again.Attempt)
 	// The second part does not lose what the first has left, nor repeat it.
 	last := success(again)
 	last.Tags = append(first.Tags, first.Tags[0])

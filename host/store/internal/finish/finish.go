@@ -16,10 +16,11 @@ import (
 // Row is what is written of an execution. An empty VersionID and nil Tags leave
 // what is there.
 type Row struct {
-	State       int
-	Reason      string
-	RunAt       int64
-	FinishedAt  int64
+	State      int
+	Reason     string
+	RunAt      int64
+	FinishedAt int64
+	// Counted is added to the attempts.
 	Counted     int
 	VersionID   string
 	Output      []byte
@@ -31,6 +32,8 @@ type Row struct {
 // Before is what the execution's row has before.
 type Before struct {
 	CancelRequested bool
+	// Attempt is how many tries were counted.
+	Attempt int
 	// Tags is the column, nil for none.
 	Tags []byte
 }
@@ -46,7 +49,10 @@ func Of(c execution.Completion, before Before, now time.Time) (Row, error) {
 	if r.State, err = column.State(c.Outcome); err != nil {
 		return Row{}, fmt.Errorf("end a run: %w", err)
 	}
-	if c.Counted {
+	switch {
+	case c.Checkpointed:
+		r.Counted = -before.Attempt // What comes next has all its attempts before it.
+	case c.Counted:
 		r.Counted = 1
 	}
 	switch {
