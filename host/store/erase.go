@@ -114,10 +114,10 @@ func (s *SQL) stopRuns(ctx context.Context, tenant string) (int, error) {
 }
 
 // eraseRows deletes what hangs off no execution: some of the first table that has
-// any, and at last what is small all at once.
+// any, and at last what is small all at once. A journal always has its execution.
 func (s *SQL) eraseRows(ctx context.Context, tenant string) (int, error) {
 	for _, t := range []string{
-		"journal_bodies", "journal", "attempts", "events", "state_values", "jobs",
+		"journal_bodies", "attempts", "events", "state_values", "jobs",
 		"endpoints", "connections", "installations", "tokens",
 	} {
 		n, err := s.some(ctx, t, `FROM `+t+` WHERE tenant = $1 LIMIT $2`, tenant)

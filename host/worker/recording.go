@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/hostfns/replay"
 	"github.com/cofferdam-run/cofferdam/runtime"
@@ -82,9 +84,34 @@ func (s *Sandbox) recorded(ctx context.Context, j *job, trace execution.Trace, r
 		return nil
 	}
 	if n := len(trace.Attempts); n > 0 {
-		r.Fuel = trace.Attempts[n-1].Usage.Fuel
+		last := trace.Attempts[n-1]
+		r.Fuel = last.Usage.Fuel
+		r.Left = left(trace.Execution, r.World, last)
 	}
 	return nil
+}
+
+// left is what a success left behind, nil where that is not known: of records those
+// whose key was taken are not kept, and tags are those of all checkpoints.
+func left(e execution.Execution, w journal.World, last execution.Attempt) *replay.Left {
+	emits := slices.ContainsFunc(last.Steps, func(s hostfns.Step) bool { return s.Func == "emit" })
+	if e.State != execution.Succeeded || e.Kind == event.Poll || w.Generation > 0 || emits {
+		return nil
+	}
+	l := &replay.Left{Tags: e.Tags}
+	for _, s := range last.State {
+		write := replay.StateWrite{Key: s.Key, Delete: s.Op == "delete"}
+		switch s.Op {
+		case "set":
+			write.Value = replay.Body(s.Value)
+		case "add":
+			if err := json.Unmarshal(s.Value, &write.Delta); err != nil {
+				return nil
+			}
+		}
+		l.State = append(l.State, write)
+	}
+	return l
 }
 
 // outcomeOf says how the run ended that the journal has. Of one that is to be made

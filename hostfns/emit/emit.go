@@ -55,10 +55,12 @@ const (
 	maxValue = 256
 )
 
+// nameOf is what names of records and tags are like.
+var nameOf = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{0,62}$`)
+
 // Kept is what one run has handed over. It is used by one goroutine at a time.
 type Kept struct {
 	limits  Limits
-	name    *regexp.Regexp
 	records []Record
 	keys    map[string]bool
 	bytes   int
@@ -73,7 +75,6 @@ func New(l Limits) *Kept {
 	l.Tags = orDefault(l.Tags, 32)
 	return &Kept{
 		limits: l,
-		name:   regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{0,62}$`),
 		keys:   map[string]bool{},
 	}
 }
@@ -163,7 +164,7 @@ func (k *Kept) tag(_ context.Context, request json.RawMessage) (any, error) {
 }
 
 func (k *Kept) checkName(name string) error {
-	if k.name.MatchString(name) {
+	if nameOf.MatchString(name) {
 		return nil
 	}
 	return hostfns.Errorf(hostfns.CodeInvalidRequest,

@@ -9,12 +9,14 @@ ALTER TABLE executions ADD COLUMN mode TEXT NOT NULL DEFAULT '';
 
 -- What the runs of an execution have recorded. 0 is the world, which may be
 -- pinned anew; what follows are segments, to which nothing but the next is added.
+-- The execution goes first in the key: its id grows with time, so that what is
+-- inserted goes to the end of the index, and not to a page for each tenant.
 CREATE TABLE journal (
   tenant    TEXT NOT NULL,
   execution TEXT NOT NULL,
   seq       INTEGER NOT NULL,
   body      BLOB NOT NULL,
-  PRIMARY KEY (tenant, execution, seq)
+  PRIMARY KEY (execution, seq, tenant)
 ) STRICT;
 
 -- Large requests and answers that segments name by their digest, each once for
