@@ -21,7 +21,7 @@ func TestAnEffectIsSentOnce(t *testing.T) {
 				t.Parallel()
 				var mu sync.Mutex
 				var got []string
-				b := setup(t, func(w http.ResponseWriter, r *http.Request) {
+				b := setup(t, func(_ http.ResponseWriter, r *http.Request) {
 					if r.Method == http.MethodGet {
 						return
 					}
