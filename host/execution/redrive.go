@@ -13,6 +13,20 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
 
+// Redriving is how an execution gets another chance: with its attempts counted from
+// zero.
+type Redriving struct {
+	Mode Mode
+	// SameVersion keeps the version that is pinned, and the world; else the
+	// execution runs on the one that its installation has then.
+	SameVersion bool
+	// Journal, unless nil, is added to the journal: what a person has decided.
+	Journal *journal.Segment
+	// Claim, unless 0, is the one that the journal was looked at under: if there was
+	// another since, nothing is done.
+	Claim int64
+}
+
 // The codes with which a redrive is refused.
 const (
 	// CodeNotRedrivable: the execution is neither dead nor cancelled, or was redriven

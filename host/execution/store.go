@@ -6,7 +6,6 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
-	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
 
 // Claimed is an execution that a worker has claimed, with what its run needs.
@@ -86,22 +85,8 @@ type DeadLetters struct {
 	Sample string `json:"sample"`
 }
 
-// Redriving is how an execution gets another chance: with its attempts counted from
-// zero.
-type Redriving struct {
-	Mode Mode
-	// SameVersion keeps the version that is pinned, and the world; else the
-	// execution runs on the one that its installation has then.
-	SameVersion bool
-	// Journal, unless nil, is added to the journal: what a person has decided.
-	Journal *journal.Segment
-	// Claim, unless 0, is the one that the journal was looked at under: if there was
-	// another since, nothing is done.
-	Claim int64
-}
-
-// Store keeps executions. Another tenant's execution is fault.NotFound.
-type Store interface {
+// Reader finds executions. Another tenant's execution is fault.NotFound.
+type Reader interface {
 	Execution(ctx context.Context, tenant, id string) (Execution, error)
 	// Trace returns the execution with its event and attempts.
 	Trace(ctx context.Context, tenant, id string) (Trace, error)
@@ -110,6 +95,14 @@ type Store interface {
 	// Changed lists executions of a tenant that changed at or after a time, oldest
 	// change first, for a live tail.
 	Changed(ctx context.Context, tenant string, since time.Time, limit int) ([]Execution, error)
+	DeadLetters(ctx context.Context, tenant string) ([]DeadLetters, error)
+	// Journal returns what the execution's runs have recorded.
+	Journal(ctx context.Context, tenant, id string) (Recorded, error)
+}
+
+// Store keeps executions.
+type Store interface {
+	Reader
 	// Cancel cancels a queued or waiting execution at once, and asks a running
 	// one to end. It returns the state that it is in after.
 	Cancel(ctx context.Context, tenant, id string) (State, error)
@@ -118,9 +111,6 @@ type Store interface {
 	// Release queues what waits for a reason, such as ReasonPaused, in an
 	// installation or, with an empty one, in the tenant.
 	Release(ctx context.Context, tenant, installation, reason string) (int, error)
-	DeadLetters(ctx context.Context, tenant string) ([]DeadLetters, error)
-	// Journal returns what the execution's runs have recorded.
-	Journal(ctx context.Context, tenant, id string) (Recorded, error)
 }
 
 // Pins says what still needs a plugin version.

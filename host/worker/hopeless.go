@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -35,9 +36,12 @@ func endingOf(code runtime.Code) journal.Ending {
 		runtime.CodeNoExport, runtime.CodePluginBug, "invalid_input":
 		return journal.Hopeless
 	}
-	switch hostfns.Code(code) { // A guest that passes on what a host function told it.
-	case hostfns.CodeNoConnection, hostfns.CodeInvalidRequest, hostfns.CodeLimitExceeded, hostfns.CodeResponseTooLarge,
-		hostfns.CodeAddressRefused, hostfns.CodeNotANumber:
+	// A guest that passes on what a host function told it.
+	refused := []hostfns.Code{
+		hostfns.CodeNoConnection, hostfns.CodeInvalidRequest, hostfns.CodeLimitExceeded, hostfns.CodeResponseTooLarge,
+		hostfns.CodeAddressRefused, hostfns.CodeNotANumber,
+	}
+	if slices.Contains(refused, hostfns.Code(code)) {
 		return journal.Hopeless
 	}
 	if fault.Retryable(code) {

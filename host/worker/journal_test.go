@@ -3,24 +3,19 @@ package worker_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
-	"github.com/cofferdam-run/cofferdam/host/installation"
-	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
-	"github.com/cofferdam-run/cofferdam/registry/manifest"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -184,12 +179,10 @@ func TestRetryMakesAgainOnlyWhatWasNotDone(t *testing.T) {
 func TestToleratedFailureReplaysAsItWas(t *testing.T) {
 	t.Parallel()
 	o := &outside{answer: func(ctx context.Context, name string, n int) (any, error) {
-		switch {
-		case name == "b": // It would work the second time.
+		if name == "b" { // It would work the second time.
 			return failingFirst("b", 1, hostfns.Done)(ctx, name, n)
-		default:
-			return failingFirst("d", 1, hostfns.NotDone)(ctx, name, n)
 		}
+		return failingFirst("d", 1, hostfns.NotDone)(ctx, name, n)
 	}}
 	b := journaled(t, o)
 	got := b.done(script(ask("a", ""), ask("b", "read"), ask("c", ""), ask("d", "", "ok", "retry")))
@@ -205,26 +198,28 @@ func TestToleratedFailureReplaysAsItWas(t *testing.T) {
 func TestUnknownEffectIsNotMadeAgain(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		decide func(t *testing.T, b *bundle, id string)
+		decide func(b *bundle, id string)
 		asked  []string
 		output string
 	}{
 		"until somebody says to send it again": {
-			func(t *testing.T, b *bundle, id string) {
+			func(b *bundle, id string) {
 				entries := b.entries(id)
 				entries[len(entries)-1].Again = true
 				b.decided(id, entries)
 			},
-			[]string{"a", "charge", "charge", "z"}, `[{"result":{"ok":1}},{"result":{"ok":2}},{"result":{"ok":1}}]`,
+			[]string{"a", "charge", "charge", "z"},
+			`[{"result":{"ok":1}},{"result":{"ok":2}},{"result":{"ok":1}}]`,
 		},
 		"and not at all if somebody says what was answered": {
-			func(t *testing.T, b *bundle, id string) {
+			func(b *bundle, id string) {
 				entries := b.entries(id)
 				last := &entries[len(entries)-1]
 				last.Outcome, last.Answer, last.Answered = hostfns.Done, json.RawMessage(`{"result":{"ok":"told"}}`), time.Now()
 				b.decided(id, entries)
 			},
-			[]string{"a", "charge", "z"}, `[{"result":{"ok":1}},{"result":{"ok":"told"}},{"result":{"ok":1}}]`,
+			[]string{"a", "charge", "z"},
+			`[{"result":{"ok":1}},{"result":{"ok":"told"}},{"result":{"ok":1}}]`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -235,7 +230,7 @@ func TestUnknownEffectIsNotMadeAgain(t *testing.T) {
 			if got.State != execution.Dead || got.Error.Class != fault.AmbiguousEffect || got.Attempt != 1 {
 				t.Fatalf("it is %s with %v, want dead of an ambiguous effect", got.State, got.Error)
 			}
-			test.decide(t, b, got.ID)
+			test.decide(b, got.ID)
 			if got = b.until(got.ID, func(e execution.Execution) bool { return e.State == execution.Succeeded }); string(got.Output) != test.output {
 				t.Errorf("the output is %s, want %s", got.Output, test.output)
 			}
@@ -370,7 +365,7 @@ func TestStateConflictIsCutAtTheStaleRead(t *testing.T) {
 			t.Parallel()
 			o := &outside{}
 			b := setup(t)
-			o.answer = func(ctx context.Context, name string, n int) (any, error) {
+			o.answer = func(_ context.Context, name string, n int) (any, error) {
 				if n == 1 && name == "meanwhile" {
 					b.add(t, "n")
 				}
@@ -401,226 +396,3 @@ func (b *bundle) add(t *testing.T, key string) {
 		t.Errorf("complete another execution: %v", err)
 	}
 }
-
-func TestRedriveResumesAfterTheLastEffect(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		mode  execution.Mode
-		asked []string
-	}{
-		"resume asks again what comes after it": {execution.Resume, []string{"look", "a", "see", "see"}},
-		"restart begins from the start":         {execution.Restart, []string{"look", "a", "see", "look", "a", "see"}},
-		"force, too":                            {execution.Force, []string{"look", "a", "see", "look", "a", "see"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			var mended atomic.Bool
-			o := &outside{answer: func(_ context.Context, name string, _ int) (any, error) {
-				return map[string]bool{"ok": name != "see" || mended.Load()}, nil
-			}}
-			b := journaled(t, o)
-			got := b.done(script(ask("look", "read"), ask("a", ""), ask("see", "read", `"ok":true`, "invalid_input")))
-			if got.State != execution.Dead {
-				t.Fatalf("it is %s, want dead", got.State)
-			}
-			mended.Store(true)
-			b.redrive(got.ID, execution.Redriving{Mode: test.mode})
-			if got = b.until(got.ID, func(e execution.Execution) bool { return e.State == execution.Succeeded }); got.Mode != "" {
-				t.Errorf("its mode is %q still", got.Mode)
-			}
-			o.wantAsked(t, test.asked...)
-		})
-	}
-}
-
-func TestRedriveOnAnotherVersion(t *testing.T) {
-	t.Parallel()
-	// The other version asks for b where the first asked for a.
-	for name, test := range map[string]struct {
-		first string
-		want  string
-		asked []string
-	}{
-		"goes on from where it differs":                   {ask("a", "read"), "invalid_input", []string{"a", "b"}},
-		"stops where that would drop an effect, and says": {ask("a", ""), "journal_diverged", []string{"a"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			o := &outside{answer: fine}
-			b := journaled(t, o)
-			other := b.publish("other", append(slices.Clone(guest(t)), 0, 2, 1, 'x'), manifest.Manifest{Level: 1, Functions: []string{"probe"}})
-			input := `{"calls":[` + test.first + `],"fail":{"code":"invalid_input","message":"no"}}`
-			got := b.done(input)
-			b.change("ten_a", func(i *installation.Installation) {
-				i.VersionID, i.Config = other, json.RawMessage(`{"instead_of_a":"b"}`)
-			})
-			b.redrive(got.ID, execution.Redriving{Mode: execution.Resume})
-			got = b.until(got.ID, func(e execution.Execution) bool { return e.State.Done() && e.Attempt > 0 && e.Claim > 1 })
-			if got.Error == nil || got.Error.Code != test.want {
-				t.Errorf("it is %s with %v, want %s", got.State, got.Error, test.want)
-			}
-			if shows := strings.Contains(string(got.Error.Details), `"expected"`); shows != (test.want == "journal_diverged") {
-				t.Errorf("the details are %s, want both calls if they differ", got.Error.Details)
-			}
-			o.wantAsked(t, test.asked...)
-		})
-	}
-}
-
-func TestCrashedWorkersEffects(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		// answer is what the first worker sees before it dies.
-		answer func(ctx context.Context, crash func()) (any, error)
-		want   execution.State
-		asked  []string
-	}{
-		"answered": {
-			func(_ context.Context, _ func()) (any, error) { return true, nil },
-			execution.Succeeded, []string{"look", "a", "stop", "stop"},
-		},
-		"not answered": {
-			func(ctx context.Context, crash func()) (any, error) {
-				crash()
-				<-ctx.Done()
-				return nil, ctx.Err()
-			},
-			execution.Dead, []string{"look", "a"},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			b.guest("ten_a")
-			dying, die := context.WithCancel(t.Context())
-			var asking string
-			o := &outside{}
-			o.answer = func(ctx context.Context, name string, n int) (any, error) {
-				switch {
-				case name == "a" && n == 1:
-					return test.answer(ctx, die)
-				case name == "stop" && n == 1:
-					for entries := b.entries(asking); len(entries) < 3 || entries[2].Answered.IsZero(); {
-						entries = b.entries(asking)
-					}
-					die()
-					<-ctx.Done()
-					return nil, ctx.Err()
-				}
-				return true, nil
-			}
-			s := b.sandbox(runtime.Limits{}, o.probe())
-			id := b.enqueue("ten_a", event.Action, "do", script(ask("look", "read"), ask("a", ""), ask("stop", "read")))
-			asking = id
-			claimed := b.claim("wrk_dying", id)
-			if _, err := s.Run(dying, claimed, func() bool { return true }); !errors.Is(err, context.Canceled) {
-				t.Fatalf("the run ended with %v, want it cancelled", err)
-			}
-			c := b.config(s)
-			c.Lease = 200 * time.Millisecond
-			b.runNow(c)
-			got := b.end(id)
-			if got.State != test.want {
-				t.Errorf("it is %s with %v, want %s", got.State, got.Error, test.want)
-			}
-			if got.State == execution.Dead && got.Error.Class != fault.AmbiguousEffect {
-				t.Errorf("it is dead of %v, want of an ambiguous effect", got.Error)
-			}
-			o.wantAsked(t, test.asked...)
-		})
-	}
-}
-
-// claim claims one execution for a worker whose lease runs out at once.
-func (b *bundle) claim(name, id string) execution.Claimed {
-	b.t.Helper()
-	ctx := context.WithoutCancel(b.t.Context())
-	if _, err := b.store.Heartbeat(ctx, name, time.Second); err != nil {
-		b.t.Fatal(err)
-	}
-	claimed, err := b.store.Claim(ctx, name, []execution.Quota{{Tenant: "ten_a", N: 1, Running: 8}})
-	if err != nil || len(claimed) != 1 || claimed[0].Execution != id {
-		b.t.Fatalf("claimed %v and %v, want %s", claimed, err, id)
-	}
-	return claimed[0]
-}
-
-// begin has the run of a claim begin.
-func (b *bundle) begin(c execution.Claimed) {
-	b.t.Helper()
-	if err := b.store.Begin(context.WithoutCancel(b.t.Context()), c, execution.Beginning{VersionID: "plv_1"}); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func TestWhoKillsWorkersIsQuarantined(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.tenant("ten_a", 4, 1, "plv_1")
-	id := b.enqueue("ten_a", event.Action, "do", `{}`)
-	for n := range 5 {
-		name := fmt.Sprintf("wrk_%d", n)
-		b.begin(b.claim(name, id))
-		if _, err := b.store.Heartbeat(t.Context(), name, -time.Second); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.store.Reap(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b.runNow(b.config(runner(ok)))
-	if got := b.end(id); got.State != execution.Dead || got.Error.Code != "quarantined" {
-		t.Errorf("it is %s with %v, want dead of quarantined", got.State, got.Error)
-	}
-	b.redrive(id, execution.Redriving{})
-	b.until(id, func(e execution.Execution) bool { return e.State == execution.Succeeded })
-}
-
-func TestSuspectsRunAlone(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.tenant("ten_a", 8, 1, "plv_1")
-	ids := map[string]bool{}
-	for range 4 {
-		ids[b.enqueue("ten_a", event.Action, "do", `{}`)] = true
-	}
-	for n := range 2 {
-		name := fmt.Sprintf("wrk_%d", n)
-		if _, err := b.store.Heartbeat(t.Context(), name, -time.Second); err != nil {
-			t.Fatal(err)
-		}
-		claimed, err := b.store.Claim(t.Context(), name, []execution.Quota{{Tenant: "ten_a", N: 8, Running: 8}})
-		if err != nil || len(claimed) != 4 {
-			t.Fatalf("claimed %v and %v, want 4", claimed, err)
-		}
-		for _, c := range claimed {
-			b.begin(c)
-		}
-		if _, err := b.store.Reap(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 4 {
-		b.enqueue("ten_a", event.Action, "do", `{}`)
-	}
-	var mu sync.Mutex
-	running := map[string]int{}
-	b.runNow(b.config(runner(func(_ context.Context, c execution.Claimed) error {
-		mu.Lock()
-		running[c.Execution]++
-		if c.Crashes > 1 && len(running) > 1 {
-			t.Errorf("%d run beside one that was in flight when two workers died", len(running)-1)
-		}
-		mu.Unlock()
-		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // For others to come beside it, if they could.
-		mu.Lock()
-		delete(running, c.Execution)
-		mu.Unlock()
-		return nil
-	})))
-	for id := range ids {
-		b.await("ten_a", id, execution.Succeeded)
-	}
-}
-
-var _ worker.Runner = runner(nil)

@@ -77,7 +77,7 @@ type completed struct {
 }
 
 // sealed encodes the parts.
-func (d completed) sealed() execution.Completion {
+func (d *completed) sealed() execution.Completion {
 	c := d.completion
 	d.attempt.Outcome, d.attempt.Error = c.Outcome, d.fault
 	c.Fingerprint = fault.Fingerprint(d.fault)

@@ -125,8 +125,7 @@ func outcomeOf(e execution.Execution) replay.Outcome {
 	case e.State != execution.Dead || e.Error == nil:
 		return replay.Interrupted
 	}
-	switch e.Error.Class {
-	case fault.AmbiguousEffect, fault.Platform:
+	if c := e.Error.Class; c == fault.AmbiguousEffect || c == fault.Platform {
 		return replay.Interrupted
 	}
 	switch e.Error.Code {
