@@ -115,7 +115,7 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	w.runs.Go(func() {
 		defer w.ended(t, key, c.Tenant)
 		defer cancel(nil)
-		defer w.lane(c)()
+		defer w.turn(runCtx, c)()
 		begun := w.c.Now()
 		ended, err := w.guarded(runCtx, c, func() bool { return w.holds(t) })
 		completion, ok := w.decide(runCtx, t.name, c, verdict{ended: ended, err: err, begun: begun})
@@ -154,25 +154,27 @@ func (w *Worker) guarded(ctx context.Context, c execution.Claimed, held func() b
 	return w.c.Runner.Run(ctx, c, held)
 }
 
-// lane waits until an execution may run, and returns what ends its turn. Whoever
-// was in flight when a worker died runs one at a time, and alone the next time, so
-// that the one that kills workers is found and the others are not blamed for it.
-func (w *Worker) lane(c execution.Claimed) func() {
-	switch c.Crashes {
-	case 0:
-		w.alone.RLock()
-		return w.alone.RUnlock
-	case 1:
-		w.suspects.Lock()
-		w.alone.RLock()
-		return func() {
-			w.alone.RUnlock()
-			w.suspects.Unlock()
-		}
-	default:
-		w.alone.Lock()
-		return w.alone.Unlock
+// turn waits until an execution may run, and returns what ends its turn. While it
+// waits, its slot is another's.
+func (w *Worker) turn(ctx context.Context, c execution.Claimed) (end func()) {
+	in := laneOf(c.Crashes)
+	if in == common {
+		return w.lanes.enter(ctx, in, nil)
 	}
+	w.mu.Lock()
+	w.free++
+	w.mu.Unlock()
+	signal(w.nudge)
+	defer func() {
+		w.mu.Lock()
+		w.free--
+		w.mu.Unlock()
+	}()
+	var patience <-chan time.Time
+	if in == solo {
+		patience = w.c.After(w.c.Lease)
+	}
+	return w.lanes.enter(ctx, in, patience)
 }
 
 // pause waits before the next try after n failures.

@@ -168,10 +168,8 @@ type Worker struct {
 	// running are the runs in flight, those of lost tenures too.
 	running map[run]struct{}
 	nextDue time.Time
-	// alone is held for writing by a run that must have no other beside it, and
-	// suspects by one that may be to blame for a worker's death.
-	alone    sync.RWMutex
-	suspects sync.Mutex
+	// lanes keep apart what workers may have died of.
+	lanes lanes
 	// conflicts counts the conflicts of executions that will run again.
 	conflicts map[string]int
 }
