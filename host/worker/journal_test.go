@@ -15,7 +15,6 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
-	"github.com/cofferdam-run/cofferdam/hostfns/state"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -388,11 +387,8 @@ func TestStateConflictIsCutAtTheStaleRead(t *testing.T) {
 // add commits a change of state by another execution.
 func (b *bundle) add(t *testing.T, key string) {
 	t.Helper()
-	tx := b.enqueue("ten_a", event.Test, "other", `{}`)
-	claimed := b.claim("wrk_other", tx)
-	c := execution.Completion{Tenant: "ten_a", Execution: tx, Claim: claimed.Claim, Outcome: execution.Succeeded}
-	c.State.Writes = append(c.State.Writes, state.Write{Key: key, Delta: 1})
-	if err := b.store.Complete(context.WithoutCancel(t.Context()), c); err != nil {
-		t.Errorf("complete another execution: %v", err)
+	other := b.enqueue("ten_a", event.Action, "do", script(fmt.Sprintf(`{"func":"state_add","request":{"key":%q,"delta":1}}`, key)))
+	if got := b.end(other); got.State != execution.Succeeded {
+		t.Errorf("the other execution is %s with %v", got.State, got.Error)
 	}
 }

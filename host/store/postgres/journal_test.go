@@ -36,6 +36,7 @@ func TestWhoTakesAnExecutionBackWaitsForWhatIsBeingAppended(t *testing.T) {
 	must(err)
 	claimed, err := first.Claim(ctx, "w1", quota)
 	must(err)
+	must(first.Begin(ctx, claimed[0], execution.Beginning{VersionID: "plv_1"}))
 
 	// Somebody holds the body that the segment names.
 	body := []byte("a large body")
