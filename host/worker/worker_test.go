@@ -85,6 +85,12 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 				if waiting.Reason != execution.ReasonRateLimited || waiting.Error == nil || waiting.Error.Code != "rate_limited" {
 					t.Errorf("it waits for %q after %v, want rate_limited", waiting.Reason, waiting.Error)
 				}
+				if got := time.Until(waiting.Until); got < test.want-time.Second || got > test.want {
+					t.Errorf("it waits for %s, want %s", got, test.want)
+				}
+				if test.want > time.Hour {
+					return // A worker does its chores every second, and a month has many.
+				}
 				synctest.Wait()
 				time.Sleep(test.want)
 				b.await("ten_a", id, execution.Succeeded)
