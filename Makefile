@@ -96,7 +96,7 @@ fuzz: ## Run each fuzz target for a while (FUZZTIME=10s).
 
 .PHONY: chaos
 chaos: ## Kill a server 200 times on each database: nothing may be lost or done twice.
-	$(GO) run ./chaos -cycles 4 -database both -lease 8s -long 1 -rate 40 -p99 10s
+	$(GO) run ./chaos -cycles 3 -database both -lease 8s -long 1 -rate 40 -p99 10s
 	$(GO) run ./chaos -cycles 200 -database both
 
 .PHONY: soak

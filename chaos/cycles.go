@@ -16,11 +16,11 @@ const (
 	// soonest is the earliest that a server is killed, once it is ready.
 	soonest = 100 * time.Millisecond
 	// patience is how long a moment is waited for that may not come.
-	patience = 500 * time.Millisecond
+	patience = 300 * time.Millisecond
 	// latest is how long after a moment the kill comes: about what a commit takes.
 	latest = 3 * time.Millisecond
 	// drainWithin is how long everything that was accepted has to come to its end.
-	drainWithin = 5 * time.Minute
+	drainWithin = 2 * time.Minute
 )
 
 // scene is all that takes part, on one database.
@@ -41,11 +41,12 @@ type scene struct {
 // on runs all cycles on a database, and judges what is left.
 func (o options) on(ctx context.Context, out io.Writer, name string, wasm []byte) (*report, error) {
 	fmt.Fprintf(out, "chaos %s: %d cycles, lease %s, seed %d\n", name, o.cycles, o.lease, o.seed)
-	p, remove, err := newPlace(ctx, name, o.lease) //nolint:contextcheck // A test server waits on its own clock.
+	p, remove, err := newPlace(ctx, name, o.lease)
 	if err != nil {
 		return nil, err
 	}
 	defer remove()
+	p.naive = o.naive
 	h := &hunter{}
 	s := &scene{
 		o: o, place: p, hunter: h, pulse: newPulse(h), kills: map[moment]int{},
@@ -58,12 +59,13 @@ func (o options) on(ctx context.Context, out io.Writer, name string, wasm []byte
 	keyed, plain := httptest.NewServer(s.ledger), httptest.NewServer(s.ledger)
 	defer keyed.Close()
 	defer plain.Close()
-	to, installed, err := s.place.settle(ctx, wasm, keyed.URL, plain.URL)
+	to, err := s.place.settle(ctx, wasm, keyed.URL, plain.URL)
 	if err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
 	}
-	s.installed = installed
+	s.place.tenant, s.installed = to.tenant, to.installation
 	s.vendor = newVendor(to, o.rate, o.seed, h)
+	s.vendor.naps = o.naive
 	begun := time.Now()
 	cycles, err := s.cycles(ctx, out)
 	if err != nil {
@@ -155,9 +157,9 @@ func (s *scene) life() time.Duration {
 	lease := float64(s.o.lease)
 	at := s.random.Float64()
 	if s.random.Float64() < s.o.long {
-		return time.Duration((1.5 + 2*at) * lease)
+		return time.Duration((1.8 + 1.6*at) * lease)
 	}
-	return soonest + time.Duration(at*lease)
+	return soonest + time.Duration(at*lease/2)
 }
 
 // await waits for d, or until the server is gone.

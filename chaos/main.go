@@ -62,7 +62,9 @@ type options struct {
 	seed     uint64
 	duration time.Duration
 	rate     float64
-	verbose  bool
+	// naive has the servers keep no journal.
+	naive   bool
+	verbose bool
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -74,11 +76,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.cycles, "cycles", 200, "how often the server is killed, on each database")
 	flags.StringVar(&o.database, "database", "both", "sqlite, postgres or both")
 	flags.DurationVar(&o.lease, "lease", time.Second, "how long a dead server keeps its executions")
-	flags.Float64Var(&o.long, "long", 0.25, "the share of servers that live for long enough to take up what another has left")
+	flags.Float64Var(&o.long, "long", 0.2, "the share of servers that live for long enough to take up what another has left")
 	flags.DurationVar(&o.p99, "p99", 0, "fail if the 99th percentile of the times to resume is longer; 0 is never")
 	flags.Uint64Var(&o.seed, "seed", 0, "what chance begins with; 0 draws and prints one")
 	flags.DurationVar(&o.duration, "duration", time.Hour, "begin no further cycle after this time, on each database")
 	flags.Float64Var(&o.rate, "rate", 15, "deliveries per second")
+	flags.BoolVar(&o.naive, "naive", false, "keep no journal, to see that the ledger notices")
 	flags.BoolVar(&o.verbose, "v", false, "print each cycle")
 	if err := flags.Parse(args); err != nil {
 		return err

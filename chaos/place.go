@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,13 +38,15 @@ type place struct {
 	// database is a file, or a URL of Postgres.
 	database string
 	lease    time.Duration
+	// naive has a server keep no journal.
+	naive bool
 	// tenant is the one whose executions there are.
 	tenant string
 }
 
 // args are the arguments that parsePlace reads.
 func (p place) args() []string {
-	return []string{"-dir", p.dir, "-database", p.database, "-lease", p.lease.String(), "-tenant", p.tenant}
+	return []string{"-dir", p.dir, "-database", p.database, "-lease", p.lease.String(), "-tenant", p.tenant, "-naive=" + strconv.FormatBool(p.naive)}
 }
 
 func parsePlace(args []string) (p place, err error) {
@@ -51,6 +54,7 @@ func parsePlace(args []string) (p place, err error) {
 	flags.StringVar(&p.dir, "dir", "", "the folder with the key and the compiled code")
 	flags.StringVar(&p.database, "database", "", "a file, or a URL of Postgres")
 	flags.DurationVar(&p.lease, "lease", time.Second, "how long a dead server keeps its executions")
+	flags.BoolVar(&p.naive, "naive", false, "keep no journal")
 	flags.StringVar(&p.tenant, "tenant", "", "whose executions are counted")
 	return p, flags.Parse(args)
 }
@@ -65,7 +69,7 @@ func newPlace(ctx context.Context, name string, lease time.Duration) (p place, r
 	p = place{dir: dir, database: filepath.Join(dir, "chaos.db"), lease: lease}
 	remove = func() { _ = os.RemoveAll(dir) }
 	if name == "postgres" {
-		address, stop, err := postgrestest.Start()
+		address, stop, err := postgrestest.Start() //nolint:contextcheck // A test server waits on its own clock.
 		if err != nil {
 			remove()
 			return p, nil, err
@@ -101,48 +105,51 @@ func (p place) host(ctx context.Context, db store.Store, logger *slog.Logger) (*
 	}
 	return host.New(ctx, host.Config{
 		Store: db, Keeper: keeper, Lease: p.lease, Slots: slots, CacheDir: filepath.Join(p.dir, "cache"), Logger: logger,
-		Egress: egress.Config{AllowAddrs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Unjournaled: p.naive,
+		Egress:      egress.Config{AllowAddrs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})
 }
 
-// hook is where the vendor delivers.
-type hook struct{ endpoint, secret string }
+// hook is where the vendor delivers, and what for.
+type hook struct {
+	endpoint, secret     string
+	tenant, installation string
+}
 
 // settle makes a tenant that has the guest installed, for a ledger at two URLs, of
 // which the first honours idempotency keys.
-func (p *place) settle(ctx context.Context, wasm []byte, keyed, plain string) (to hook, installed string, err error) {
+func (p place) settle(ctx context.Context, wasm []byte, keyed, plain string) (to hook, err error) {
 	db, err := p.open(ctx)
 	if err != nil {
-		return to, "", err
+		return to, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if _, _, err := db.Migrate(ctx); err != nil {
-		return to, "", err
+		return to, err
 	}
 	h, err := p.host(ctx, db, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return to, "", err
+		return to, err
 	}
 	defer func() { err = errors.Join(err, h.Close(context.WithoutCancel(ctx))) }()
 	operator, err := h.Plugins.PublisherOf(ctx, registry.Viewer{Operator: true})
 	if err != nil {
-		return to, "", err
+		return to, err
 	}
 	if _, err := h.Plugins.Publish(ctx, operator.ID, registry.Upload{Wasm: bytes.NewReader(wasm)}); err != nil {
-		return to, "", err
+		return to, err
 	}
 	t, err := h.Tenants.Create(ctx, "acme", "", tenant.Limits{Running: slots})
 	if err != nil {
-		return to, "", err
+		return to, err
 	}
-	p.tenant = t.ID
 	config := fmt.Appendf(nil, `{"keyed_url":%q,"plain_url":%q}`, keyed, plain)
 	in, err := h.Installations.Create(ctx, t.ID, installation.Spec{Plugin: "chaos", Config: config})
 	if err != nil {
-		return to, "", err
+		return to, err
 	}
 	e, secret, err := h.Endpoints.Create(ctx, t.ID, endpoint.Spec{Installation: in.ID, Webhook: "orders"})
-	return hook{endpoint: e.ID, secret: secret}, in.ID, err
+	return hook{endpoint: e.ID, secret: secret, tenant: t.ID, installation: in.ID}, err
 }
 
 // buildGuest compiles the guest, which is a module of its own.

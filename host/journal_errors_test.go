@@ -47,36 +47,6 @@ type breaking struct {
 
 func breakable(db store.Store) *breaking { return &breaking{Store: db, ended: make(chan string, 100)} }
 
-// arm has the n-th call of a method from now on fail.
-func (b *breaking) arm(method string, n int, after bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.method, b.left, b.after, b.struck = method, n, after, false
-}
-
-// disarm has no call fail, and says whether one has.
-func (b *breaking) disarm() (struck bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.left = 0
-	return b.struck
-}
-
-// next counts a call, and says whether it fails, and when.
-func (b *breaking) next(method string) (fails, after bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.left == 0 || b.method != method {
-		return false, false
-	}
-	b.left--
-	if b.left > 0 {
-		return false, false
-	}
-	b.struck = true
-	return true, b.after
-}
-
 // through makes a call, or fails it.
 func through[T any](b *breaking, method string, do func() (T, error)) (got T, err error) {
 	fails, after := b.next(method)
@@ -164,6 +134,36 @@ func (b *breaking) Installation(ctx context.Context, tenant, id string) (install
 
 func (b *breaking) State(tenant, installation string) state.Reader {
 	return breakingState{b: b, Reader: b.Store.State(tenant, installation)}
+}
+
+// arm has the n-th call of a method from now on fail.
+func (b *breaking) arm(method string, n int, after bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.method, b.left, b.after, b.struck = method, n, after, false
+}
+
+// disarm has no call fail, and says whether one has.
+func (b *breaking) disarm() (struck bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = 0
+	return b.struck
+}
+
+// next counts a call, and says whether it fails, and when.
+func (b *breaking) next(method string) (fails, after bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left == 0 || b.method != method {
+		return false, false
+	}
+	b.left--
+	if b.left > 0 {
+		return false, false
+	}
+	b.struck = true
+	return true, b.after
 }
 
 type breakingState struct {

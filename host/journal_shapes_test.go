@@ -234,15 +234,6 @@ func freeze(db store.Store) *frozen {
 	return &frozen{Store: db, stopped: make(chan struct{}), thaw: make(chan struct{})}
 }
 
-// hold blocks while the process is stopped.
-func (f *frozen) hold() {
-	select {
-	case <-f.stopped:
-		<-f.thaw
-	default:
-	}
-}
-
 func (f *frozen) Append(ctx context.Context, c execution.Claimed, s journal.Segment) error {
 	err := f.Store.Append(ctx, c, s)
 	f.once.Do(func() { close(f.stopped) })
@@ -273,6 +264,15 @@ func (f *frozen) Promote(ctx context.Context, limit int) ([]string, time.Time, e
 func (f *frozen) Complete(ctx context.Context, c execution.Completion) error {
 	f.hold()
 	return f.Store.Complete(ctx, c)
+}
+
+// hold blocks while the process is stopped.
+func (f *frozen) hold() {
+	select {
+	case <-f.stopped:
+		<-f.thaw
+	default:
+	}
 }
 
 // sleeper stops a worker between an effect's intent and its first byte, and lets it

@@ -249,7 +249,7 @@ func (l *Ledger) fate(method, path string) fate {
 		// It was not accepted, wherever it was sent.
 		f.limited, f.retryAfter = true, []string{"0", "1", "2"}[l.random.IntN(3)]
 		l.counts.Limited++
-	case dice > 0.92:
+	case dice > 0.95:
 		f.delay = time.Duration(l.random.Int64N(int64(l.c.Hold)))
 		l.counts.Held++
 	}
