@@ -16,7 +16,7 @@ const (
 	// soonest is the earliest that a server is killed, once it is ready.
 	soonest = 100 * time.Millisecond
 	// patience is how long a moment is waited for that may not come.
-	patience = 300 * time.Millisecond
+	patience = 500 * time.Millisecond
 	// latest is how long after a moment the kill comes: about what a commit takes.
 	latest = 3 * time.Millisecond
 	// drainWithin is how long everything that was accepted has to come to its end.

@@ -26,11 +26,13 @@ const (
 	completing moment = "completing"
 )
 
-// moments are drawn from: half of them are anytime.
+// moments are drawn from. A third are anytime, and so are those that do not come in
+// time; the middle of an effect is where most can go wrong.
 func moments() []moment {
 	return []moment{
-		anytime, anytime, anytime, anytime, anytime, anytime, anytime,
-		asked, done, accepted, accepting, claiming, appending, completing,
+		anytime, anytime, anytime, anytime, anytime, anytime,
+		asked, asked, done, done, done, appending, appending, appending, completing, completing,
+		accepted, accepting, claiming,
 	}
 }
 
