@@ -25,7 +25,7 @@ type QuarantinedError struct{ Crashes int }
 
 // Error implements error.
 func (e *QuarantinedError) Error() string {
-	return fmt.Sprintf("%d workers in a row died while they ran it, the last of them while it ran alone", e.Crashes)
+	return fmt.Sprintf("%d workers in a row died while they ran it, and %d is the most", e.Crashes, quarantineAfter-1)
 }
 
 // endingOf says what a guest's failure means for its journal.
@@ -67,7 +67,7 @@ func hopeless(err error, last journal.Entry) *fault.Error {
 		return ambiguous(doubtful.Effect, doubtful.Why)
 	case errors.As(err, &diverged):
 		f := fault.New(fault.ContractChanged, "journal_diverged", "the run asks for something else than the one before it did: %s", diverged.Error()).
-			WithHint("Nothing was sent. Redrive it on the version that it began with, or from its start: `cofferdam execution redrive ID --mode restart`.")
+			WithHint("Nothing was sent. Redrive it on the version that it began with, or from its start: `cofferdam execution redrive ID --mode restart`, which keeps its idempotency keys, or `--mode force`, which does again what had none.")
 		f.Details = divergence(diverged)
 		return f
 	case errors.As(err, &full):

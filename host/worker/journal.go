@@ -58,10 +58,16 @@ func (s *Sandbox) recall(ctx context.Context, j *job) (past, error) {
 	if stored.World == nil {
 		return p, s.pin(ctx, j, &p)
 	}
+	forced := j.execution.Mode == execution.Force // Then what cannot be read is dropped.
 	if err := json.Unmarshal(stored.World, &p.world); err != nil {
-		return p, unreadable(err)
+		if !forced {
+			return p, unreadable(err)
+		}
+		if p.world, err = s.fresh(ctx, j); err != nil {
+			return p, err
+		}
 	}
-	if p.entries, err = journal.Join(stored.Segments); err != nil && j.execution.Mode != execution.Force {
+	if p.entries, err = journal.Join(stored.Segments); err != nil && !forced {
 		return p, unreadable(err)
 	}
 	p.strict = !p.world.Redriven
@@ -77,9 +83,11 @@ func (s *Sandbox) recall(ctx context.Context, j *job) (past, error) {
 		return p, s.redrive(ctx, j, &p)
 	}
 	if len(p.entries) <= 1 {
-		// Nothing was asked, so that nothing depends on what the guest was told.
+		// Nothing was asked, so that nothing depends on what the guest was told, nor on
+		// the server that told it.
 		p.cut, p.entries = len(p.entries) > 0, nil
 		p.world.Start, p.world.Attempt, p.pin = s.c.Now(), j.claimed.Attempt, true
+		p.world.Model, p.world.Image = runtime.Model, ""
 		return p, s.look(ctx, j, &p)
 	}
 	return p, nil
@@ -95,12 +103,20 @@ func unreadable(err error) error {
 
 // pin makes the world of an execution that runs for the first time.
 func (s *Sandbox) pin(ctx context.Context, j *job, p *past) error {
+	var err error
+	if p.world, err = s.fresh(ctx, j); err != nil {
+		return err
+	}
+	return s.settle(ctx, j, p)
+}
+
+// fresh is a world in which nothing has happened yet.
+func (s *Sandbox) fresh(ctx context.Context, j *job) (journal.World, error) {
 	seed, err := s.c.Seed(ctx, j.claimed.Tenant, j.claimed.Execution)
 	if err != nil {
-		return fmt.Errorf("derive seed: %w", err)
+		return journal.World{}, fmt.Errorf("derive seed: %w", err)
 	}
-	p.world = journal.World{Seed: seed, Start: s.c.Now()}
-	return s.settle(ctx, j, p)
+	return journal.World{Seed: seed, Start: s.c.Now()}, nil
 }
 
 // redrive makes the world anew that a person has changed something of: its plugin,

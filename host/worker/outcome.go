@@ -315,11 +315,6 @@ func (w *Worker) decideGuest(c execution.Claimed, f *runtime.Failure, done *comp
 	}
 }
 
-// conflictedFault says that a run cannot commit.
-func conflictedFault(key string) *fault.Error {
-	return fault.New(fault.Conflict, execution.ReasonConflict, "another execution has changed state that this one had read: %q", key)
-}
-
 // conflicted follows a success that could not commit because what it had read
 // has changed: it runs again, soon, and reads that anew.
 func (w *Worker) conflicted(c execution.Claimed, done completed, key string) completed {
@@ -331,7 +326,7 @@ func (w *Worker) conflicted(c execution.Claimed, done completed, key string) com
 	n := w.conflicts[c.Execution]
 	w.mu.Unlock()
 	done = withoutEffects(done)
-	done.fault = conflictedFault(key)
+	done.fault = fault.New(fault.Conflict, execution.ReasonConflict, "another execution has changed state that this one had read: %q", key)
 	if n > conflictsTraced {
 		done.attempt = bare(done.attempt)
 		done.fault.Hint = fmt.Sprintf("Its steps and logs were not kept: those of the first %d runs that conflicted are.", conflictsTraced)

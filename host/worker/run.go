@@ -128,11 +128,11 @@ func (r *sandboxed) way(secrets *hostfns.Redactor) *egress.Session {
 
 // failure has what is known of how the run can go on, whatever ends it.
 func (r *sandboxed) failure(ctx context.Context, way *egress.Session) journal.Failure {
-	funcs := slices.Concat(way.Funcs(), r.sandbox.c.Functions)
 	return journal.Failure{
 		Starts:  r.past.world.Restarts,
 		Confirm: r.job.version.Manifest.Confirm,
 		Mend: func(e journal.Entry) bool {
+			funcs := slices.Concat(way.Funcs(), r.sandbox.c.Functions)
 			i := slices.IndexFunc(funcs, func(f hostfns.Func) bool { return f.Name == e.Func && f.Mark != nil })
 			if i < 0 {
 				return false

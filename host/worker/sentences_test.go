@@ -145,31 +145,43 @@ func TestAJournalThatCannotBeReadIsSaid(t *testing.T) {
 // "Force always works", whatever the journal looks like, and what follows is readable.
 func TestForceDropsAJournalThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	b.guest("ten_a")
-	o := &outside{answer: fine}
-	id := b.interrupted(o, ask("a", ""))
-	recorded, err := b.store.Journal(t.Context(), "ten_a", id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.store = &watched{Store: b.store, read: func(r *execution.Recorded) {
-		for i := range recorded.Segments {
-			r.Segments[i].Data[0] = 9
-		}
-	}}
-	b.takeOver(1, o.probe())
-	if got := b.end(id); got.State != execution.Dead {
-		t.Fatalf("it is %s, want dead", got.State)
-	}
-	b.redrive(id, execution.Redriving{Mode: execution.Force})
-	b.until(id, func(e execution.Execution) bool { return e.State == execution.Succeeded })
-	o.wantAsked(t, "a", "stop", "a", "stop")
-	if w := b.worldOf(id); !w.Forced || !w.Redriven {
-		t.Errorf("its world is %+v, want it forced", w)
-	}
-	if entries := b.entries(id); len(entries) != 3 {
-		t.Errorf("its journal has %d entries, want the start and two", len(entries))
+	for name, damage := range map[string]func(r *execution.Recorded, segments int){
+		"of another version": func(r *execution.Recorded, segments int) {
+			for i := range segments {
+				r.Segments[i].Data[0] = 9
+			}
+		},
+		"without its world": func(r *execution.Recorded, segments int) {
+			if len(r.Segments) == segments { // What the forced run pins is whole.
+				r.World = r.World[:9]
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.guest("ten_a")
+			o := &outside{answer: fine}
+			id := b.interrupted(o, ask("a", ""))
+			recorded, err := b.store.Journal(t.Context(), "ten_a", id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.store = &watched{Store: b.store, read: func(r *execution.Recorded) { damage(r, len(recorded.Segments)) }}
+			b.takeOver(1, o.probe())
+			if got := b.end(id); got.State != execution.Dead {
+				t.Fatalf("it is %s, want dead", got.State)
+			}
+			b.redrive(id, execution.Redriving{Mode: execution.Force})
+			b.until(id, func(e execution.Execution) bool { return e.State == execution.Succeeded })
+			o.wantAsked(t, "a", "stop", "a", "stop")
+			if w := b.worldOf(id); !w.Forced || !w.Redriven {
+				t.Errorf("its world is %+v, want it forced", w)
+			}
+			if entries := b.entries(id); len(entries) != 3 {
+				t.Errorf("its journal has %d entries, want the start and two", len(entries))
+			}
+		})
 	}
 }
 

@@ -26,6 +26,13 @@
 // Nobody reaps before it has itself seen the database up for one lease: after
 // an outage every lease looks lapsed, and the workers behind them are alive.
 //
+// # What is made again
+//
+// A run begins at the start of its guest each time. What an earlier run was
+// answered, its journal answers (package journal), and only what was not done is
+// asked again. What follows a run that did not succeed is decided at its end, or,
+// where nobody lived to do so, at the beginning of the next.
+//
 // # Nothing is lost
 //
 // A completion that the database does not take is tried again until it does, or
