@@ -90,15 +90,6 @@ func (t *Tenants) List(ctx context.Context, after string, limit int) ([]Tenant, 
 	return found, nil
 }
 
-// Limit changes a tenant's limits; a zero leaves one as it is.
-func (t *Tenants) Limit(ctx context.Context, idOrName string, l Limits) (Tenant, error) {
-	return t.update(ctx, idOrName, func(found *Tenant) error {
-		changed, err := l.or(found.Limits)
-		found.Limits = changed
-		return err
-	})
-}
-
 // Change is what Update changes; what is nil stays.
 type Change struct {
 	// Limits that are zero stay too.

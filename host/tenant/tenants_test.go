@@ -173,17 +173,17 @@ func checkFault(t *testing.T, err error, code, where string) {
 	}
 }
 
-func TestLimit(t *testing.T) {
+func TestUpdateOfLimits(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	if _, err := b.Create(t.Context(), "acme", "", tenant.Limits{}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := b.Limit(t.Context(), "acme", tenant.Limits{Weight: 5})
+	got, err := b.Update(t.Context(), "acme", tenant.Change{Limits: &tenant.Limits{Weight: 5}})
 	if want := (tenant.Limits{Running: 16, Weight: 5}); err != nil || got.Limits != want {
 		t.Errorf("got %+v, %v, want %+v", got.Limits, err, want)
 	}
-	_, err = b.Limit(t.Context(), "acme", tenant.Limits{Running: -3, Weight: 1000})
+	_, err = b.Update(t.Context(), "acme", tenant.Change{Limits: &tenant.Limits{Running: -3, Weight: 1000}})
 	var refused *fault.Error
 	if !errors.As(err, &refused) || len(refused.Problems) != 2 {
 		t.Errorf("got %v, want both limits named", err)
@@ -191,7 +191,7 @@ func TestLimit(t *testing.T) {
 	if found, err := b.Get(t.Context(), "acme"); err != nil || found != got {
 		t.Errorf("got %+v, %v, want it unchanged", found, err)
 	}
-	_, err = b.Limit(t.Context(), "nobody", tenant.Limits{})
+	_, err = b.Update(t.Context(), "nobody", tenant.Change{Limits: &tenant.Limits{}})
 	checkFault(t, err, fault.CodeNotFound, "")
 }
 
@@ -218,14 +218,14 @@ func TestPauseAndResume(t *testing.T) {
 	}
 }
 
-func TestLimitDoesNotUndoAPauseThatComesBetween(t *testing.T) {
+func TestUpdateDoesNotUndoAPauseThatComesBetween(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	if _, err := b.Create(t.Context(), "acme", "", tenant.Limits{}); err != nil {
 		t.Fatal(err)
 	}
 	b.store.races, b.store.race = 1, func(o *tenant.Tenant) { o.State = tenant.Paused }
-	got, err := b.Limit(t.Context(), "acme", tenant.Limits{Weight: 5})
+	got, err := b.Update(t.Context(), "acme", tenant.Change{Limits: &tenant.Limits{Weight: 5}})
 	if err != nil || got.State != tenant.Paused || got.Limits.Weight != 5 {
 		t.Errorf("got %s with weight %d, %v, want it paused with weight 5", got.State, got.Limits.Weight, err)
 	}
@@ -314,7 +314,7 @@ func TestDelete(t *testing.T) {
 		}
 	}
 	_, resumed := b.Resume(t.Context(), "acme")
-	_, limited := b.Limit(t.Context(), "acme", tenant.Limits{Running: 2})
+	_, limited := b.Update(t.Context(), "acme", tenant.Change{Limits: &tenant.Limits{Running: 2}})
 	_, paused := b.Pause(t.Context(), "acme")
 	for _, err := range []error{resumed, limited, paused} {
 		checkFault(t, err, tenant.CodeDeleting, "")
