@@ -2,6 +2,7 @@ package retention
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -21,12 +22,12 @@ const (
 
 // eraser empties the tenants that are being deleted.
 type eraser struct {
-	p *Purger
+	p    *Purger
+	turn turn
 	// empty says since when a tenant has had nothing, and said what was last said
 	// that it waits for.
 	empty map[string]time.Time
 	said  map[string]string
-	taken time.Time
 }
 
 // erase goes on with all deletions, and returns when to look again, or nil.
@@ -46,35 +47,32 @@ func (p *Purger) erase(ctx context.Context, e *eraser) <-chan time.Time {
 // left.
 func (e *eraser) tenants(ctx context.Context) (int, error) {
 	left := 0
-	for after := ""; ; {
-		tenants, err := e.p.c.Store.Tenants(ctx, after, page)
+	var failed []error
+	for t, err := range e.p.tenants(ctx) {
 		if err != nil {
-			return left, fmt.Errorf("list tenants: %w", err)
+			return left, err
 		}
-		for _, t := range tenants {
-			if t.State != tenant.Deleting {
-				continue
-			}
-			done, err := e.tenant(ctx, t)
-			if err != nil {
-				return left, fmt.Errorf("delete tenant %s: %w", t.ID, err)
-			}
-			if !done {
-				left++
-			}
+		if t.State != tenant.Deleting {
+			continue
 		}
-		if len(tenants) < page {
-			return left, nil
+		done, err := e.tenant(ctx, t)
+		switch {
+		case ctx.Err() != nil:
+			return left, err
+		case err != nil: // It is no other tenant's trouble.
+			failed = append(failed, fmt.Errorf("delete tenant %s: %w", t.ID, err))
+		case !done:
+			left++
 		}
-		after = tenants[len(tenants)-1].ID
 	}
+	return left, errors.Join(failed...)
 }
 
 // tenant takes away all that can be, and says whether the tenant is gone.
 func (e *eraser) tenant(ctx context.Context, t tenant.Tenant) (bool, error) {
 	rows := 0
 	for {
-		if mine, err := e.turn(ctx); err != nil || !mine {
+		if mine, err := e.turn.take(ctx); err != nil || !mine {
 			return false, err
 		}
 		began := e.p.c.Now()
@@ -121,19 +119,4 @@ func (e *eraser) end(ctx context.Context, t tenant.Tenant, rows int, waits strin
 	delete(e.said, t.ID)
 	e.p.c.Logger.InfoContext(ctx, "a tenant is deleted", slog.String("tenant", t.ID))
 	return true, nil
-}
-
-func (e *eraser) turn(ctx context.Context) (bool, error) {
-	now := e.p.c.Now()
-	if !e.taken.IsZero() && now.Sub(e.taken) < eraseHold/4 {
-		return true, nil
-	}
-	mine, err := e.p.c.Store.TakeTurn(ctx, Turn{Name: "erase", Holder: e.p.c.Holder, For: eraseHold})
-	if err != nil {
-		return false, fmt.Errorf("take the turn: %w", err)
-	}
-	if mine {
-		e.taken = now
-	}
-	return mine, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -66,7 +67,7 @@ func (p *Purger) Nudge() {
 
 // Run makes rounds until ctx ends.
 func (p *Purger) Run(ctx context.Context) {
-	e := &eraser{p: p, empty: map[string]time.Time{}, said: map[string]string{}}
+	e := &eraser{p: p, turn: turn{p: p, name: "erase", hold: eraseHold}, empty: map[string]time.Time{}, said: map[string]string{}}
 	p.Nudge() // What a process that has died had begun to delete.
 	var again <-chan time.Time
 	// Processes that start together do not make their rounds together.
@@ -90,8 +91,8 @@ func (p *Purger) Run(ctx context.Context) {
 // Round purges what is due of every tenant, unless another process is at it. What
 // was purged before an error is gone, and the next round goes on from there.
 func (p *Purger) Round(ctx context.Context) (Purged, error) {
-	r := &round{p: p}
-	mine, err := r.turn(ctx)
+	r := &round{p: p, turn: turn{p: p, name: "retention", hold: hold}}
+	mine, err := r.turn.take(ctx)
 	if err != nil || !mine {
 		return Purged{}, err
 	}
@@ -120,8 +121,7 @@ type round struct {
 	p      *Purger
 	total  Purged
 	failed []error
-	// taken is when the turn was taken last.
-	taken time.Time
+	turn   turn
 }
 
 // errGaveUp ends a round that fails for everybody.
@@ -130,48 +130,26 @@ var errGaveUp = errors.New("gave up")
 // errTurnLost ends a round that took so long that another process has begun one.
 var errTurnLost = errors.New("another process has taken the turn")
 
-// turn takes the turn or, once in a while, extends it.
-func (r *round) turn(ctx context.Context) (bool, error) {
-	now := r.p.c.Now()
-	if now.Sub(r.taken) < hold/4 {
-		return true, nil
-	}
-	mine, err := r.p.c.Store.TakeTurn(ctx, Turn{Name: "retention", Holder: r.p.c.Holder, For: hold})
-	if err != nil {
-		return false, fmt.Errorf("take the turn: %w", err)
-	}
-	if mine {
-		r.taken = now
-	}
-	return mine, nil
-}
-
 func (r *round) tenants(ctx context.Context) error {
-	for after := ""; ; {
-		tenants, err := r.p.c.Store.Tenants(ctx, after, page)
+	for t, err := range r.p.tenants(ctx) {
 		if err != nil {
-			return fmt.Errorf("list tenants: %w", err)
+			return err
 		}
-		for _, t := range tenants {
-			if t.State == tenant.Deleting {
-				continue
-			}
-			err := r.tenant(ctx, t)
-			switch {
-			case errors.Is(err, errTurnLost), ctx.Err() != nil:
-				return err
-			case err != nil:
-				r.failed = append(r.failed, fmt.Errorf("purge tenant %s: %w", t.ID, err))
-			}
-			if len(r.failed) == gaveUp {
-				return errGaveUp
-			}
+		if t.State == tenant.Deleting {
+			continue
 		}
-		if len(tenants) < page {
-			return nil
+		err := r.tenant(ctx, t)
+		switch {
+		case errors.Is(err, errTurnLost), ctx.Err() != nil:
+			return err
+		case err != nil:
+			r.failed = append(r.failed, fmt.Errorf("purge tenant %s: %w", t.ID, err))
 		}
-		after = tenants[len(tenants)-1].ID
+		if len(r.failed) == gaveUp {
+			return errGaveUp
+		}
 	}
+	return nil
 }
 
 // tenant purges one tenant: first what is too old, then what is too much.
@@ -205,7 +183,7 @@ func (r *round) tenant(ctx context.Context, t tenant.Tenant) error {
 // long as the step took: SQLite has one writer, and half of its time is others'.
 func (r *round) repeat(ctx context.Context, step func() (Purged, error)) error {
 	for {
-		mine, err := r.turn(ctx)
+		mine, err := r.turn.take(ctx)
 		if err != nil {
 			return err
 		}
@@ -226,6 +204,53 @@ func (r *round) repeat(ctx context.Context, step func() (Purged, error)) error {
 			return err
 		}
 	}
+}
+
+// tenants are all tenants, up to an error.
+func (p *Purger) tenants(ctx context.Context) iter.Seq2[tenant.Tenant, error] {
+	return func(yield func(tenant.Tenant, error) bool) {
+		for after := ""; ; {
+			some, err := p.c.Store.Tenants(ctx, after, page)
+			if err != nil {
+				yield(tenant.Tenant{}, fmt.Errorf("list tenants: %w", err))
+				return
+			}
+			for _, t := range some {
+				if !yield(t, nil) {
+					return
+				}
+			}
+			if len(some) < page {
+				return
+			}
+			after = some[len(some)-1].ID
+		}
+	}
+}
+
+// turn is this process's turn of doing something, if it has it.
+type turn struct {
+	p    *Purger
+	name string
+	hold time.Duration
+	// taken is when it was taken last.
+	taken time.Time
+}
+
+// take takes the turn or, once in a while, extends it.
+func (t *turn) take(ctx context.Context) (bool, error) {
+	now := t.p.c.Now()
+	if now.Sub(t.taken) < t.hold/4 {
+		return true, nil
+	}
+	mine, err := t.p.c.Store.TakeTurn(ctx, Turn{Name: t.name, Holder: t.p.c.Holder, For: t.hold})
+	if err != nil {
+		return false, fmt.Errorf("take the turn: %w", err)
+	}
+	if mine {
+		t.taken = now
+	}
+	return mine, nil
 }
 
 // pause waits, unless d is nothing.

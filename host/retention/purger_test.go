@@ -426,14 +426,17 @@ func TestRunDeletesTenants(t *testing.T) {
 func TestADeletionThatFailsIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	// The second one keeps it looking.
+	// The second one keeps it looking, and is emptied though the first is not.
 	b.store.tenants = []tenant.Tenant{{ID: "a", State: tenant.Deleting}, {ID: "b", State: tenant.Deleting}}
-	b.store.waits["b"] = "runs in flight"
+	b.store.rows["b"], b.store.waits["b"] = 5, "runs in flight"
 	b.store.fail["a"] = errors.New("disk gone")
 	b.run(t)
 	again := <-b.waits
 	if !strings.Contains(b.logged(), "disk gone") || again.d != time.Minute {
 		t.Errorf("it looks again in %v, logs:\n%s", again.d, b.logged())
+	}
+	if n := b.store.rows["b"]; n > 0 {
+		t.Errorf("%d rows of another tenant are left", n)
 	}
 	look := func() {
 		t.Helper()
