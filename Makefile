@@ -5,7 +5,7 @@ SHELL       := /bin/bash
 GO          ?= go
 GOLANGCI    := .bin/golangci-lint
 GOLANGCI_V  := v2.13.1
-MODULES     := sdk/go examples/hello-go chaos/guest
+MODULES     := sdk/go examples/hello-go examples/host-app/plugin plugins/http chaos/guest host/oauth/fositetest
 GUEST       := GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -ldflags='-s -w'
 SUITE       ?= host
 
@@ -25,11 +25,18 @@ demo: bin/cofferdam build/hello-go.wasm ## The same, ending after the demo: exit
 	bin/cofferdam demo
 
 .PHONY: test
-test: ## All tests, on SQLite and, where initdb or COFFERDAM_TEST_POSTGRES is found, on Postgres.
+test: node_modules ## All tests, on SQLite and, where initdb or COFFERDAM_TEST_POSTGRES is found, on Postgres.
 	$(GO) test ./...
 	@for m in $(MODULES); do (cd $$m && echo "$$m" && $(GO) test ./...) || exit 1; done
 	@if [ -z "$$COFFERDAM_TEST_POSTGRES" ] && ! command -v initdb >/dev/null && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
 		echo; echo "THE POSTGRES SUITES DID NOT RUN: install PostgreSQL 15, or set COFFERDAM_TEST_POSTGRES to the URL of a server."; fi
+
+.PHONY: node_modules
+node_modules: ## What the tests of the TypeScript SDK and those in a browser need, from npm, where there is one.
+	@if ! command -v npm >/dev/null; then echo "npm is not here: what needs it is skipped"; exit 0; fi; \
+	for d in sdk/typescript test/browser; do \
+		cmp -s $$d/package-lock.json $$d/node_modules/.installed || \
+			(cd $$d && npm ci --no-audit --no-fund && cp package-lock.json node_modules/.installed) || exit 1; done
 
 ## Building
 
@@ -86,7 +93,7 @@ conformance: ## The store's conformance suite on both databases.
 	$(GO) test -count=1 ./host/store/...
 
 .PHONY: bench
-bench: build/hello-go.wasm ## Benchmarks: make bench SUITE=host, or SUITE=runtime, prints a line per figure.
+bench: build/hello-go.wasm ## Benchmarks: make bench SUITE=host, runtime, journal, authoring, credentials or oauth prints a line per figure.
 	$(GO) run ./bench/$(SUITE)
 
 .PHONY: fuzz
@@ -100,16 +107,21 @@ chaos: ## Kill a server 200 times on each database: nothing may be lost or done 
 	$(GO) run ./chaos -cycles 200 -database both
 
 .PHONY: soak
-soak: ## The long forms of the sandbox's tests and of chaos: an hour and more.
+soak: ## The long forms of the sandbox's tests, of the search for secrets, of refreshes and of chaos: hours.
 	$(GO) run ./chaos -cycles 1000 -database both
 	$(GO) test -count=1 -timeout 3h ./runtime/meter -args -spec.full
+	$(GO) test -count=1 -timeout 3h ./cmd/cofferdam -run 'Canary|Outlives' -args -canary.calls=10000 -rotation.records=100000 -rotation.executions=1000 -rewrap.tenants=10000
+	$(GO) test -count=1 -timeout 3h ./host/authorization -run 'Behaviours/concurrency' -v -args -authorization.expiries=200 -authorization.kills=20
+	$(GO) test -count=1 -timeout 3h ./sdk/tck -run Streams -args -stream.mib=1024
 	$(GO) test -count=1 -timeout 3h ./runtime -args -canary.calls=100000 -killpoints.full -determinism.calls=1000 -hammer.rounds=1000
 
 ## Housekeeping
 
 .PHONY: generate
-generate: ## Write what is written by programs: the OpenAPI document.
+generate: ## Write what is written by programs: the OpenAPI document, the Go SDK that templates bring, the plugins' pages.
 	$(GO) test ./host/api -run Document -update
+	$(GO) test ./sdk/build/template -run GoSDK -update
+	$(GO) test ./plugins -update
 
 .PHONY: tidy
 tidy: ## go mod tidy, everywhere.

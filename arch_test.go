@@ -19,9 +19,10 @@ const module = "github.com/cofferdam-run/cofferdam"
 
 // nouns are the domain packages of host.
 var nouns = []string{
-	"host/tenant", "host/token", "host/vault", "host/connection", "host/endpoint", "host/webhook",
+	"host/tenant", "host/token", "host/vault", "host/connection", "host/endpoint", "host/webhook", "host/webhook/descriptor", "host/webhook/signature",
 	"host/installation", "host/event", "host/execution", "host/queue", "host/fault", "host/ident",
-	"host/usage", "host/job", "host/redrive", "host/retention", "host/shadow",
+	"host/usage", "host/job", "host/redeliver", "host/redrive", "host/retention", "host/shadow", "host/vault/rotation",
+	"host/audit", "host/audit/transcript", "host/archive", "host/connect", "host/app", "host/oauth", "host/oauth/provider", "host/authorization", "host/notice", "host/health", "host/schedule",
 }
 
 // mayImport is the map of the house: a folder to the folders of ours that it
@@ -34,43 +35,89 @@ var mayImport = map[string][]string{
 	"runtime/image":          {"runtime/wasm"},
 	"runtime/abi":            {"runtime/wasm"},
 	"runtime/fairshare":      {},
+	"runtime/sourcemap":      {},
 	"runtime/compile":        {},
 	"runtime/extism":         {"runtime"},
-	"runtime":                {"runtime/abi", "runtime/compile", "runtime/fairshare", "runtime/image", "runtime/meter", "runtime/wasm"},
+	"runtime":                {"runtime/abi", "runtime/compile", "runtime/fairshare", "runtime/image", "runtime/meter", "runtime/sourcemap", "runtime/wasm"},
 	"runtime/runtimetest":    {"runtime/..."},
 
-	"hostfns":        {"runtime"},
-	"hostfns/...":    {"hostfns", "runtime"},
-	"hostfns/replay": {"hostfns/...", "runtime", "runtime/wasm"},
+	"hostfns":            {"runtime"},
+	"hostfns/...":        {"hostfns", "runtime"},
+	"hostfns/replay":     {"hostfns/...", "runtime", "runtime/wasm"},
+	"hostfns/sign":       {"hostfns", "hostfns/sign/sigv4", "runtime"},
+	"hostfns/sign/sigv4": {},
 	// A journal's own: what of its entries a conflict of state makes stale.
 	"hostfns/journal": {"hostfns", "hostfns/state", "runtime"},
 
-	"registry/manifest": {},
-	"registry/schema":   {"registry/manifest"},
-	"registry":          {"registry/...", "runtime"},
+	"registry/manifest":   {},
+	"registry/schema":     {"registry/manifest"},
+	"registry/docs":       {"registry/manifest", "registry/schema"},
+	"registry/diff":       {"registry/manifest"},
+	"registry/channel":    {},
+	"registry/signature":  {},
+	"registry/provenance": {},
+	"registry/oci":        {"registry/signature"},
+	"registry":            {"registry/...", "runtime"},
 
-	"host/ident":         {},
-	"host/fault":         {"registry", "runtime"},
-	"host/tenant":        {"host/fault", "host/ident"},
-	"host/token":         {"host/fault", "host/ident"},
-	"host/vault":         {"host/fault"},
-	"host/vault/keyfile": {"host/vault"},
-	"host/connection":    {"host/fault", "host/ident", "host/vault", "hostfns/egress"},
-	"host/endpoint":      {"host/fault", "host/ident", "host/vault"},
-	"host/event":         {"host/fault", "host/ident"},
-	"host/installation":  {"host/event", "host/fault", "host/ident", "hostfns/egress", "registry/...", "runtime"},
-	"host/execution":     {"host/event", "host/fault", "host/ident", "hostfns/...", "runtime"},
-	"host/webhook":       {"host/endpoint", "host/event", "host/fault", "host/ident"},
-	"host/queue":         {"host/execution"},
-	"host/usage":         {"host/fault"},
-	"host/job":           {"host/fault", "host/ident"},
-	"host/retention":     {"host/tenant"},
-	"host/redrive":       {"host/event", "host/execution", "host/fault", "host/job", "hostfns/emit"},
-	"host/shadow":        {"host/execution", "host/fault", "host/installation", "host/job", "hostfns/...", "registry/...", "runtime"},
-	"host/worker":        append([]string{"hostfns/...", "registry/...", "runtime"}, nouns...),
+	"host/ident":              {},
+	"host/fault":              {"registry", "runtime"},
+	"host/document":           {"host/fault"},
+	"host/tenant":             {"host/fault", "host/ident"},
+	"host/token":              {"host/fault", "host/ident"},
+	"host/vault":              {"host/fault"},
+	"host/vault/keyfile":      {"host/vault"},
+	"host/vault/vaulttest":    {"host/fault", "host/vault", "host/vault/keyfile"},
+	"host/connection":         {"host/authorization", "host/fault", "host/ident", "host/vault", "hostfns", "hostfns/egress", "hostfns/sign/..."},
+	"host/endpoint":           {"host/fault", "host/ident", "host/vault"},
+	"host/event":              {"host/fault", "host/ident"},
+	"host/installation":       {"host/event", "host/fault", "host/ident", "hostfns/egress", "registry/...", "runtime"},
+	"host/execution":          {"host/event", "host/fault", "host/ident", "hostfns/...", "runtime"},
+	"host/webhook":            {"host/endpoint", "host/event", "host/fault", "host/ident", "host/webhook/descriptor", "host/webhook/signature", "registry/manifest"},
+	"host/webhook/descriptor": {"host/document", "host/fault"},
+	"host/webhook/signature":  {"host/document", "host/fault", "host/webhook/descriptor"},
+	"host/queue":              {"host/execution"},
+	"host/usage":              {"host/fault"},
+	"host/job":                {"host/fault", "host/ident"},
+	"host/retention":          {"host/tenant"},
+	"host/audit/transcript":   {},
+	"host/audit":              {"host/audit/transcript", "host/fault", "host/ident", "host/retention"},
+	"host/archive": {
+		"host/app", "host/audit", "host/audit/transcript", "host/connection", "host/endpoint", "host/event", "host/execution", "host/fault", "host/ident",
+		"host/installation", "host/job", "host/notice", "host/schedule", "host/tenant", "host/token", "host/usage", "hostfns/state", "registry", "registry/signature",
+	},
+	"host/health":          {"host/authorization", "host/connection", "host/execution", "host/fault", "host/installation"},
+	"host/notice":          {"host/fault", "host/ident", "host/retention", "host/webhook"},
+	"host/schedule":        {"host/audit", "host/event", "host/execution", "host/fault", "host/ident"},
+	"host/redrive":         {"host/event", "host/execution", "host/fault", "host/job", "hostfns/emit"},
+	"host/redeliver":       {"host/event", "host/execution", "host/fault", "host/ident", "host/job"},
+	"host/login":           {"host/fault", "host/token"},
+	"host/login/logintest": {},
+	"host/shadow":          {"host/execution", "host/fault", "host/installation", "host/job", "hostfns/...", "registry/...", "runtime"},
+	"host/worker":          append([]string{"hostfns/...", "registry/...", "runtime"}, nouns...),
+
+	"host/vault/rotation":   {"host/fault", "host/job", "host/vault"},
+	"host/vault/keyenv":     {"host/vault/keyfile"},
+	"host/vault/transit":    {"host/vault", "host/vault/remote"},
+	"host/vault/awskms":     {"host/vault", "host/vault/remote", "hostfns/sign/sigv4"},
+	"host/vault/remote":     {"host/vault"},
+	"host/vault/keepertest": {"host/fault", "host/vault"},
+
+	"host/app/trial": {"host/app", "host/authorization", "host/oauth", "host/oauth/provider"},
+
+	"host/app": {"host/authorization", "host/fault", "host/ident", "host/oauth", "host/oauth/provider", "host/vault"},
+
+	"host/connect":                     {"host/audit", "host/connection", "host/fault", "host/ident", "host/oauth", "host/oauth/provider", "host/vault", "registry/schema"},
+	"host/oauth":                       {"host/fault"},
+	"host/oauth/oauthtest":             {"host/oauth"},
+	"host/oauth/fositetest":            {"host/oauth", "host/authorization"},                 // Its tests: a module of its own.
+	"host/oauth/provider":              {"host/document", "host/fault", "registry/manifest"}, // What it says of a plugin's descriptors.
+	"host/authorization":               {"host/fault", "host/oauth", "host/oauth/provider", "host/vault"},
+	"host/oauth/provider/providertest": {},
+
+	"host/authorization/authorizationtest": {"host/authorization", "host/oauth", "host/oauth/provider"},
 
 	"host/store":                       append([]string{"hostfns/...", "registry/...", "runtime"}, nouns...),
-	"host/store/storetest":             append([]string{"host/store", "host/store/storetest/faults", "hostfns/...", "registry/...", "runtime"}, nouns...),
+	"host/store/storetest":             append([]string{"host/store", "host/store/storetest/faults", "host/vault/keyfile", "hostfns/...", "registry/...", "runtime"}, nouns...),
 	"host/store/storetest/faults":      {},
 	"host/store/sqlite":                append([]string{"host/store", "hostfns/journal"}, nouns...),
 	"host/store/postgres":              append([]string{"host/store", "hostfns/journal"}, nouns...),
@@ -80,11 +127,24 @@ var mayImport = map[string][]string{
 	"host/api":         append([]string{"host", "host/store", "hostfns/...", "registry/...", "runtime"}, nouns...),
 	"host/api/apitest": {},
 
+	"test/browser/browsertest": {"sdk/build/buildtest"},
+
+	"sdk":      {},
+	"sdk/c":    {},
+	"sdk/rust": {},
+	"sdk/tck":  {"hostfns/...", "registry", "registry/manifest", "registry/schema", "runtime", "runtime/runtimetest", "runtime/wasm", "sdk", "sdk/build", "sdk/c", "sdk/rust"},
+
 	"cmd/...":      {"..."},
 	"examples/...": {"..."},
+	"plugins/...":  {"sdk/go/..."},
 	"bench/...":    {"..."},
 	"chaos/...":    {"..."},
 	"sdk/go/...":   {"sdk/go/..."},
+
+	"sdk/build":           {"registry/...", "registry", "runtime", "runtime/sourcemap", "sdk/build/quickjs", "sdk/c", "sdk/rust"},
+	"sdk/typescript":      {"runtime", "sdk/build"}, // Its tests: they run in the sandbox.
+	"sdk/build/buildtest": {"sdk/typescript"},
+	"sdk/build/template":  {"sdk/c", "sdk/rust", "sdk/typescript"},
 }
 
 // ownedBy names who alone may import a third party's package, or a delicate
@@ -98,15 +158,24 @@ var ownedBy = map[string][]string{
 	"github.com/go-chi/chi/v5":              {"host/api/..."},
 	"github.com/danielgtaylor/huma/v2":      {"host/api/..."},
 	"github.com/tink-crypto/tink-go/v2":     {"host/vault/..."},
-	"crypto/cipher":                         {"host/vault/..."},
+	"crypto/cipher":                         {"host/vault/...", "bench/..."},
 	"code.dny.dev/ssrf":                     {"hostfns/egress"},
 	"github.com/santhosh-tekuri/jsonschema": {"registry/...", "host/api/apitest"},
+	"oras.land/oras-go/v2":                  {"registry/oci", "cmd/..."},
 	"github.com/spf13/cobra":                {"cmd/..."},
 	"github.com/caarlos0/env":               {"cmd/..."},
+	"github.com/fsnotify/fsnotify":          {"cmd/..."},
 	"github.com/google/pprof":               {"cmd/..."},
-	"github.com/prometheus/client_golang":   {"host", "host/worker", "host/retention", "host/api"},
+	"github.com/prometheus/client_golang":   {"host", "host/worker", "host/retention", "host/api", "host/audit", "host/authorization", "host/schedule", "host/webhook"},
+	"github.com/netresearch/go-cron":        {"host/schedule"},
+	"github.com/go-sourcemap/sourcemap":     {"runtime/sourcemap"},
 	"github.com/extism/go-sdk":              {"runtime/extism", "bench/..."},
-	"golang.org/x/oauth2":                   {"host/oauth"},
+	"github.com/evanw/esbuild":              {"sdk/build", "sdk/typescript", "bench/...", "cmd/..."},
+	"golang.org/x/oauth2":                   {"host/oauth", "cmd/...", "bench/..."},
+	"github.com/go-jose/go-jose":            {"host/oauth", "host/webhook/signature"},
+	"github.com/coreos/go-oidc":             {"host/login", "cmd/..."},
+	"cel.dev/cel-go":                        {"host/redeliver"},
+	"golang.org/x/mod/sumdb":                {"host", "host/audit/...", "host/store/...", "host/api", "cmd/..."},
 	"github.com/golangci/golangci-lint":     {},
 }
 
@@ -148,7 +217,7 @@ func isOwnInternal(folder, target string) bool {
 // there may not: helpers for tests, and, above the sandbox, the real things on the
 // other side of an interface.
 func hasRealPeers(folder, target string) bool {
-	low := folder == "runtime" || strings.HasPrefix(folder, "runtime/") || strings.HasPrefix(folder, "sdk/")
+	low := folder == "runtime" || strings.HasPrefix(folder, "runtime/") || strings.HasPrefix(folder, "sdk/") && !strings.HasPrefix(folder, "sdk/build")
 	return strings.HasSuffix(path.Base(target), "test") || !low
 }
 

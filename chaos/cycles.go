@@ -123,8 +123,7 @@ func (s *scene) cycle(ctx context.Context, out io.Writer) error {
 	ready := time.Now()
 	s.hunter.hunt(v.cmd.Process)
 	s.vendor.turn(v.addr)
-	all := moments()
-	m := all[s.random.IntN(len(all))]
+	m := s.moment()
 	life := s.life()
 	late := time.Duration(s.random.Int64N(int64(latest)))
 	if m == asked || m == done || m == accepted {
@@ -148,6 +147,16 @@ func (s *scene) cycle(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(out, "ready after %s, killed %s later: %s\n", ready.Sub(begun).Round(time.Millisecond), at.Sub(ready).Round(time.Millisecond), by)
 	}
 	return ctx.Err()
+}
+
+// moment is when the next server is killed.
+func (s *scene) moment() moment {
+	all := moments()
+	drawn := all[s.random.IntN(len(all))]
+	if s.o.moment != "" {
+		return s.o.moment
+	}
+	return drawn
 }
 
 // life is how long a server lives: mostly for less than a lease, so that it leaves

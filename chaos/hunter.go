@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -34,6 +37,22 @@ func moments() []moment {
 		asked, asked, done, done, done, appending, appending, appending, completing, completing,
 		accepted, accepting, claiming,
 	}
+}
+
+func momentNames() []string {
+	var names []string
+	for _, m := range slices.Compact(moments()) {
+		names = append(names, string(m))
+	}
+	return names
+}
+
+func (m *moment) set(name string) error {
+	if !slices.Contains(moments(), moment(name)) {
+		return fmt.Errorf("it may be %s", strings.Join(momentNames(), ", "))
+	}
+	*m = moment(name)
+	return nil
 }
 
 // hunter kills one server, once. It is safe for concurrent use.

@@ -32,6 +32,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -62,6 +63,8 @@ type options struct {
 	seed     uint64
 	duration time.Duration
 	rate     float64
+	// moment is when each server is killed, or empty for a moment drawn at each.
+	moment moment
 	// naive has the servers keep no journal.
 	naive   bool
 	verbose bool
@@ -81,6 +84,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.Uint64Var(&o.seed, "seed", 0, "what chance begins with; 0 draws and prints one")
 	flags.DurationVar(&o.duration, "duration", time.Hour, "begin no further cycle after this time, on each database")
 	flags.Float64Var(&o.rate, "rate", 15, "deliveries per second")
+	flags.Func("moment", "kill only at this moment: "+strings.Join(momentNames(), ", "), o.moment.set)
 	flags.BoolVar(&o.naive, "naive", false, "keep no journal, to see that the ledger notices")
 	flags.BoolVar(&o.verbose, "v", false, "print each cycle")
 	if err := flags.Parse(args); err != nil {

@@ -46,9 +46,9 @@ func TestAFewKillsLoseNothing(t *testing.T) {
 // Without a journal it fails, or else what it says of one with a journal is nothing.
 func TestAServerThatKeepsNoJournalIsFoundOut(t *testing.T) {
 	t.Parallel()
-	last, all, err := chaos(t, "-cycles", "3", "-database", "sqlite", "-long", "0.5", "-naive")
-	if !errors.Is(err, errBroken) || strings.Contains(last, " duplicated=0 ") || !strings.Contains(all, "duplicated: effect ") {
-		t.Errorf("the last line is %q and the error %v, want effects that were had twice; all of it:\n%s", last, err, all)
+	last, all, err := chaos(t, "-cycles", "3", "-database", "sqlite", "-moment", "done", "-naive")
+	if !errors.Is(err, errBroken) || strings.Contains(last, " duplicated=0 ") || !strings.Contains(all, "duplicated: ") {
+		t.Errorf("the last line is %q and the error %v, want effects that were had twice, or asked for so that they could be; all of it:\n%s", last, err, all)
 	}
 }
 
@@ -59,6 +59,9 @@ func TestOptionsThatMakeNoSenseAreRefused(t *testing.T) {
 	}
 	if _, _, err := chaos(t, "-cycles", "many"); err == nil {
 		t.Error("a number that is none was taken")
+	}
+	if _, _, err := chaos(t, "-moment", "noon"); err == nil || !strings.Contains(err.Error(), "appending") {
+		t.Errorf("got %v, want an error that names the moments", err)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/vault"
+	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
 )
 
 // Why an execution may be dead, for a person to decide: by its class, nobody knows
@@ -46,6 +48,11 @@ func (s *scene) judge(ctx context.Context, cycles int) (r *report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	keeper, err := keyfile.Open(s.place.keyPath())
+	if err != nil {
+		return nil, err
+	}
+	db.SealWith(vault.New(db, keeper))
 	v := &verdict{
 		s: s, r: &report{cycles: cycles, kills: s.kills}, db: db,
 		found: map[string][]execution.Execution{}, records: map[string]int{}, effects: map[string]ledger.Effect{},

@@ -1,22 +1,29 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/cofferdam-run/cofferdam/host/notice"
+	"github.com/cofferdam-run/cofferdam/host/oauth/provider"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
+	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime"
 	"github.com/cofferdam-run/cofferdam/runtime/compile"
 )
@@ -27,6 +34,16 @@ type Config struct {
 	Store store.Store
 	// Keeper holds the key encryption key.
 	Keeper vault.Keeper
+	// Keepers hold others, while one is replaced: what they have wrapped opens, too.
+	// Defaults to none.
+	Keepers []vault.Keeper
+	// KeyFresh is how long a tenant's key is held before it is compared with the one that
+	// is stored. Defaults to 30 s. All processes of a database need the same.
+	KeyFresh time.Duration
+	// Auditor is told of each opening of a credential. Defaults to the Logger.
+	Auditor vault.Auditor
+	// Audit says how the audit log is signed and kept. Defaults to one that is not signed.
+	Audit Audit
 	// Functions are the host app's own, offered to guests beside the built-in
 	// ones. Their context carries the execution: see CallerOf. One that is marked
 	// as Granted must be asked for by the plugin's manifest and granted by the
@@ -34,20 +51,36 @@ type Config struct {
 	Functions []hostfns.Func
 	// Limits are the most that a plugin gets, whatever it asks for. Defaults to runtime's.
 	Limits runtime.Limits
-	// Egress bounds guests' HTTP. Defaults to egress's.
+	// Egress bounds guests' HTTP, and says which proxy it goes through. Defaults to
+	// egress's, without a proxy.
 	Egress egress.Config
+	// PublicURL is where users' browsers reach this host, such as https://acme.example:
+	// OAuth providers send them back to a path below it. Where the API's handler is mounted
+	// below a prefix, the prefix is its path: https://acme.example/cofferdam. Defaults to
+	// none: then no account is connected by OAuth.
+	PublicURL string
+	// Providers are the OAuth providers that apps may be registered with. Defaults to those
+	// that come with the program.
+	Providers provider.Set
 	// Slots is how many executions run at once in this process. Defaults to 32.
 	Slots int
-	// Lease is how long a dead process keeps its executions. Defaults to 8 s.
+	// Lease is how long a dead process keeps its executions; its jobs, such as a
+	// rotation, it keeps four times as long. Defaults to 8 s.
 	Lease time.Duration
 	// Drain is how long executions in flight may go on once Run's context has
 	// ended. Defaults to 30 s.
 	Drain time.Duration
 	// Attempts is how often an execution is tried before it is dead. Defaults to 8.
 	Attempts int
+	// RequireSignatures names the kinds of publishers whose plugins are refused unless
+	// they are signed with one of their keys. Defaults to none.
+	RequireSignatures []registry.PublisherKind
 	// Retention is how long a tenant keeps what has finished, unless it says so
 	// itself, and how much of it. Defaults to 30 days and 10 GiB.
 	Retention tenant.Retention
+	// DeletionGrace is how long after it was asked for a tenant is deleted, unless whoever
+	// asks says so: until then it can be restored. Negative is none. Defaults to 7 days.
+	DeletionGrace time.Duration
 	// Unjournaled has runs keep no journal: one that is made again asks everything
 	// again, effects included. It is for measuring only what the journal costs.
 	Unjournaled bool
@@ -58,6 +91,14 @@ type Config struct {
 	// those of this Config. Defaults to none: compiling is done in this process, and
 	// what bounds it are the limits on a module's shape.
 	Compiler compile.Config
+	// Notify is told what tenants and operators should know, such as that a connection is
+	// broken: see package notice. It is told at least once, by one of the processes of a
+	// database, and again later where it returns an error. Defaults to nobody: notices can
+	// be read all the same.
+	Notify func(ctx context.Context, n notice.Notice) error
+	// Watch is told what executions of this process do as they do it, for development.
+	// Defaults to nobody.
+	Watch Watcher
 	// Metrics is where metrics are registered: one Host's to a registry. Defaults to
 	// one of its own, which has those of the Go runtime and of the process too.
 	Metrics *prometheus.Registry
@@ -82,6 +123,7 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now //nolint:forbidigo // The default clock has to come from somewhere.
 	}
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	if c.After == nil {
 		c.After = time.After //nolint:forbidigo // As above.
 	}
@@ -89,6 +131,9 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) validate() error {
+	if err := checkPublicURL(c.PublicURL); err != nil {
+		return fmt.Errorf("configure host: PublicURL, which is serve's --public-url: %w", err)
+	}
 	if c.Store == nil {
 		return errors.New("configure host: Store is not set: open one with sqlite.Open or postgres.Open")
 	}
@@ -117,6 +162,28 @@ func (c Config) validate() error {
 			return fmt.Errorf("configure host: Functions[%d] is named %q, which is %s: choose another name", i, f.Name, by)
 		}
 		taken[f.Name] = fmt.Sprintf("the name of Functions[%d]", i)
+	}
+	return nil
+}
+
+// checkPublicURL says what keeps browsers from coming back to an address. Over plain http
+// they come back on this machine only: a code that others read is a token of theirs.
+func checkPublicURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(text, "?#") {
+		return fmt.Errorf("it is %.200q: write where browsers reach the host, such as https://cofferdam.example.com", text)
+	}
+	// It is in links, forms and redirect URIs, which proxies and providers compare letter
+	// by letter: what can be written in two ways is not in it.
+	if !regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*$`).MatchString(u.EscapedPath()) {
+		return fmt.Errorf("it is %.200q, and its path is %.200q: a path has segments of letters, digits, -, _, . and ~, such as /cofferdam", text, u.EscapedPath())
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	if local := u.Hostname() == "localhost" || err == nil && addr.IsLoopback(); u.Scheme != "https" && (u.Scheme != "http" || !local) {
+		return fmt.Errorf("it is %.200q: it begins with https://, or with http:// and a loopback address for development", text)
 	}
 	return nil
 }

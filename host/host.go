@@ -23,19 +23,30 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cofferdam-run/cofferdam/host/app"
+	"github.com/cofferdam-run/cofferdam/host/archive"
+	"github.com/cofferdam-run/cofferdam/host/audit"
+	"github.com/cofferdam-run/cofferdam/host/authorization"
+	"github.com/cofferdam-run/cofferdam/host/connect"
 	"github.com/cofferdam-run/cofferdam/host/connection"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/health"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/job"
+	"github.com/cofferdam-run/cofferdam/host/notice"
+	"github.com/cofferdam-run/cofferdam/host/oauth/provider"
+	"github.com/cofferdam-run/cofferdam/host/redeliver"
 	"github.com/cofferdam-run/cofferdam/host/redrive"
 	"github.com/cofferdam-run/cofferdam/host/retention"
+	"github.com/cofferdam-run/cofferdam/host/schedule"
 	"github.com/cofferdam-run/cofferdam/host/shadow"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/usage"
 	"github.com/cofferdam-run/cofferdam/host/vault"
+	"github.com/cofferdam-run/cofferdam/host/vault/rotation"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
 	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
@@ -50,14 +61,27 @@ type Host struct {
 	Plugins       *registry.Registry
 	Installations *installation.Installations
 	Connections   *connection.Connections
-	Endpoints     *endpoint.Endpoints
-	Webhooks      *webhook.Intake
-	Executions    *execution.Executions
-	Jobs          *job.Jobs
-	Redrives      *redrive.Redrives
-	Shadows       *shadow.Runs
-	Tokens        *token.Tokens
-	Usage         *usage.Ledger
+	// Authorizations are what users agreed to: the tokens of connections, kept fresh.
+	Authorizations *authorization.Authorizations
+	Apps           *app.Apps
+	// Connects are where users connect accounts; nil without a Config.PublicURL.
+	Connects   *connect.Sessions
+	Endpoints  *endpoint.Endpoints
+	Webhooks   *webhook.Intake
+	Executions *execution.Executions
+	Schedules  *schedule.Schedules
+	Jobs       *job.Jobs
+	Redrives   *redrive.Redrives
+	// Redeliveries send stored events again.
+	Redeliveries *redeliver.Redeliveries
+	Shadows      *shadow.Runs
+	Rotations    *rotation.Rotations
+	Tokens       *token.Tokens
+	Usage        *usage.Ledger
+	Audit        *audit.Log
+	Notices      *notice.Notices
+	Healths      *health.Healths
+	Archive      *archive.Archive
 	// Store gives the rest: events, readiness, idempotency keys.
 	Store store.Store
 	// Metrics are those of this Host; none has a label that names a tenant.
@@ -65,10 +89,13 @@ type Host struct {
 
 	runtime *runtime.Runtime
 	egress  *egress.Egress
+	// asks makes the host's own requests.
+	asks    *egress.Transport
 	sandbox *worker.Sandbox
 	worker  *worker.Worker
 	runner  *job.Runner
 	purger  *retention.Purger
+	ailing  *ailing
 	after   func(d time.Duration) <-chan time.Time
 	logger  *slog.Logger
 	running atomic.Bool
@@ -83,13 +110,29 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+	if len(c.Providers.All()) == 0 {
+		var err error
+		if c.Providers, err = provider.Load(); err != nil {
+			return nil, fmt.Errorf("configure host: %w", err)
+		}
+	}
 	if err := c.Store.Ready(ctx); err != nil {
 		return nil, fmt.Errorf("check the database: %w", err)
 	}
-	sealer := vault.New(c.Store, c.Keeper)
+	log, err := newLog(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Auditor == nil {
+		c.Auditor = auditor{log}
+	}
+	sealer := vault.Configured(vault.Config{
+		Store: c.Store, Keeper: c.Keeper, Others: c.Keepers, Auditor: c.Auditor, Fresh: c.KeyFresh, Logger: c.Logger, Now: c.Now,
+	})
 	if err := sealer.Check(ctx); err != nil {
 		return nil, fmt.Errorf("check the key: %w", err)
 	}
+	c.Store.SealWith(sealer)
 	compiler, err := newCompiler(ctx, c)
 	if err != nil {
 		return nil, err
@@ -98,10 +141,20 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the runtime: %w", err)
 	}
-	h := &Host{Store: c.Store, Metrics: c.Metrics, runtime: rt, egress: egress.New(c.Egress), after: c.After, logger: c.Logger}
+	h := &Host{Store: c.Store, Audit: log, Metrics: c.Metrics, runtime: rt, egress: egress.New(c.Egress), asks: egress.NewTransport(c.Egress), after: c.After, logger: c.Logger}
 	w := &wiring{c: c, h: h, vault: sealer, bell: &execution.Bell{}}
+	if err := w.connects(); err != nil {
+		return nil, errors.Join(err, rt.Close(ctx))
+	}
+	if err := w.accounts(); err != nil {
+		return nil, errors.Join(err, rt.Close(ctx))
+	}
 	w.nouns()
+	if err := w.sessions(); err != nil {
+		return nil, errors.Join(err, rt.Close(ctx))
+	}
 	w.work()
+	h.ailing = w.ailing
 	return h, nil
 }
 
@@ -136,6 +189,13 @@ func (h *Host) Run(ctx context.Context) error {
 	aside.Go(func() { h.tidy(besides) })
 	aside.Go(func() { h.runner.Run(besides) })
 	aside.Go(func() { h.purger.Run(besides) })
+	aside.Go(func() { h.Audit.Run(besides) })
+	follow := audit.Begin(besides, &audit.Act{Who: audit.Host, Action: "installation.upgrade", Reason: "channel"})
+	aside.Go(func() { h.Installations.Run(follow) })
+	aside.Go(func() { h.Tokens.Run(besides) })
+	aside.Go(func() { h.Notices.Run(besides) })
+	aside.Go(func() { h.Authorizations.Run(besides) })
+	aside.Go(func() { h.Schedules.Run(besides) })
 	err := h.worker.Run(ctx)
 	stop()
 	aside.Wait()
@@ -151,6 +211,7 @@ func (h *Host) Run(ctx context.Context) error {
 // not released: their code would be taken from under them.
 func (h *Host) Close(ctx context.Context) error {
 	h.egress.Close()
+	h.asks.CloseIdleConnections()
 	if h.left.Load() {
 		return nil
 	}
@@ -160,13 +221,35 @@ func (h *Host) Close(ctx context.Context) error {
 	return nil
 }
 
-// tidy gives back, now and then, what the sandboxes hold that nobody uses.
+// Secrets that nobody uses any more are dropped each tidying, and sandboxes each
+// sandboxes'th time.
+const (
+	// jobLeases is how many times as long as an execution a job of a dead process is left
+	// alone: its steps take longer, and nobody waits for it.
+	jobLeases = 4
+	tidying   = 10 * time.Second
+	sandboxes = 6
+)
+
+// tidy gives back, now and then, what nobody uses: secrets of endpoints, connections
+// to third parties with the certificates that they show, and what sandboxes hold.
 func (h *Host) tidy(ctx context.Context) {
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-h.after(time.Minute):
+		case <-h.after(tidying):
+		}
+		h.Endpoints.Trim()
+		h.egress.Trim()
+		if n%sandboxes > 0 {
+			continue
+		}
+		if err := h.ailing.look(ctx); err != nil && ctx.Err() == nil {
+			h.logger.WarnContext(ctx, "executions may wait for a connection that works", slog.Any("error", err))
+		}
+		if err := h.forgetSessions(ctx); err != nil && ctx.Err() == nil {
+			h.logger.WarnContext(ctx, "connect sessions that are over were not forgotten", slog.Any("error", err))
 		}
 		if err := h.runtime.Trim(ctx); err != nil {
 			h.logger.WarnContext(ctx, "idle sandboxes were not released", slog.Any("error", err))
@@ -176,6 +259,9 @@ func (h *Host) tidy(ctx context.Context) {
 
 // Caller is the execution that a host function is called for.
 type Caller = worker.Caller
+
+// Watcher is told what executions do as they do it.
+type Watcher = worker.Watcher
 
 // CallerOf returns the execution that a Func of Config.Functions is called for:
 // whose tenant's data it may touch. It is the zero Caller outside of a run.

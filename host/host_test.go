@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,6 +265,38 @@ func TestPauseKeepsAndResumeRuns(t *testing.T) {
 	if got, err := b.h.Executions.Wait(t.Context(), b.tenant.ID, id); err != nil || got.State != execution.Succeeded {
 		t.Errorf("it is %s and %v, want succeeded", got.State, err)
 	}
+}
+
+// resuming resumes the installation when a run is about to be stored as waiting.
+type resuming struct {
+	store.Store
+	resume atomic.Pointer[func() error]
+}
+
+func (s *resuming) Complete(ctx context.Context, c execution.Completion) error {
+	if do := s.resume.Load(); do != nil && c.Reason == execution.ReasonPaused && s.resume.CompareAndSwap(do, nil) {
+		if err := (*do)(); err != nil {
+			return err
+		}
+	}
+	return s.Store.Complete(ctx, c)
+}
+
+func TestWhatIsParkedWhileItIsResumedRuns(t *testing.T) {
+	t.Parallel()
+	s := &resuming{Store: openStore(t)}
+	b := runHost(t, host.Config{Store: s})
+	b.tenant = b.addTenant(t, "acme", tenant.Limits{})
+	b.install(t, b.tenant.ID, "plugin", runtimetest.Echo("go"), nil)
+	resume := func() error {
+		_, err := b.h.Installations.Resume(t.Context(), b.tenant.ID, "plugin")
+		return err
+	}
+	s.resume.Store(&resume)
+	if _, err := b.h.Installations.Pause(t.Context(), b.tenant.ID, "plugin"); err != nil {
+		t.Fatal(err)
+	}
+	b.await(t, b.start(t, `"x"`), execution.Succeeded)
 }
 
 func TestTenantsPauseKeepsAndResumeRuns(t *testing.T) {

@@ -1,7 +1,10 @@
 package host_test
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -25,6 +28,35 @@ func TestRetentionIsChecked(t *testing.T) {
 	}
 }
 
+func TestThePublicURLIsChecked(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{
+		"app.example", "/cofferdam", "https://", "https://:8080", "ftp://app.example", "http://app.example", "http://10.0.0.1",
+		"https://me@app.example", "https://app.example?", "https://app.example/?a=b", "https://app.example/#", "https://app.example//",
+		"https://app.example/a//b", "https://app.example/../b", "https://app.example/.", "https://app.example/a%2fb", "https://app.example/a b",
+		"https://app.example/\"onload=x", "https://app.example/a;b", "https://app.example/{x}",
+	} {
+		_, err := host.New(t.Context(), host.Config{Store: openStore(t), Keeper: newKey(t), PublicURL: bad})
+		if err == nil || !strings.Contains(err.Error(), "configure host: PublicURL, which is serve's --public-url: it is ") {
+			t.Errorf("%s: got %v, want it to say what is wrong", bad, err)
+		}
+	}
+	for good, want := range map[string]string{
+		"https://app.example": "https://app.example", "https://app.example/": "https://app.example", "https://app.example:8443/a/b-1_c.d~": "https://app.example:8443/a/b-1_c.d~",
+		"http://localhost:8080/cofferdam/": "http://localhost:8080/cofferdam", "http://[::1]:8080": "http://[::1]:8080",
+	} {
+		h, err := host.New(t.Context(), host.Config{Store: openStore(t), Keeper: newKey(t), PublicURL: good, Logger: slog.New(slog.DiscardHandler), CacheDir: runtimetest.CacheDir(t)})
+		if err != nil {
+			t.Errorf("%s: %v", good, err)
+			continue
+		}
+		if got, callback := h.Connects.PublicURL(), h.Apps.RedirectURI("acme"); got != want || callback != want+"/oauth/callback/acme" {
+			t.Errorf("%s: got %s and %s", good, got, callback)
+		}
+		_ = h.Close(t.Context())
+	}
+}
+
 // TestADeletedTenantsKeyIsForgotten holds that a process that has used a
 // tenant's key does not go on using it.
 func TestADeletedTenantsKeyIsForgotten(t *testing.T) {
@@ -40,7 +72,7 @@ func TestADeletedTenantsKeyIsForgotten(t *testing.T) {
 	if _, err := b.h.Tenants.Pause(t.Context(), b.tenant.ID); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := b.h.Tenants.Delete(t.Context(), "acme"); err != nil || got.State != tenant.Deleting {
+	if got, err := b.h.Tenants.Delete(t.Context(), "acme", new(time.Duration)); err != nil || got.State != tenant.DeletionErasing {
 		t.Fatalf("got %s, %v", got.State, err)
 	}
 	spec.Name = "two"
@@ -88,5 +120,76 @@ func TestRunPurges(t *testing.T) {
 	_, err = b.h.Executions.Get(t.Context(), b.tenant.ID, id)
 	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Code != fault.CodeNotFound {
 		t.Errorf("got %v, want it to be gone", err)
+	}
+}
+
+// TestADeletedTenantLeavesNothing deletes a tenant to the end, and looks for what it had
+// in the files of the database themselves.
+func TestADeletedTenantLeavesNothing(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	path := filepath.Join(t.TempDir(), "test.db")
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if _, _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b := runHost(t, host.Config{Store: db, Now: now, After: func(d time.Duration) <-chan time.Time {
+		if d == 15*time.Second { // Until a deletion is looked at again.
+			ahead.Add(int64(d))
+			d = time.Millisecond
+		}
+		return time.After(d)
+	}})
+	b.tenant = b.addTenant(t, "acme", tenant.Limits{})
+	b.install(t, b.tenant.ID, "plugin", runtimetest.Echo("go"), nil)
+	other := b.addTenant(t, "other", tenant.Limits{})
+	const secret, payload, name = "canary-credential", "canary-payload", "canary-name"
+	for _, id := range []string{b.tenant.ID, other.ID} {
+		spec := connection.Spec{
+			Name: name, Type: connection.Bearer, Hosts: []string{"a.example"},
+			Credential: connection.Credential{Token: secret}, Fields: []byte(`{"account":"` + name + id + `"}`),
+		}
+		if _, err := b.h.Connections.Create(t.Context(), id, spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		if got, err := b.h.Executions.Wait(t.Context(), b.tenant.ID, b.start(t, `"`+payload+`"`)); err != nil || got.State != execution.Succeeded {
+			t.Fatalf("it is %s and %v, want succeeded", got.State, err)
+		}
+	}
+	if _, err := b.h.Tenants.Delete(t.Context(), "acme", new(time.Duration)); err != nil {
+		t.Fatal(err)
+	}
+	var d tenant.Deletion
+	for deadline := time.Now().Add(time.Minute); d.State != tenant.DeletionDone; {
+		if d, err = b.h.Tenants.Deletion(t.Context(), "acme"); err != nil || time.Now().After(deadline) {
+			t.Fatalf("it is %+v and %v, want done", d, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if d.Report.Key == nil || len(d.Report.Key.IDs) != 1 || !d.Report.Key.Payloads || d.Report.Erased["executions"] != 3 || d.Report.Erased["connections"] != 1 {
+		t.Errorf("got %+v", d.Report)
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		raw, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, canary := range map[string]string{
+			"a credential": secret, "a payload": payload, "what is not sealed": name + b.tenant.ID,
+		} {
+			if bytes.Contains(raw, []byte(canary)) {
+				t.Errorf("%s is in the file%s", what, suffix)
+			}
+		}
+		if suffix == "" && !bytes.Contains(raw, []byte(name+other.ID)) {
+			t.Error("another tenant's is not there: this proves nothing")
+		}
 	}
 }

@@ -19,8 +19,9 @@ const secretsMost = 4096
 // secret of the tenant's and the execution's id, so that every run of an
 // execution sees the same stream and nobody outside can guess it.
 //
-// The secret is the tenant's wrapped keyset, which never leaves the database. It
-// changes when the keyset is wrapped anew.
+// The secret is the tenant's keyset as it was wrapped first, which never leaves the
+// database. It stays what it was when the keyset is wrapped anew or gets other keys:
+// an execution that waits goes on with the stream that it began with.
 type seeds struct {
 	store vault.Store
 	vault *vault.Vault
@@ -64,8 +65,8 @@ func (s *seeds) secret(ctx context.Context, tenant string) ([]byte, error) {
 	if len(s.secrets) >= secretsMost {
 		clear(s.secrets)
 	}
-	s.secrets[tenant] = key.Wrapped
-	return key.Wrapped, nil
+	s.secrets[tenant] = key.Seed
+	return key.Seed, nil
 }
 
 // forget drops what is held of a tenant.

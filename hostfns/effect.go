@@ -66,6 +66,15 @@ type crossing struct {
 	outcome  Outcome
 	reported bool
 	recorded bool
+	// gate is nil outside of one.
+	gate *Gate
+	// attached follows the answer.
+	attached []byte
+	// tried is what the trace shows of tries before the answer.
+	tried string
+	// goesOn and concludes are of what ends with another crossing: see GoesOn.
+	goesOn    bool
+	concludes int
 }
 
 type crossingKey struct{}
@@ -116,3 +125,7 @@ func Answered(ctx context.Context, at time.Time, recorded bool) {
 	c := crossingOf(ctx)
 	c.at, c.recorded = at, recorded
 }
+
+// Tried has the trace show, before what it shows of the result, what became of a try
+// that the function has made again by itself, such as " -> 401".
+func Tried(ctx context.Context, what string) { crossingOf(ctx).tried += what }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/runtime"
@@ -53,6 +54,8 @@ type GateConfig struct {
 	// ([Answered]); the guest's clock stands still otherwise. Defaults to none, and
 	// then the clock moves with each answer.
 	Journal Layer
+	// Sink is told each Step of the trace at once, and must not block. Defaults to none.
+	Sink func(Step)
 	// Now is the clock. It must be set.
 	Now func() time.Time
 }
@@ -66,12 +69,16 @@ type Gate struct {
 	config GateConfig
 	funcs  map[string]Func
 	handle Handler
+	// private is what the guest may know, and the trace does not show.
+	private *Redactor
 
 	mu      sync.Mutex
 	ordinal int
 	// calls and quiet are how many crossings there were of each kind.
 	calls, quiet int
 	steps        []Step
+	// streamed is how many bytes passed of the bodies of a crossing, by its ordinal.
+	streamed map[int]*atomic.Int64
 }
 
 var _ runtime.Host = (*Gate)(nil)
@@ -88,7 +95,7 @@ func NewGate(c GateConfig) *Gate {
 	c.ExcerptBytes = orDefault(c.ExcerptBytes, 2<<10)
 	c.Funcs, c.Granted = slices.Clone(c.Funcs), slices.Clone(c.Granted)
 
-	g := &Gate{config: c, funcs: make(map[string]Func, len(c.Funcs))}
+	g := &Gate{config: c, funcs: make(map[string]Func, len(c.Funcs)), private: NewRedactor()}
 	for _, f := range c.Funcs {
 		if _, taken := g.funcs[f.Name]; taken {
 			panic(fmt.Sprintf("hostfns: two functions are named %q", f.Name))
@@ -114,7 +121,7 @@ func NewGate(c GateConfig) *Gate {
 func (g *Gate) Call(ctx context.Context, c runtime.Crossing) (runtime.Answer, error) {
 	g.mu.Lock()
 	g.ordinal++
-	crossing := &crossing{ordinal: g.ordinal, f: g.funcs[c.Func], fuel: c.Fuel}
+	crossing := &crossing{gate: g, ordinal: g.ordinal, f: g.funcs[c.Func], fuel: c.Fuel}
 	count := &g.calls
 	if crossing.f.Quiet {
 		count = &g.quiet
@@ -124,10 +131,13 @@ func (g *Gate) Call(ctx context.Context, c runtime.Crossing) (runtime.Answer, er
 	g.mu.Unlock()
 	ctx = context.WithValue(ctx, crossingKey{}, crossing)
 
-	result, err := g.handle(ctx, c)
-	response, err := Envelope(result, err)
+	result, failed := g.handle(ctx, c)
+	response, err := Envelope(result, failed)
 	if err != nil {
 		return runtime.Answer{}, fmt.Errorf("answer host function %q: %w", clip(c.Func, 64), err)
+	}
+	if failed == nil && len(crossing.attached) > 0 {
+		response = slices.Concat(response, []byte("\n"), crossing.attached)
 	}
 	if g.config.Journal == nil {
 		crossing.at = g.config.Now()
@@ -139,7 +149,13 @@ func (g *Gate) Call(ctx context.Context, c runtime.Crossing) (runtime.Answer, er
 func (g *Gate) Steps() []Step {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Clone(g.steps)
+	steps := slices.Clone(g.steps)
+	for i := range steps {
+		if n := g.streamed[steps[i].Ordinal]; n != nil {
+			steps[i].StreamedBytes = n.Load()
+		}
+	}
+	return steps
 }
 
 // Names gives the sorted names of the functions behind the Gate, granted or not.
@@ -149,8 +165,11 @@ func (g *Gate) Names() []string { return Names(g.config.Funcs) }
 // returns the error that ends its call.
 func Envelope(result json.RawMessage, err error) ([]byte, error) {
 	if told, ok := errors.AsType[*Error](err); ok {
-		doc, err := marshal(map[string]any{"error": map[string]any{"code": told.Code, "message": told.Message}})
-		return doc, err
+		e := map[string]any{"code": told.Code, "message": told.Message}
+		if ms := told.RetryAfter.Milliseconds(); ms > 0 {
+			e["retry_after_ms"] = ms
+		}
+		return marshal(map[string]any{"error": e})
 	}
 	if err != nil {
 		return nil, err
@@ -167,15 +186,16 @@ func Open(answer []byte) (result json.RawMessage, err error) {
 	var e struct {
 		Result json.RawMessage
 		Error  *struct {
-			Code    Code
-			Message string
+			Code         Code
+			Message      string
+			RetryAfterMS int64 `json:"retry_after_ms"`
 		}
 	}
 	if err := json.Unmarshal(answer, &e); err != nil {
 		return nil, fmt.Errorf("open answer: %w", err)
 	}
 	if e.Error != nil {
-		return nil, &Error{Code: e.Error.Code, Message: e.Error.Message}
+		return nil, &Error{Code: e.Error.Code, Message: e.Error.Message, RetryAfter: time.Duration(e.Error.RetryAfterMS) * time.Millisecond}
 	}
 	return e.Result, nil
 }

@@ -53,6 +53,18 @@ type Func struct {
 	// Defaults to not at all. Its error ends the guest's call, or is told to the guest
 	// if it is an *Error.
 	Mark func(ctx context.Context, request json.RawMessage) (Mark, error)
+	// Keep gives what of a request a journal keeps, where that is not all of it: the
+	// digest is of all. Defaults to all.
+	Keep func(request json.RawMessage) []byte
+	// Recall takes Answer's place where a journal has the result. It brings back what
+	// the result stands for and no journal keeps, such as the bytes that were Attached,
+	// and gives the result that the guest is told. Its error ends the guest's call.
+	// Defaults to the result as it was.
+	Recall func(ctx context.Context, request, result json.RawMessage) (json.RawMessage, error)
+	// Private crossings leave a Step without request and answer, and what they answered
+	// is hidden where it turns up in later ones: it is a guest's to use, and nobody's to
+	// read.
+	Private bool
 	// Quiet crossings leave no Step, because what they carry is kept elsewhere,
 	// and count against Quota.QuietCalls: a chatty guest neither floods its
 	// trace nor loses its real calls.
@@ -84,12 +96,19 @@ const (
 	CodeAddressRefused   Code = "address_refused"
 	CodeNotANumber       Code = "not_a_number"
 	CodeInternal         Code = "internal"
+	// These are of what stands before an answer of the third party: an authorization
+	// server that gives no token.
+	CodeAuth                Code = "auth"
+	CodeRateLimited         Code = "rate_limited"
+	CodeUpstreamUnavailable Code = "upstream_unavailable"
 )
 
 // Error is a failure that the guest is told.
 type Error struct {
 	Code    Code
 	Message string
+	// RetryAfter is when it is worth asking again, or zero.
+	RetryAfter time.Duration
 }
 
 // Error implements error.
@@ -120,4 +139,7 @@ type Step struct {
 	Response      string `json:"response,omitempty"`
 	RequestBytes  int    `json:"request_bytes"`
 	ResponseBytes int    `json:"response_bytes"`
+	// StreamedBytes are of bodies that passed in chunks, in this call and in those about
+	// its streams.
+	StreamedBytes int64 `json:"streamed_bytes,omitempty"`
 }

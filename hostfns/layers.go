@@ -27,17 +27,41 @@ func (g *Gate) trace(next Handler) Handler {
 			At: start, Duration: g.config.Now().Sub(start),
 			Recorded:     crossingOf(ctx).recorded,
 			Code:         codeOf(err),
-			Request:      g.excerpt(c.Request),
 			RequestBytes: len(c.Request),
 		}
-		step.Summary = clip(g.config.Secrets.String(summary(f, c.Request, result, err)), 256)
+		step.Summary = clip(g.private.String(g.config.Secrets.String(summary(ctx, c.Request, result, err))), 256)
 		if response, err := Envelope(result, err); err == nil {
-			// The redaction layer has been over it.
-			step.Response, step.ResponseBytes = clip(string(response[:min(len(response), g.config.ExcerptBytes+4)]), g.config.ExcerptBytes), len(response)
+			step.ResponseBytes = len(response)
+			if !f.Private {
+				// The redaction layer has been over it.
+				step.Response = g.cut(g.private.Bytes(response))
+			}
+		}
+		if f.Private {
+			g.private.Add(words(result)...)
+		} else {
+			step.Request = g.excerpt(c.Request)
 		}
 		g.record(step)
 		return result, err
 	}
+}
+
+// words are the strings of a private answer's members that are long enough to mean
+// something only there.
+func words(result json.RawMessage) []string {
+	const meaningful = 24
+	var members map[string]any
+	if json.Unmarshal(result, &members) != nil {
+		return nil
+	}
+	var found []string
+	for _, v := range members {
+		if s, ok := v.(string); ok && len(s) >= meaningful {
+			found = append(found, s)
+		}
+	}
+	return found
 }
 
 // record keeps a Step. Calls over the quota leave one Step, not one each: a
@@ -45,8 +69,15 @@ func (g *Gate) trace(next Handler) Handler {
 func (g *Gate) record(s Step) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.steps) <= g.config.Quota.Calls {
-		g.steps = append(g.steps, s)
+	if len(g.steps) > g.config.Quota.Calls {
+		return
+	}
+	g.steps = append(g.steps, s)
+	if n := g.streamed[s.Ordinal]; n != nil {
+		s.StreamedBytes = n.Load()
+	}
+	if g.config.Sink != nil {
+		g.config.Sink(s)
 	}
 }
 
@@ -56,9 +87,12 @@ func (g *Gate) excerpt(request []byte) string {
 	if len(request) > g.config.Quota.RequestBytes {
 		return ""
 	}
-	clean := g.config.Secrets.Bytes(request)
-	// The runes of up to 4 bytes are left whole for clip to cut between.
-	return clip(string(clean[:min(len(clean), g.config.ExcerptBytes+4)]), g.config.ExcerptBytes)
+	return g.cut(g.private.Bytes(g.config.Secrets.Bytes(request)))
+}
+
+// cut leaves the runes of up to 4 bytes whole for clip to cut between.
+func (g *Gate) cut(doc []byte) string {
+	return clip(string(doc[:min(len(doc), g.config.ExcerptBytes+4)]), g.config.ExcerptBytes)
 }
 
 // codeSuspended is of Steps only: no guest is told that its run has ended.
@@ -79,8 +113,10 @@ func codeOf(err error) Code {
 	}
 }
 
-func summary(f Func, request, result json.RawMessage, err error) string {
-	line := guarded(f.Summarize, request)
+func summary(ctx context.Context, request, result json.RawMessage, err error) string {
+	c := crossingOf(ctx)
+	f := c.f
+	line := guarded(f.Summarize, request) + c.tried
 	if err == nil {
 		line += guarded(f.SummarizeResult, result)
 	}
@@ -111,7 +147,7 @@ func (g *Gate) redaction(next Handler) Handler {
 			return secrets.JSON(result), nil
 		}
 		if told, ok := errors.AsType[*Error](err); ok {
-			return nil, &Error{Code: told.Code, Message: clip(secrets.String(told.Message), 4<<10)}
+			return nil, &Error{Code: told.Code, Message: clip(secrets.String(told.Message), 4<<10), RetryAfter: told.RetryAfter}
 		}
 		if waits, ok := errors.AsType[*Suspended](err); ok {
 			later := *waits

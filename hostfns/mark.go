@@ -24,6 +24,8 @@ type Mark struct {
 	TTL time.Duration
 	// Account is whose account at the other side the request goes to; empty for none.
 	Account string
+	// Host is the one that the request is sent to.
+	Host string
 }
 
 // MarkOf is what the crossing's Func says of the request; by default nothing.

@@ -2,15 +2,11 @@ package hostfns
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // redacted stands where a secret was.
@@ -22,19 +18,19 @@ const minSecret = 4
 
 // Redactor knows the secrets of one run and removes them from text, as they are
 // and in the encodings in which servers echo them: base64 at any alignment,
-// hexadecimal, URL and JSON escapes, reversed. It cannot know an encoding that
-// a server made up. A nil Redactor knows none. It is safe for concurrent use.
+// hexadecimal, reversed, and any of these escaped for URLs, JSON or HTML, wholly or
+// in part, up to three times over, and broken into lines. It cannot know an encoding
+// that a server made up. A nil Redactor knows none. It is safe for concurrent use.
 type Redactor struct {
-	mu    sync.RWMutex
-	known map[string]bool
-	// forms are what is looked for, longest first, so that a form that is part
-	// of another leaves no rest of it behind.
-	forms [][]byte
+	mu    sync.Mutex
+	known []string
+	// search is nil while there is nothing to look for.
+	search atomic.Pointer[search]
 }
 
 // NewRedactor returns a Redactor that knows secrets.
 func NewRedactor(secrets ...string) *Redactor {
-	r := &Redactor{known: map[string]bool{}}
+	r := &Redactor{}
 	r.Add(secrets...)
 	return r
 }
@@ -43,37 +39,88 @@ func NewRedactor(secrets ...string) *Redactor {
 func (r *Redactor) Add(secrets ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	forms := r.forms
+	fresh := len(r.known)
 	for _, s := range secrets {
-		if len(s) < minSecret || r.known[s] {
-			continue
+		if len(s) >= minSecret && !slices.Contains(r.known, s) {
+			r.known = append(r.known, s)
 		}
-		r.known[s] = true
-		forms = append(slices.Clip(forms), formsOf(s)...)
 	}
-	slices.SortStableFunc(forms, func(a, b []byte) int {
-		if c := cmp.Compare(len(b), len(a)); c != 0 {
-			return c
-		}
-		return bytes.Compare(a, b)
-	})
-	r.forms = slices.CompactFunc(forms, bytes.Equal)
+	if len(r.known) == fresh {
+		return
+	}
+	var forms [][]byte
+	if before := r.search.Load(); before != nil {
+		forms = slices.Clone(before.forms)
+	}
+	for _, s := range r.known[fresh:] {
+		forms = appendForms(forms, s)
+	}
+	r.search.Store(newSearch(forms))
+}
+
+// Forms are secrets as everything that they may appear as, ready to be looked for: made
+// once for what many runs use. They hold the secrets.
+type Forms struct {
+	secrets []string
+	search  *search
+}
+
+// NewForms returns the Forms of secrets. Those shorter than 4 bytes are ignored.
+func NewForms(secrets ...string) *Forms {
+	var r Redactor
+	r.Add(secrets...)
+	return &Forms{secrets: r.known, search: r.search.Load()}
+}
+
+// AddForms makes the secrets of f known, as Add does, and in less time.
+func (r *Redactor) AddForms(f *Forms) {
+	r.mu.Lock()
+	first := len(r.known) == 0
+	if first {
+		r.known = slices.Clip(f.secrets)
+		r.search.Store(f.search)
+	}
+	r.mu.Unlock()
+	if !first {
+		r.Add(f.secrets...)
+	}
 }
 
 // Bytes gives b without secrets; b itself, if there are none in it.
 func (r *Redactor) Bytes(b []byte) []byte {
-	for _, form := range r.list() {
-		if bytes.Contains(b, form) {
-			b = bytes.ReplaceAll(b, form, []byte(redacted))
-		}
+	s := r.current()
+	if s == nil {
+		return b
+	}
+	if found := s.all(b); len(found) > 0 {
+		return without(b, found)
 	}
 	return b
 }
 
+// without gives b with something else in the place of what was found.
+func without(b []byte, found []span) []byte {
+	out := make([]byte, 0, len(b))
+	end := 0
+	for _, f := range found {
+		out = append(out, b[end:f.start]...)
+		out = append(out, redacted...)
+		end = f.end
+	}
+	return append(out, b[end:]...)
+}
+
 // String gives s without secrets.
 func (r *Redactor) String(s string) string {
-	for _, form := range r.list() {
-		s = strings.ReplaceAll(s, string(form), redacted)
+	search := r.current()
+	// No form of a secret is longer than what hides it.
+	if search == nil || len(s) < search.shortest {
+		return s
+	}
+	var few [256]byte // Most are headers: these need no memory of their own.
+	b := append(few[:0], s...)
+	if found := search.all(b); len(found) > 0 {
+		return string(without(b, found))
 	}
 	return s
 }
@@ -128,89 +175,30 @@ func (r *Redactor) value(v any) any {
 	}
 }
 
-func (r *Redactor) list() [][]byte {
+func (r *Redactor) current() *search {
 	if r == nil {
 		return nil
 	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.forms
+	return r.search.Load()
 }
 
-// formsOf gives the texts that secret may appear as.
-func formsOf(secret string) [][]byte {
-	raw := []byte(secret)
-	reversed := slices.Clone(raw)
-	slices.Reverse(reversed)
-	hexed := hex.EncodeToString(raw)
-	forms := [][]byte{
-		raw, reversed, []byte(hexed), []byte(strings.ToUpper(hexed)),
-		percent(raw, "0123456789ABCDEF"), percent(raw, "0123456789abcdef"),
+// span is a part of a text: from start, before end.
+type span struct{ start, end int }
+
+// merge sorts spans and joins those that overlap. Of secrets that overlap nothing is
+// left, whichever is found first.
+func merge(found []span) []span {
+	if len(found) < 2 {
+		return found
 	}
-	for _, escaped := range []string{url.QueryEscape(secret), url.PathEscape(secret)} {
-		forms = append(forms, []byte(escaped), lowerEscapes(escaped))
-	}
-	forms = append(forms, jsonForms(secret)...)
-	for offset := range 3 {
-		for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
-			// 8 characters are 48 bits: fewer would turn up in any longer body
-			// of base64 by chance.
-			if form := aligned(enc, raw, offset); len(form) >= 8 {
-				forms = append(forms, form)
-			}
+	slices.SortFunc(found, func(a, b span) int { return a.start - b.start })
+	out := found[:0]
+	for _, f := range found {
+		if last := len(out) - 1; last >= 0 && f.start < out[last].end {
+			out[last].end = max(out[last].end, f.end)
+			continue
 		}
-	}
-	forms = append(forms, []byte(base64.StdEncoding.EncodeToString(raw)), []byte(base64.URLEncoding.EncodeToString(raw)))
-	return slices.DeleteFunc(forms, func(f []byte) bool { return len(f) < minSecret })
-}
-
-// jsonForms gives secret as JSON writes it inside a string, with the escapes
-// that Go adds for HTML and without, with escaped slashes, and escaped twice:
-// for a document inside a document.
-func jsonForms(secret string) [][]byte {
-	plain, html := jsonInner(secret, false), jsonInner(secret, true)
-	return [][]byte{
-		[]byte(plain), []byte(html), []byte(strings.ReplaceAll(plain, "/", `\/`)),
-		[]byte(jsonInner(plain, false)), []byte(jsonInner(html, false)),
-	}
-}
-
-func jsonInner(s string, html bool) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(html)
-	if err := e.Encode(s); err != nil {
-		return s
-	}
-	return strings.TrimSuffix(strings.TrimPrefix(strings.TrimSuffix(b.String(), "\n"), `"`), `"`)
-}
-
-// aligned gives the characters of base64 that raw alone decides when offset
-// bytes come before it and anything after it: character i holds the bits from
-// 6i to 6i+5, and raw's run from 8*offset to 8*(offset+len(raw)).
-func aligned(enc *base64.Encoding, raw []byte, offset int) []byte {
-	padded := append(make([]byte, offset), raw...)
-	encoded := enc.EncodeToString(padded)
-	first := (8*offset + 5) / 6
-	last := 8 * len(padded) / 6
-	return []byte(encoded[first:last])
-}
-
-func percent(raw []byte, digits string) []byte {
-	out := make([]byte, 0, 3*len(raw))
-	for _, c := range raw {
-		out = append(out, '%', digits[c>>4], digits[c&15])
-	}
-	return out
-}
-
-// lowerEscapes turns %2F into %2f and leaves the rest.
-func lowerEscapes(s string) []byte {
-	out := []byte(s)
-	for i := 0; i+2 < len(out); i++ {
-		if out[i] == '%' {
-			copy(out[i+1:i+3], bytes.ToLower(out[i+1:i+3]))
-		}
+		out = append(out, f)
 	}
 	return out
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"pgregory.net/rapid"
 
@@ -44,12 +46,74 @@ func encodings() map[string]func(string) string {
 		"percent":      percent("%%%02x"),
 		"JSON":         quoted,
 		"JSON in JSON": func(s string) string { return quoted(quoted(s)) },
+		"JSON thrice":  func(s string) string { return quoted(quoted(quoted(s))) },
+		"units":        units,
+		"units in URL": func(s string) string { return url.QueryEscape(units(s)) },
+		"URL twice":    func(s string) string { return url.QueryEscape(url.QueryEscape(s)) },
+		"URL of all":   func(s string) string { return url.QueryEscape(percent("%%%02X")(s)) },
+		"HTML":         html.EscapeString,
+		"HTML decimal": runes("&#%d;"),
+		"HTML hex":     runes("&#x%x;"),
+		"HTML in JSON": func(s string) string { return quoted(html.EscapeString(s)) },
+		"JavaScript":   percent("\\x%02x"),
+		"every second": func(s string) string {
+			var b strings.Builder
+			for i, c := range []byte(s) {
+				if i%2 == 0 {
+					fmt.Fprintf(&b, "%%%02x", c)
+				} else {
+					b.WriteByte(c)
+				}
+			}
+			return b.String()
+		},
+		"base64 in lines": func(s string) string {
+			return broken(base64.StdEncoding.EncodeToString([]byte("user:"+s)), "\r\n")
+		},
+		"base64 in lines in JSON": func(s string) string {
+			return quoted(broken(base64.StdEncoding.EncodeToString([]byte("user:"+s)), "\n"))
+		},
+		"base64 in URL": func(s string) string { return url.QueryEscape(base64.StdEncoding.EncodeToString([]byte(s))) },
+		"base64 in JSON": func(s string) string {
+			return strings.ReplaceAll(quoted(base64.StdEncoding.EncodeToString([]byte(s))), "/", `\/`)
+		},
 		"reversed": func(s string) string {
 			b := []byte(s)
 			slices.Reverse(b)
 			return string(b)
 		},
 	}
+}
+
+// units writes UTF-16, as JSON of ASCII only does.
+func units(s string) string {
+	var b strings.Builder
+	for _, u := range utf16.Encode([]rune(s)) {
+		fmt.Fprintf(&b, "\\u%04x", u)
+	}
+	return b.String()
+}
+
+func runes(format string) func(string) string {
+	return func(s string) string {
+		var b strings.Builder
+		for _, c := range s {
+			fmt.Fprintf(&b, format, c)
+		}
+		return b.String()
+	}
+}
+
+// broken has lines of 10.
+func broken(s, end string) string {
+	var b strings.Builder
+	for i, c := range []byte(s) {
+		if i%10 == 9 {
+			b.WriteString(end)
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
 }
 
 func lowerEscapes(s string) string {
@@ -147,6 +211,55 @@ func TestRedactorProperties(t *testing.T) {
 		}
 		if strings.Contains(string(out), secret) {
 			t.Fatalf("the secret %q is in %s", secret, out)
+		}
+	})
+}
+
+func TestRedactorFindsASecretAcrossWindows(t *testing.T) {
+	t.Parallel()
+	const secret = "sk_live_0123456789/abcdef"
+	r := hostfns.NewRedactor(secret)
+	escaped := units(secret)
+	// Escapes are undone in windows of some 32 KiB: the secret stands at each place of
+	// the second and third.
+	for at := 30 << 10; at < 100<<10; at += 61 {
+		text := strings.Repeat(`\n`, at/2) + escaped + strings.Repeat("x", 64<<10)
+		got := r.String(text)
+		if want := strings.Repeat(`\n`, at/2) + "[redacted]" + strings.Repeat("x", 64<<10); got != want {
+			t.Fatalf("at %d: the secret is left, or more than it is gone", at)
+		}
+	}
+}
+
+func TestRedactorLeavesNothingOfSecretsThatOverlap(t *testing.T) {
+	t.Parallel()
+	r := hostfns.NewRedactor("token-of-a", "a-tenant", "of-a-ten")
+	if got, want := r.String("x token-of-a-tenant y"), "x [redacted] y"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestRedactorReadsBrokenEscapes(t *testing.T) {
+	t.Parallel()
+	r := hostfns.NewRedactor("hunter22")
+	for _, text := range []string{"%", "%4", "%zz", `\`, `\u`, `\u12`, `\ud800`, `\ud800\u0041`, "&", "&;", "&#;", "&#x;", "&#99999999;", "&nbsp;", "\r\n", "a&b=%2"} {
+		if got := r.String(text); got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+		if got, want := r.String(text+" hunter22"), text+" [redacted]"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func FuzzRedactor(f *testing.F) {
+	f.Add("hunter22", `{"a":"\u0068unter22%22&#x68;"}`)
+	f.Add("a b/c+d", "a+b%2Fc%2bd\r\n")
+	f.Fuzz(func(t *testing.T, secret, text string) {
+		r := hostfns.NewRedactor(secret)
+		out := r.String(text + secret)
+		if len(secret) >= 4 && !strings.Contains("[redacted]", secret) && !strings.Contains(secret, "[") && !strings.Contains(secret, "]") && strings.Contains(out, secret) {
+			t.Errorf("%q is in %q", secret, out)
 		}
 	})
 }

@@ -143,13 +143,16 @@ func (r *Registry) check(m manifest.Manifest, exports []string) error {
 		checkExports(m, exports, report)
 	}
 	for i, w := range m.Webhooks {
-		if !slices.Contains(r.c.Schemes, w.Scheme) {
-			report(fmt.Sprintf("/webhooks/%d/scheme", i), "%q is not a scheme that this host knows: %s", clip(w.Scheme), oneOf(r.c.Schemes))
-		}
+		r.checkWebhook(fmt.Sprintf("/webhooks/%d", i), w, report)
 	}
 	for i, f := range m.Functions {
 		if !slices.Contains(r.c.Functions, f) {
 			report(fmt.Sprintf("/functions/%d", i), "%q is not a function that this host offers beyond the built-in ones: %s", clip(f), oneOf(r.c.Functions))
+		}
+	}
+	for i, descriptor := range m.Providers {
+		for _, p := range r.c.Provider(descriptor) {
+			report(fmt.Sprintf("/providers/%d", i)+p.Where, "%s", clipLong(p.Message))
 		}
 	}
 	secrets := checkSchemas(m, report)
@@ -160,6 +163,20 @@ func (r *Registry) check(m manifest.Manifest, exports []string) error {
 		return secretInConfig(secrets)
 	}
 	return nil
+}
+
+// checkWebhook holds that a webhook is signed in a way that this host knows, or is told.
+func (r *Registry) checkWebhook(where string, w manifest.Webhook, report func(where, format string, args ...any)) {
+	switch {
+	case len(w.Descriptor) > 0 && w.Scheme != "":
+		report(where, "has a scheme and a descriptor: keep one of them")
+	case len(w.Descriptor) > 0:
+		for _, p := range r.c.Descriptor(w.Descriptor) {
+			report(where+"/descriptor"+p.Where, "%s", clipLong(p.Message))
+		}
+	case !slices.Contains(r.c.Schemes, w.Scheme):
+		report(where+"/scheme", "%q is not a scheme that this host knows: %s", clip(w.Scheme), oneOf(r.c.Schemes))
+	}
 }
 
 func oneOf(names []string) string {
@@ -203,17 +220,29 @@ func checkSchemas(m manifest.Manifest, report func(where, format string, args ..
 		}
 	}
 	check("/config", m.Config)
-	var config struct {
-		Type json.RawMessage `json:"type"`
-	}
-	if json.Unmarshal(m.Config, &config) == nil && config.Type != nil && string(config.Type) != `"object"` {
+	if !isObject(m.Config) {
 		report("/config/type", "must be \"object\": a configuration is one")
 	}
 	for i, a := range m.Actions {
 		check(fmt.Sprintf("/actions/%d/input", i), a.Input)
 		check(fmt.Sprintf("/actions/%d/output", i), a.Output)
 	}
+	for i, c := range m.Connections {
+		where := fmt.Sprintf("/connections/%d/fields", i)
+		check(where, c.Fields)
+		if !isObject(c.Fields) {
+			report(where+"/type", "must be \"object\": the fields of a connection are one")
+		}
+	}
 	return secrets
+}
+
+// isObject says whether a schema is of objects, or of anything.
+func isObject(raw json.RawMessage) bool {
+	var of struct {
+		Type json.RawMessage `json:"type"`
+	}
+	return json.Unmarshal(raw, &of) != nil || of.Type == nil || string(of.Type) == `"object"`
 }
 
 func invalidManifest(problems manifest.Errors) *Error {

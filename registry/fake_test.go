@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/channel"
+	"github.com/cofferdam-run/cofferdam/registry/signature"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -22,6 +24,7 @@ type memory struct {
 	plugins    []registry.Plugin
 	versions   []registry.Version
 	blobs      map[string][]byte
+	keys       []signature.Key
 	// fail is what every method returns, if it is set.
 	fail error
 }
@@ -48,6 +51,9 @@ func (m *memory) InsertVersion(_ context.Context, p registry.Publisher, pl regis
 			}
 			return o, nil
 		}
+	}
+	if v.Channel == "" {
+		v.Channel = channel.Of(v.Version)
 	}
 	m.versions = append(m.versions, v)
 	m.blobs[v.Digest] = wasm
@@ -113,6 +119,58 @@ func (m *memory) Share(_ context.Context, plugin string, tenants []string) error
 		}
 	}
 	return m.fail
+}
+
+func (m *memory) SetChannel(_ context.Context, id string, c channel.Channel) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.versions {
+		if m.versions[i].ID == id {
+			m.versions[i].Channel = c
+		}
+	}
+	return m.fail
+}
+
+func (m *memory) Deprecate(_ context.Context, id, why string, at time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.versions {
+		if m.versions[i].ID == id {
+			m.versions[i].DeprecatedAt, m.versions[i].DeprecatedWhy = at, why
+		}
+	}
+	for i := range m.plugins {
+		if m.plugins[i].ID == id {
+			m.plugins[i].DeprecatedAt, m.plugins[i].DeprecatedWhy = at, why
+		}
+	}
+	return m.fail
+}
+
+func (m *memory) InsertPublisherKey(_ context.Context, k signature.Key) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.keys = append(m.keys, k)
+	return m.fail
+}
+
+func (m *memory) PublisherKeys(_ context.Context, publisher string) ([]signature.Key, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(m.keys), func(k signature.Key) bool { return k.Publisher != publisher }), m.fail
+}
+
+func (m *memory) RevokePublisherKey(_ context.Context, publisher, key string, at time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.keys {
+		if m.keys[i].Publisher == publisher && m.keys[i].ID == key {
+			m.keys[i].RevokedAt = at
+			return m.fail
+		}
+	}
+	return notFound("key")
 }
 
 func (m *memory) InsertPublisher(_ context.Context, p registry.Publisher) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,9 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/cofferdam-run/cofferdam/registry/channel"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
+	"github.com/cofferdam-run/cofferdam/registry/signature"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -30,6 +33,14 @@ type Config struct {
 	Functions []string
 	// Schemes are the webhook signature schemes that a manifest may name.
 	Schemes []string
+	// Provider says what is wrong with a descriptor of an OAuth provider, with pointers
+	// into it. Defaults to refusing each: hosts without accounts have no use for one.
+	Provider func(descriptor json.RawMessage) []manifest.Problem
+	// Descriptor says the same of how a webhook is signed. Defaults to refusing each.
+	Descriptor func(descriptor json.RawMessage) []manifest.Problem
+	// RequireSignatures names the kinds of publishers whose uploads must be signed.
+	// Defaults to none.
+	RequireSignatures []PublisherKind
 	// NewID makes an id with a prefix.
 	NewID func(prefix string) string
 	Now   func() time.Time
@@ -42,6 +53,17 @@ type Registry struct{ c Config }
 func New(c Config) *Registry {
 	c.Limits = c.Limits.WithDefaults()
 	c.Functions, c.Schemes = slices.Clone(c.Functions), slices.Clone(c.Schemes)
+	if c.Provider == nil {
+		c.Provider = func(json.RawMessage) []manifest.Problem {
+			return []manifest.Problem{{Message: "this host takes no providers of plugins' own"}}
+		}
+	}
+	if c.Descriptor == nil {
+		c.Descriptor = func(json.RawMessage) []manifest.Problem {
+			return []manifest.Problem{{Message: "this host takes no descriptors of plugins' own"}}
+		}
+	}
+	c.RequireSignatures = slices.Clone(c.RequireSignatures)
 	return &Registry{c: c}
 }
 
@@ -61,6 +83,14 @@ type Upload struct {
 	Name, Version string
 	// Egress is what a level-0 plugin may ask for.
 	Egress []manifest.Egress
+	// Prerelease marks a build of many that are made while a plugin is developed: with
+	// dev.7 version 1.2.0 is published as 1.2.0-dev.7. Defaults to none.
+	Prerelease string
+	// Channel is where it is offered. Defaults to beta for a pre-release, and else to
+	// stable.
+	Channel channel.Channel
+	// Signature is the publisher's, of exactly these bytes. Defaults to none.
+	Signature *signature.Signature
 	// Share lists the tenants that see a new plugin; "*" is everyone. Defaults to
 	// everyone for the operator's, and nobody for others'.
 	Share []string
@@ -78,21 +108,18 @@ func (r *Registry) Publish(ctx context.Context, publisher string, u Upload) (Ver
 	if err != nil {
 		return Version{}, err
 	}
+	if err := r.required(p, u); err != nil {
+		return Version{}, err
+	}
 	wasm, err := r.read(u.Wasm)
 	if err != nil {
 		return Version{}, err
 	}
-	sum := sha256.Sum256(wasm)
-	m, err := r.examine(ctx, wasm, sum, u)
+	v, err := r.version(ctx, p, wasm, u)
 	if err != nil {
 		return Version{}, err
 	}
-	now := r.c.Now()
-	pl := Plugin{ID: r.c.NewID(pluginPrefix), Publisher: p.ID, Name: m.Name, Title: m.Title, Shared: share, CreatedAt: now}
-	v := Version{
-		ID: r.c.NewID(versionPrefix), Plugin: pl.ID, Name: m.Name, Version: m.Version,
-		Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(wasm)), Manifest: m, CreatedAt: now,
-	}
+	pl := Plugin{ID: v.Plugin, Publisher: p.ID, Name: v.Name, Title: v.Manifest.Title, Shared: share, CreatedAt: v.CreatedAt}
 	stored, err := r.c.Store.InsertVersion(ctx, p, pl, v, wasm)
 	if err != nil {
 		return Version{}, r.explainInsert(err, v)
@@ -101,8 +128,8 @@ func (r *Registry) Publish(ctx context.Context, publisher string, u Upload) (Ver
 }
 
 // Examine gives the manifest of a prepared module, whose bytes have the hash sum,
-// and refuses what Publish would. It stores nothing: a Registry of Functions and
-// Schemes alone can do it.
+// and refuses what Publish would. It stores nothing: a Registry of Functions, Schemes,
+// Provider and Descriptor alone can do it.
 func (r *Registry) Examine(ctx context.Context, module *runtime.Module, sum [sha256.Size]byte, u Upload) (manifest.Manifest, error) {
 	var m manifest.Manifest
 	var err error
@@ -118,6 +145,47 @@ func (r *Registry) Examine(ctx context.Context, module *runtime.Module, sum [sha
 		return m, err
 	}
 	return m, matches(m, u)
+}
+
+// version is all that is stored of an upload besides its bytes.
+func (r *Registry) version(ctx context.Context, p Publisher, wasm []byte, u Upload) (Version, error) {
+	sum := sha256.Sum256(wasm)
+	m, err := r.examine(ctx, wasm, sum, u)
+	if err != nil {
+		return Version{}, err
+	}
+	m.Version = prereleased(m.Version, u.Prerelease)
+	v := Version{
+		ID: r.c.NewID(versionPrefix), Plugin: r.c.NewID(pluginPrefix), Name: m.Name, Version: m.Version,
+		Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(wasm)), Manifest: m, CreatedAt: r.c.Now(),
+	}
+	if v.Channel, err = channelOf(m.Version, u.Channel); err != nil {
+		return Version{}, err
+	}
+	if v.Build, err = buildOf(wasm); err != nil {
+		return Version{}, err
+	}
+	if v.Signature, err = r.signed(ctx, p, v, u.Signature); err != nil {
+		return Version{}, err
+	}
+	v.Changes, err = r.changes(ctx, p, v)
+	return v, err
+}
+
+// prereleased gives a semantic version with one identifier more of a pre-release.
+func prereleased(version, mark string) string {
+	if mark == "" {
+		return version
+	}
+	number, build, _ := strings.Cut(version, "+")
+	separator := "-"
+	if strings.Contains(number, "-") {
+		separator = "."
+	}
+	if build != "" {
+		build = "+" + build
+	}
+	return number + separator + mark + build
 }
 
 // read reads an upload no further than its limit.

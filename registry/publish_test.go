@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"maps"
@@ -39,7 +40,7 @@ func TestPublishStoresATypedConnector(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := registry.Version{
-		ID: "plv_005", Plugin: "plg_004", Name: "orders", Version: "1.2.3", Digest: got.Digest, Size: int64(len(wasm)),
+		ID: "plv_004", Plugin: "plg_005", Name: "orders", Version: "1.2.3", Channel: "stable", Digest: got.Digest, Size: int64(len(wasm)),
 		Manifest: manifest.Manifest{
 			Name: "orders", Version: "1.2.3", Title: "Orders", Level: 1, Test: true,
 			Actions: []manifest.Action{{Name: "sync"}}, Functions: []string{"crm_lookup"},
@@ -369,5 +370,34 @@ func TestPublishSharesNewPlugins(t *testing.T) {
 				t.Errorf("shared (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestProvidersAreTheHostsToCheck(t *testing.T) {
+	t.Parallel()
+	wasm := typed(`{"name":"crm","version":"1.0.0","providers":[{"name":"acme"},{"name":"github"}]}`)
+	check := func(descriptor json.RawMessage) []manifest.Problem {
+		if string(descriptor) == `{"name":"github"}` {
+			return []manifest.Problem{{Where: "/name", Message: "is the host's"}, {Message: "is short"}}
+		}
+		return nil
+	}
+	b := setup(t, func(c *registry.Config) { c.Provider = check })
+	_, err := b.Publish(t.Context(), "operator", upload(wasm))
+	refused, ok := errors.AsType[*registry.Error](err)
+	want := []manifest.Problem{{Where: "/providers/1/name", Message: "is the host's"}, {Where: "/providers/1", Message: "is short"}}
+	if !ok || refused.Code != registry.CodeInvalidManifest {
+		t.Fatalf("got %v", err)
+	}
+	if diff := cmp.Diff(want, refused.Problems); diff != "" {
+		t.Error(diff)
+	}
+	if v, err := b.Publish(t.Context(), "operator", upload(typed(`{"name":"crm","version":"1.0.0","providers":[{"name":"acme"}]}`))); err != nil || len(v.Manifest.Providers) != 1 {
+		t.Errorf("got %+v, %v", v, err)
+	}
+	// A host that knows nothing of providers takes none.
+	_, err = setup(t, nil).Publish(t.Context(), "operator", upload(wasm))
+	if refused, ok := errors.AsType[*registry.Error](err); !ok || refused.Where != "manifest" || !strings.Contains(refused.Message, "takes no providers") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 var publisherName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -77,29 +76,15 @@ func isNotFound(err error) bool {
 	return errors.As(err, &e) && e.Code == CodeNotFound
 }
 
-// maxWhy is how long the reason of a yank may be.
-const maxWhy = 1000
-
-// Yank hides a version from new installations; what runs it goes on.
+// Yank hides a version from new installations and from its channel, for good; what
+// runs it goes on.
 func (r *Registry) Yank(ctx context.Context, v Viewer, ref, why string) (Version, error) {
-	if len(why) > maxWhy || !utf8.ValidString(why) || strings.ContainsRune(why, 0) {
-		return Version{}, &Error{Code: CodeInvalidRequest, Where: "why", Message: fmt.Sprintf("the reason must be text of at most %d bytes", maxWhy)}
-	}
-	if !strings.HasPrefix(ref, versionPrefix) && !strings.Contains(ref, "@") {
-		return Version{}, &Error{
-			Code: CodeInvalidRequest, Where: "version", Message: fmt.Sprintf("%q does not say which version", clip(ref)),
-			Hint: "Write name@1.2.3 or a version's id.",
-		}
-	}
-	version, err := r.Resolve(ctx, v, ref)
-	if err != nil {
+	if err := checkWhy(why); err != nil {
 		return Version{}, err
 	}
-	if _, err := r.owned(ctx, v, version.Plugin); err != nil {
-		return Version{}, err
-	}
-	if !version.YankedAt.IsZero() {
-		return version, nil
+	version, err := r.ownedVersion(ctx, v, ref)
+	if err != nil || !version.YankedAt.IsZero() {
+		return version, err
 	}
 	version.YankedAt, version.YankedWhy = r.c.Now(), why
 	if err := r.c.Store.Yank(ctx, version.ID, why, version.YankedAt); err != nil {
@@ -126,6 +111,12 @@ func (r *Registry) Share(ctx context.Context, v Viewer, plugin string, tenants [
 	}
 	p.Shared = shared
 	return p, nil
+}
+
+// MayChange refuses a viewer that is neither a plugin's publisher nor the operator.
+func (r *Registry) MayChange(ctx context.Context, v Viewer, plugin string) error {
+	_, err := r.owned(ctx, v, plugin)
+	return err
 }
 
 // owned finds a plugin that the viewer may change: the operator any, a tenant

@@ -4,6 +4,13 @@
 //
 //	version, err := registry.Publish(ctx, publisher, registry.Upload{Wasm: f})
 //	version, err = registry.Resolve(ctx, viewer, "hello-go@0.1.0")
+//
+// What becomes of a version after it was published is said beside it: which channel
+// it is in, and whether it is deprecated or yanked.
+//
+//	published --promote--> stable
+//	    |  deprecate: still offered, with a warning; can be undone
+//	    |  yank: not offered to new installations any more, for good; what runs it goes on
 package registry
 
 import (
@@ -11,7 +18,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/registry/channel"
+	"github.com/cofferdam-run/cofferdam/registry/diff"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
+	"github.com/cofferdam-run/cofferdam/registry/provenance"
+	"github.com/cofferdam-run/cofferdam/registry/signature"
 )
 
 // PublisherKind says whose a plugin is.
@@ -43,21 +54,40 @@ type Plugin struct {
 	// Shared lists the tenants that see the plugin besides its publisher; "*" is everyone.
 	Shared    []string  `json:"shared"`
 	CreatedAt time.Time `json:"created_at"`
+	// DeprecatedWhy is what those should know who use it, and DeprecatedAt since when;
+	// a plugin that is deprecated goes on.
+	DeprecatedAt  time.Time `json:"deprecated_at,omitzero"`
+	DeprecatedWhy string    `json:"deprecated_why,omitempty"`
 }
 
-// Version is a published version of a plugin. All but the yank is immutable.
+// Version is a published version of a plugin. Its channel only rises, it can be
+// deprecated and yanked, and its signature can be brought in later; all else is
+// immutable.
 type Version struct {
 	ID      string `json:"id"`
 	Plugin  string `json:"plugin"`
 	Name    string `json:"name"`
 	Version string `json:"version"`
+	// Channel is where it is offered.
+	Channel channel.Channel `json:"channel"`
 	// Digest is "sha256:" and the lower-case hex of the module's bytes.
 	Digest    string            `json:"digest"`
 	Size      int64             `json:"size"`
 	Manifest  manifest.Manifest `json:"manifest"`
 	CreatedAt time.Time         `json:"created_at"`
-	YankedAt  time.Time         `json:"yanked_at,omitzero"`
-	YankedWhy string            `json:"yanked_why,omitempty"`
+	// Changes is what it asks for beyond the newest version below it that there was
+	// when it was published; nil for a plugin's first.
+	Changes *diff.Diff `json:"changes,omitempty"`
+	// Build is what the module says of how it was made; nil if nothing.
+	Build *provenance.Build `json:"build,omitempty"`
+	// Signature is its publisher's; nil for a version that is not signed.
+	Signature *signature.Signature `json:"signature,omitempty"`
+	// SignerRevokedAt is when the key was taken back that has signed it.
+	SignerRevokedAt time.Time `json:"signer_revoked_at,omitzero"`
+	DeprecatedAt    time.Time `json:"deprecated_at,omitzero"`
+	DeprecatedWhy   string    `json:"deprecated_why,omitempty"`
+	YankedAt        time.Time `json:"yanked_at,omitzero"`
+	YankedWhy       string    `json:"yanked_why,omitempty"`
 }
 
 // Viewer is who asks: the operator sees everything, a tenant what is its own or
@@ -72,7 +102,8 @@ type Viewer struct {
 type Store interface {
 	// InsertVersion stores publisher, plugin (where new), version and bytes at
 	// once. If the name and version exist with the same digest it returns the
-	// existing version; with another one, an *Error with CodeVersionExists.
+	// existing version, to which it adds the signature if it has none; with another
+	// digest, an *Error with CodeVersionExists.
 	InsertVersion(ctx context.Context, p Publisher, pl Plugin, v Version, wasm []byte) (Version, error)
 	Plugins(ctx context.Context, v Viewer) ([]Plugin, error)
 	// Versions lists a plugin's versions, newest first. The plugin is named by id,
@@ -83,14 +114,25 @@ type Store interface {
 	Version(ctx context.Context, v Viewer, id string) (Version, error)
 	Yank(ctx context.Context, id, why string, at time.Time) error
 	Share(ctx context.Context, plugin string, tenants []string) error
+	// SetChannel puts a version into a channel.
+	SetChannel(ctx context.Context, id string, c channel.Channel) error
+	// Deprecate says why not to use a plugin or a version, by id; an empty reason
+	// takes it back.
+	Deprecate(ctx context.Context, id, why string, at time.Time) error
 }
 
-// Publishers keeps who owns plugins.
+// Publishers keeps who owns plugins, and with which keys they sign.
 type Publishers interface {
 	InsertPublisher(ctx context.Context, p Publisher) error
 	Publishers(ctx context.Context) ([]Publisher, error)
 	// Publisher finds by id or name.
 	Publisher(ctx context.Context, idOrName string) (Publisher, error)
+	// InsertPublisherKey returns a Conflict fault if the publisher has the key.
+	InsertPublisherKey(ctx context.Context, k signature.Key) error
+	// PublisherKeys lists a publisher's keys by age, the revoked ones too.
+	PublisherKeys(ctx context.Context, publisher string) ([]signature.Key, error)
+	// RevokePublisherKey leaves one that is revoked as it is.
+	RevokePublisherKey(ctx context.Context, publisher, key string, at time.Time) error
 }
 
 // Blobs keeps bytes by digest. In the reference stores they live in the
@@ -124,6 +166,8 @@ const (
 	CodeDenied          = "denied"
 	CodeModuleTooLarge  = "module_too_large"
 	CodeInvalidRequest  = "invalid_request"
+	// CodeInvalidSignature is that of an upload with a wrong signature.
+	CodeInvalidSignature = "signature_invalid"
 )
 
 // Error implements error.

@@ -7,15 +7,18 @@ import (
 	"strings"
 
 	"golang.org/x/mod/semver"
+
+	"github.com/cofferdam-run/cofferdam/registry/channel"
 )
 
 // maxRef is longer than publisher/name@version can be.
 const maxRef = 256
 
-// Resolve finds a version by id, or by name, name@version, publisher/name or
-// publisher/name@version; a plugin's id stands for its name. Without a version it
-// is the newest that is not yanked, and a pre-release only where there is nothing
-// else; a yanked version is found by its exact name only.
+// Resolve finds a version by id, or by name, name@version, name@channel,
+// publisher/name or publisher/name@version; a plugin's id stands for its name.
+// Without a version it is the newest in the channel stable that is not yanked, and
+// one in beta only where there is nothing else; a yanked version is found by its
+// exact name only.
 func (r *Registry) Resolve(ctx context.Context, v Viewer, ref string) (Version, error) {
 	if err := checkRef(ref); err != nil {
 		return Version{}, err
@@ -32,10 +35,13 @@ func (r *Registry) Resolve(ctx context.Context, v Viewer, ref string) (Version, 
 	if err != nil {
 		return Version{}, err
 	}
+	if c, err := channel.Parse(exact); hasExact && err == nil {
+		return newest(name, versions, c)
+	}
 	if hasExact {
 		return exactly(name, exact, versions)
 	}
-	return newest(name, versions)
+	return newest(name, versions, "")
 }
 
 // checkRef refuses what no store need look for.
@@ -56,7 +62,7 @@ func checkRef(ref string) error {
 func invalidRef(ref string) error {
 	return &Error{
 		Code: CodeInvalidRequest, Where: "plugin", Message: fmt.Sprintf("%q does not name a plugin", clip(ref)),
-		Hint: "Write name, name@1.2.3, publisher/name, publisher/name@1.2.3, or a version's id.",
+		Hint: "Write name, name@1.2.3, name@beta, publisher/name, publisher/name@1.2.3, or a version's id.",
 	}
 }
 
@@ -79,8 +85,11 @@ func versionsHint(versions []Version) string {
 	var names []string
 	for _, v := range versions[:min(len(versions), most)] {
 		name := v.Version
-		if !v.YankedAt.IsZero() {
+		switch {
+		case !v.YankedAt.IsZero():
 			name += " (yanked)"
+		case v.Channel == channel.Beta:
+			name += " (beta)"
 		}
 		names = append(names, name)
 	}
@@ -90,18 +99,28 @@ func versionsHint(versions []Version) string {
 	return "It has " + strings.Join(names, ", ") + "."
 }
 
-// newest expects the newest first.
-func newest(name string, versions []Version) (Version, error) {
+// newest is what a channel offers; without one, stable, or else beta. It expects the
+// newest first.
+func newest(name string, versions []Version, c channel.Channel) (Version, error) {
 	offered := slices.DeleteFunc(slices.Clone(versions), func(v Version) bool { return !v.YankedAt.IsZero() })
 	if len(offered) == 0 {
 		return Version{}, &Error{
 			Code: CodeYanked, Message: fmt.Sprintf("every version of the plugin %q was yanked", name), Hint: versionsHint(versions),
 		}
 	}
-	if i := slices.IndexFunc(offered, func(v Version) bool { return semver.Prerelease("v"+v.Version) == "" }); i >= 0 {
+	wanted := c
+	if c == "" {
+		wanted = channel.Stable
+	}
+	if i := slices.IndexFunc(offered, func(v Version) bool { return wanted.Gives(v.Channel) }); i >= 0 {
 		return offered[i], nil
 	}
-	return offered[0], nil
+	if c == "" {
+		return offered[0], nil
+	}
+	return Version{}, &Error{
+		Code: CodeNotFound, Message: fmt.Sprintf("the plugin %q has nothing in the channel %s", name, c), Hint: versionsHint(versions),
+	}
 }
 
 // sortVersions puts the newest first, by the order of <https://semver.org/#spec-item-11>;

@@ -80,7 +80,7 @@ func TestResolveSaysWhatThereIs(t *testing.T) {
 	_, err := plugins(t).Resolve(t.Context(), operator, "orders@9.9.9")
 	checkError(t, err, &registry.Error{
 		Code: registry.CodeNotFound, Message: `the plugin "orders" has no version "9.9.9"`,
-		Hint: "It has 2.0.0-rc.1, 1.11.0 (yanked), 1.10.0, 1.9.0, 1.2.0.",
+		Hint: "It has 2.0.0-rc.1 (beta), 1.11.0 (yanked), 1.10.0, 1.9.0, 1.2.0.",
 	})
 }
 

@@ -113,9 +113,13 @@ func (m *Module) admit(ctx context.Context, c Call, limits Limits) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if _, ok := slices.BinarySearch(m.exports, c.Export); !ok {
+	return c.admissible(m.exports, limits)
+}
+
+func (c Call) admissible(exports []string, limits Limits) error {
+	if _, ok := slices.BinarySearch(exports, c.Export); !ok {
 		return &Failure{Code: CodeNoExport, Message: fmt.Sprintf(
-			"there is no export %q of type () -> i32 or () -> (); there is: %s", c.Export, orNone(m.exports))}
+			"there is no export %q of type () -> i32 or () -> (); there is: %s", c.Export, orNone(exports))}
 	}
 	if n := len(c.Input); n > limits.InputBytes {
 		return &Failure{Code: CodeInputTooLarge, Message: fmt.Sprintf(
@@ -182,6 +186,7 @@ func (r *run) do() (Result, error) {
 	result := Result{Usage: Usage{InputBytes: len(r.call.Input)}}
 	defer r.stopTimer()
 	output, err := r.serve()
+	err = s.live.mapped(err)
 	usage := &result.Usage
 	usage.Wall = s.live.runtime.now().Sub(r.start)
 	usage.CPU = max(0, usage.Wall-r.away)
@@ -426,7 +431,7 @@ func (s *sandbox) ask(_ context.Context, name string, request []byte) (answer ab
 		s.account.Slept()
 		r.away += s.live.runtime.now().Sub(left)
 	}()
-	a, err := r.call.Host.Call(bounded, Crossing{Func: name, Request: request, Fuel: r.fuel()}) //nolint:contextcheck // The run carries its own, with the deadline.
+	a, err := r.call.Host.Call(bounded, Crossing{Func: name, Request: s.live.told(name, request), Fuel: r.fuel()}) //nolint:contextcheck // The run carries its own, with the deadline.
 	if err != nil {
 		return answer, fmt.Errorf("call host function %q: %w", name, err)
 	}

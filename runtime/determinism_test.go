@@ -232,7 +232,7 @@ func TestAConnectorRunsTheSameAgain(t *testing.T) {
 	c := runtime.Call{
 		Export: "webhook",
 		Input: []byte(`{"execution":"e1","attempt":1,"webhook":"issues","config":{"label":"triage","api_url":"https://api.github.com"},` +
-			`"connections":["github"],"request":{"id":"d1","received_at":"2026-03-02T07:14:09Z","method":"POST","headers":{},` +
+			`"connections":{"github":{}},"request":{"id":"d1","received_at":"2026-03-02T07:14:09Z","method":"POST","headers":{},` +
 			`"body":"{\"action\":\"opened\",\"issue\":{\"number\":42,\"title\":\"t\"},\"repository\":{\"full_name\":\"o/r\"}}"}}`),
 		World: runtime.World{Seed: [32]byte{4}, Start: time.Unix(1e9, 0)},
 	}

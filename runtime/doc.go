@@ -23,6 +23,12 @@
 // What its memory is then is the image that every sandbox begins as, and is put
 // back to after each call. A guest that exports reseed has it called before each.
 //
+// Modules that differ only in what they begin with, that is in active data segments,
+// values of mutable globals, the minimum of their memory and custom sections, have one
+// compiled code: those that [Runtime.Freeze] makes of one engine and many scripts. What
+// else there is of each is its image. A module with a source map in its custom section
+// (package sourcemap) has failures and log lines that name lines of its sources.
+//
 // The guest's code counts its own fuel (package meter). Each slice of some 200 us
 // it stops to be asked for deadline, cancellation and budget, and to let the
 // garbage collector and other guests run: of these, no more run at once than there

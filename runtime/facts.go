@@ -28,7 +28,8 @@ type Facts struct {
 	// the same limits under the same Model gets the same. It is empty for a module that
 	// is started anew for each call.
 	ImageDigest string `json:"image_digest,omitempty"`
-	// CompileTime is what compiling took, or loading when it was compiled before;
+	// CompileTime is what compiling took, or loading when it was compiled before, or
+	// next to nothing when another module has the same code;
 	// StartTime and StartFuel what starting took.
 	CompileTime time.Duration `json:"compile_ns"`
 	StartTime   time.Duration `json:"start_ns"`

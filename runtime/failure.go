@@ -36,7 +36,9 @@ const (
 	CodePluginBug Code = "plugin_bug"
 )
 
-// Failure is a guest's call that failed by the guest's doing.
+// Failure is a guest's call that failed by the guest's doing. If the module carries a
+// source map, positions in its bundle are positions in its sources: see package
+// sourcemap.
 //
 //nolint:errname // It is told apart from errors, which are the host's.
 type Failure struct {
@@ -60,7 +62,7 @@ func (f *Failure) Error() string { return fmt.Sprintf("%s: %s", f.Code, f.Messag
 type InvalidModule struct {
 	// Code is one of not_wasm, module_too_large, import_not_offered,
 	// memory_too_large, limit_exceeded, feature_not_supported, compile_too_costly,
-	// start_failed, invalid_module.
+	// start_failed, invalid_module, cannot_freeze.
 	Code    string
 	Message string
 	// Hint says what to do about it.

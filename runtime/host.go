@@ -42,7 +42,8 @@ type Crossing struct {
 	// writes to standard output and error, "sleep" for poll_oneoff).
 	Func string
 	// Request is the question: a JSON document for every function of ours. It
-	// is valid until Call returns.
+	// is valid until Call returns. In log lines of a guest that carries a source map,
+	// positions in its bundle are positions in its sources.
 	Request []byte
 	// Fuel is what the call has used up to here. Equal worlds, inputs and answers give
 	// equal values; it never falls from one crossing to the next, and Usage.Fuel is no

@@ -9,22 +9,21 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/cofferdam-run/cofferdam/runtime/abi"
 	"github.com/cofferdam-run/cofferdam/runtime/image"
+	"github.com/cofferdam-run/cofferdam/runtime/sourcemap"
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
 
 // loaded is what a module needs in memory to be called.
 type loaded struct {
-	runtime  *Runtime
-	limits   Limits
-	plan     *image.Plan
-	compiled wazero.CompiledModule
+	runtime *Runtime
+	limits  Limits
+	plan    *image.Plan
+	code    *code
 	// image is the memory that every sandbox begins as, globals are the values of
 	// plan.Globals, and seen is what the clocks showed when it was taken. A module
-	// that has to be started in each sandbox has the image of before the start.
+	// that has to be started in each sandbox has image and values of before the start.
 	image   *image.Image
 	globals []uint64
 	seen    abi.Moment
@@ -37,9 +36,10 @@ type loaded struct {
 	facts                    Facts
 	// instanceFuel is what making an instance costs a call that gets one for itself.
 	instanceFuel uint64
-	bytes        int64 // About what this holds, without the sandboxes.
+	bytes        int64 // About what this holds, without code and sandboxes.
 
-	idle idlers // Guarded by Module.mu.
+	maps *sourcemap.Mapper // Nil for a module without a source map.
+	idle idlers            // Guarded by Module.mu.
 }
 
 // memoryMost is what a guest's memory may grow to: what its module declares, when
@@ -104,14 +104,12 @@ func (l *loaded) capture(s *sandbox) error {
 	if err != nil {
 		return fmt.Errorf("take image: %w", err)
 	}
-	l.globals = nil
-	for _, g := range s.globals {
-		l.globals = append(l.globals, g.Get())
-	}
+	l.globals = s.readGlobals()
 	l.seen = s.guest.Clock()
 	l.facts.ImageDigest = imageDigest(content, l.globals, l.seen)
 	before := l.image
 	l.image = started
+	l.plan.Data = nil // A part of the module, which would stay with it.
 	// The sandbox maps it still: the last to go releases it.
 	return before.Close()
 }
@@ -149,12 +147,13 @@ func (l *loaded) startLimits() Limits {
 // close releases everything. Nobody may be using a sandbox.
 func (l *loaded) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
+	l.maps.Forget()
 	var errs []error
 	for _, s := range l.idle.all {
 		errs = append(errs, s.close(ctx))
 	}
-	if l.compiled != nil {
-		errs = append(errs, l.compiled.Close(ctx))
+	if l.code != nil {
+		errs = append(errs, l.runtime.release(ctx, l.code))
 	}
 	if l.image != nil {
 		errs = append(errs, l.image.Close())
@@ -171,7 +170,7 @@ type startHost struct{}
 
 // Call implements Host.
 func (startHost) Call(_ context.Context, c Crossing) (Answer, error) {
-	if c.Func == "log" {
+	if c.Func == crossingLog {
 		return Answer{Response: []byte(`{"result":{}}`)}, nil
 	}
 	return Answer{Response: []byte(`{"error":{"code":"denied","message":"` + refusalAtStart + `"}}`)}, nil

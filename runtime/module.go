@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/cofferdam-run/cofferdam/runtime/sourcemap"
 )
 
 // Module is a module that can be called. It is safe for concurrent use: every
@@ -22,6 +24,7 @@ type Module struct {
 	facts   Facts
 	exports []string
 	imports []string
+	maps    *sourcemap.Mapper
 
 	// loading lets one caller load what many wait for, each as long as it will.
 	loading turns
@@ -142,6 +145,7 @@ func (m *Module) load(ctx context.Context) (*loaded, error) {
 	if live, _, err = m.runtime.build(ctx, binary, m.limits); err != nil {
 		return nil, fmt.Errorf("load module again: %w", err)
 	}
+	live.maps = m.maps
 	m.mu.Lock()
 	m.live = live
 	m.mu.Unlock()

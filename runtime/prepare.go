@@ -13,7 +13,6 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/runtime/compile"
 	"github.com/cofferdam-run/cofferdam/runtime/image"
-	"github.com/cofferdam-run/cofferdam/runtime/meter"
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
 
@@ -35,15 +34,9 @@ const (
 // Prepare checks, compiles and starts a module, and takes the image that every
 // sandbox begins as. A module that is refused gives an *InvalidModule.
 func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module, error) {
-	l, err := l.checked()
+	l, err := r.ready(ctx, l)
 	if err != nil {
 		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if r.closed.Load() {
-		return nil, errors.New("prepare module: the runtime is closed")
 	}
 	live, outline, err := r.build(ctx, binary, l)
 	if err != nil {
@@ -54,6 +47,8 @@ func (r *Runtime) Prepare(ctx context.Context, binary []byte, l Limits) (*Module
 	if m.source, err = keep(r.sources(), binary, r.now()); err != nil {
 		return nil, errors.Join(err, live.close(ctx))
 	}
+	m.maps = mapper(binary, func() ([]byte, error) { return m.source.read(r.now()) })
+	live.maps = m.maps
 	r.held.Add(live.bytes)
 	r.remember(m)
 	// What is given back now is others': its error is not this module's.
@@ -72,16 +67,27 @@ func (r *Runtime) sources() string {
 // build does all of the work of Prepare, and does it again when a module that
 // was unloaded is called.
 func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, outline, error) {
-	if err := checkBytes(binary, l); err != nil {
+	m, err := r.decode(binary, l)
+	if err != nil {
 		return nil, outline{}, err
+	}
+	return r.load(ctx, m, binary, l)
+}
+
+// decode reads a module and holds it against what there is for it.
+func (r *Runtime) decode(binary []byte, l Limits) (*wasm.Module, error) {
+	if err := checkBytes(binary, l); err != nil {
+		return nil, err
 	}
 	m, err := wasm.Decode(binary, wasm.Limits{})
 	if err != nil {
-		return nil, outline{}, refused(err)
+		return nil, refused(err)
 	}
-	if err := r.check(m, l); err != nil {
-		return nil, outline{}, err
-	}
+	return m, r.check(m, l)
+}
+
+// load makes a module ready that was decoded, which it changes.
+func (r *Runtime) load(ctx context.Context, m *wasm.Module, binary []byte, l Limits) (*loaded, outline, error) {
 	// An import that is exported again is nobody's to call: from outside of a guest
 	// there is no memory for it to work on, and no fuel.
 	imported := m.ImportCount(wasm.KindFunction)
@@ -98,11 +104,8 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 	newInstance := instanceFuel(m, plan) // Before there is what counts fuel, here too.
 	// Memory is bounded where it grows, which tells apart who was refused.
 	m.Clamp(wasm.MaxPages, wasm.DefaultTableEntries)
-	if err := meter.Rewrite(m); err != nil {
-		return nil, o, refused(err)
-	}
 	live := &loaded{
-		runtime: r, limits: l, plan: plan,
+		runtime: r, limits: l, plan: plan, globals: plan.Values,
 		everyCall: o.has(exportStart) && o.has(exportConstructors) && !o.has(exportInitialize),
 	}
 	live.callBefore(o)
@@ -111,19 +114,19 @@ func (r *Runtime) build(ctx context.Context, binary []byte, l Limits) (*loaded, 
 		Imports: imports, Exports: exports,
 		ModuleBytes: len(binary), Functions: functions, Fresh: plan.Fresh,
 	}
-	if err := live.prepare(ctx, m.Encode(), sha256.Sum256(binary)); err != nil {
+	if err := live.prepare(ctx, m, sha256.Sum256(binary)); err != nil {
 		return nil, o, errors.Join(err, live.close(ctx))
 	}
 	return live, o, nil
 }
 
-// prepare compiles what was rewritten, and takes its image.
-func (l *loaded) prepare(ctx context.Context, rewritten []byte, sum [sha256.Size]byte) error {
-	l.facts.RewrittenBytes = len(rewritten)
+// prepare has it count fuel, compiles it, and takes its image.
+func (l *loaded) prepare(ctx context.Context, m *wasm.Module, sum [sha256.Size]byte) (err error) {
 	begun := l.runtime.now()
-	if err := l.compile(ctx, rewritten); err != nil {
+	if l.code, err = l.runtime.compile(ctx, m); err != nil {
 		return err
 	}
+	l.facts.RewrittenBytes = l.code.rewritten
 	l.facts.CompileTime = l.runtime.now().Sub(begun)
 	begun = l.runtime.now()
 	if err := l.snapshot(ctx, sum); err != nil {
@@ -131,25 +134,7 @@ func (l *loaded) prepare(ctx context.Context, rewritten []byte, sum [sha256.Size
 	}
 	l.facts.StartTime = l.runtime.now().Sub(begun)
 	l.facts.ImageBytes = int64(l.image.Bytes())
-	l.bytes = int64(len(rewritten))*nativeFactor + l.facts.ImageBytes
-	return nil
-}
-
-// compile has the compiler do what costs, then takes its result.
-func (l *loaded) compile(ctx context.Context, rewritten []byte) error {
-	// By what the engine is given: modules that differ in what is dropped are one to it.
-	done, err := l.runtime.compiling.take(ctx, sha256.Sum256(rewritten))
-	if err != nil {
-		return fmt.Errorf("wait for another to compile the same module: %w", err)
-	}
-	defer done()
-	err = l.runtime.compiler.Compile(ctx, rewritten)
-	if err == nil {
-		l.compiled, err = compileHere(ctx, l.runtime.engine, rewritten)
-	}
-	if err != nil {
-		return refused(err)
-	}
+	l.bytes = int64(l.image.Held())
 	return nil
 }
 

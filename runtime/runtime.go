@@ -57,6 +57,7 @@ type Runtime struct {
 	idle      time.Duration
 	closed    atomic.Bool
 	compiling turns
+	codes     codes
 
 	// held is about what is idle, in bytes, and heldMost what may be.
 	held      atomic.Int64
@@ -119,6 +120,7 @@ func (r *Runtime) Close(ctx context.Context) error {
 	for _, m := range r.all() {
 		err = errors.Join(err, m.Close(ctx))
 	}
+	err = errors.Join(err, r.drop(ctx, r.codes.dropAll()...))
 	if r.engine != nil {
 		err = errors.Join(err, r.engine.Close(ctx))
 	}

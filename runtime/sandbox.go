@@ -82,7 +82,7 @@ func (s *sandbox) furnish(ctx context.Context) (err error) {
 		return err
 	}
 	ctx = experimental.WithMemoryAllocator(s.kernel.Import(ctx), s.memory.Guest())
-	if s.instance, err = instantiate(ctx, rt.engine, l.compiled); err != nil {
+	if s.instance, err = instantiate(ctx, rt.engine, l.code.compiled); err != nil {
 		return err
 	}
 	s.fuel = s.instance.ExportedGlobal(meter.Global).(api.MutableGlobal)
@@ -111,6 +111,14 @@ func (s *sandbox) setGlobals() {
 	for i, v := range s.live.globals {
 		s.globals[i].Set(v)
 	}
+}
+
+func (s *sandbox) readGlobals() []uint64 {
+	values := make([]uint64, 0, len(s.globals))
+	for _, g := range s.globals {
+		values = append(values, g.Get())
+	}
+	return values
 }
 
 // reset makes the sandbox what the image says, or says that it cannot be known

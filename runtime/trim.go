@@ -8,7 +8,7 @@ import (
 )
 
 // Trim gives back the sandboxes and modules that nobody has used for
-// Config.Idle. Call it now and then, once a minute say; calls do it by
+// Config.Idle, and the code that Freeze has left. Call it now and then, once a minute say; calls do it by
 // themselves only when more than Config.HeldBytes is held. The first time, and then
 // each hour, it also removes from Config.CacheDir the modules that no process has
 // had open for a week.
@@ -36,7 +36,7 @@ func (r *Runtime) relieve(ctx context.Context) error {
 
 // ages are points in time that part what is idle into tenths, oldest first.
 func (r *Runtime) ages() []time.Time {
-	var since []time.Time
+	since := r.codes.ages()
 	for _, m := range r.all() {
 		m.mu.Lock()
 		if m.live != nil {
@@ -72,6 +72,7 @@ func (r *Runtime) trim(ctx context.Context, t time.Time) error {
 		}
 		errs = append(errs, m.unload(ctx, func() bool { return m.used.Before(t) }))
 	}
+	errs = append(errs, r.drop(ctx, r.codes.dropBefore(t)...))
 	return errors.Join(errs...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/bench/internal/command"
+	"github.com/cofferdam-run/cofferdam/bench/internal/database"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 )
 
@@ -22,7 +23,7 @@ const (
 
 // accepts measures durable webhooks with the workers switched off: the rate,
 // what it costs in CPU, against bare inserts, and the p99 at a fixed rate.
-func (s *suite) accepts(ctx context.Context, d *database) error {
+func (s *suite) accepts(ctx context.Context, d *database.Database) error {
 	r, err := s.newRig(ctx, d, false)
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func (s *suite) accepts(ctx context.Context, d *database) error {
 
 // executions measures how many webhooks a second come in and are done, with the
 // example connector doing its whole job, and with a guest that does nothing.
-func (s *suite) executions(ctx context.Context, d *database) error {
+func (s *suite) executions(ctx context.Context, d *database.Database) error {
 	for plugin, figure := range map[string]struct {
 		name string
 		n    int
@@ -127,7 +128,7 @@ func (r *rig) deliverAll(ctx context.Context, c customer, n int) error {
 
 // latencies measures webhook in to done, for the example connector's whole job
 // at a fixed rate.
-func (s *suite) latencies(ctx context.Context, d *database) error {
+func (s *suite) latencies(ctx context.Context, d *database.Database) error {
 	r, err := s.newRig(ctx, d, true)
 	if err != nil {
 		return err
@@ -162,7 +163,7 @@ func (s *suite) latencies(ctx context.Context, d *database) error {
 // tenant keeps every slot busy: behind a backlog of 64, and behind a flood. A p99
 // of 300 waits is three of them, and one slow fsync makes them, so it is measured
 // in turns, of which the medians count.
-func (s *suite) victims(ctx context.Context, d *database) error {
+func (s *suite) victims(ctx context.Context, d *database.Database) error {
 	const turns = 5
 	var smalls, larges []float64
 	for range turns {
@@ -185,7 +186,7 @@ func (s *suite) victims(ctx context.Context, d *database) error {
 }
 
 // victim returns the p99 wait behind a backlog, which is kept up meanwhile.
-func (s *suite) victim(ctx context.Context, d *database, backlog int) (float64, error) {
+func (s *suite) victim(ctx context.Context, d *database.Database, backlog int) (float64, error) {
 	r, err := s.newRig(ctx, d, true)
 	if err != nil {
 		return 0, err

@@ -9,7 +9,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -17,7 +16,7 @@ import (
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/bench/internal/command"
-	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
+	"github.com/cofferdam-run/cofferdam/bench/internal/database"
 )
 
 // suite is what a run measures with.
@@ -26,8 +25,6 @@ type suite struct {
 	guest   []byte
 	seconds time.Duration
 	flood   int
-	// figure is the only one to measure, or empty.
-	figure string
 }
 
 func main() { command.Main(run) }
@@ -37,8 +34,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	guest := flags.String("guest", "build/hello-go.wasm", "the connector, built from examples/hello-go")
 	seconds := flags.Duration("time", 5*time.Second, "how long each rate is measured")
 	flood := flags.Int("flood", 100_000, "how many executions the noisy tenant has queued")
-	only := flags.String("db", "", "sqlite or postgres; both by default")
-	figure := flags.String("figure", "", "accepts, executions, latencies or victims; all by default")
+	var only database.Only
+	flags.StringVar(&only.Database, "db", "", "sqlite or postgres; both by default")
+	flags.StringVar(&only.Figure, "figure", "", "accepts, executions, latencies or victims; all by default")
 	profile := flags.String("cpuprofile", "", "write a CPU profile to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -52,43 +50,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer stop()
-	s := &suite{out: out, guest: wasm, seconds: *seconds, flood: *flood, figure: *figure}
-	for _, db := range []string{"sqlite", "postgres"} {
-		if *only != "" && *only != db {
-			continue
-		}
-		if err := s.measure(ctx, db); err != nil {
-			return fmt.Errorf("%s: %w", db, err)
-		}
-	}
-	return nil
+	s := &suite{out: out, guest: wasm, seconds: *seconds, flood: *flood}
+	return database.Measure(ctx, out, only,
+		database.Figure{Name: "accepts", Measure: s.accepts}, database.Figure{Name: "executions", Measure: s.executions},
+		database.Figure{Name: "latencies", Measure: s.latencies}, database.Figure{Name: "victims", Measure: s.victims})
 }
 
-// measure prints all figures of one database.
-func (s *suite) measure(ctx context.Context, db string) error {
-	d, err := openDatabase(db) //nolint:contextcheck // A test server waits on its own clock.
-	if errors.Is(err, postgrestest.ErrNoServer) {
-		fmt.Fprintf(s.out, "NOT MEASURED: %v\n", err)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer d.stop()
-	for _, f := range []struct {
-		name    string
-		measure func(context.Context, *database) error
-	}{{"accepts", s.accepts}, {"executions", s.executions}, {"latencies", s.latencies}, {"victims", s.victims}} {
-		if s.figure != "" && s.figure != f.name {
-			continue
-		}
-		if err := f.measure(ctx, d); err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
-		}
-	}
-	return nil
-}
-
-func (s *suite) print(name string, d *database, value float64, unit string, peers ...string) {
-	command.Print(s.out, "host/"+name+"_"+d.name, value, unit, peers...)
+func (s *suite) print(name string, d *database.Database, value float64, unit string, peers ...string) {
+	command.Print(s.out, "host/"+name+"_"+d.Name, value, unit, peers...)
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/database"
 	"github.com/cofferdam-run/cofferdam/cmd/cofferdam/demo"
 	"github.com/cofferdam-run/cofferdam/host"
 	"github.com/cofferdam-run/cofferdam/host/api"
@@ -57,8 +58,12 @@ func newID() string { return rand.Text() }
 func tokenOf(tenant string) string { return "token-of-" + tenant }
 
 // newRig wires a host with both guests published. Its workers run if work is true.
-func (s *suite) newRig(ctx context.Context, d *database, work bool) (*rig, error) {
-	db, err := d.open(ctx)
+func (s *suite) newRig(ctx context.Context, d *database.Database, work bool) (*rig, error) {
+	address, err := d.Create(ctx)
+	if err != nil {
+		return nil, err
+	}
+	db, err := d.Store(ctx, address)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/database"
+	"github.com/cofferdam-run/cofferdam/bench/internal/rig"
+	"github.com/cofferdam-run/cofferdam/bench/internal/stopwatch"
 	"github.com/cofferdam-run/cofferdam/host"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/job"
@@ -21,30 +24,30 @@ import (
 // shadow compares how long executions took, four at a time so that they did not wait
 // for each other, with how long it takes to replay them: as a shadow run of a new
 // version does, from its start to its report, and by package replay alone.
-func (s *suite) shadow(ctx context.Context, d *database) (err error) {
-	if !d.sole() {
+func (s *suite) shadow(ctx context.Context, d *database.Database) (err error) {
+	if !sole(d) {
 		return nil
 	}
 	x, err := s.newSide(ctx, d, true, 1, orders, bare)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.close()) }()
-	few := func(plugin string) load { return load{plugin: plugin, n: s.executions, warm: 1, slots: 4} }
+	defer func() { err = errors.Join(err, x.Close()) }()
+	few := func(plugin string) rig.Load { return rig.Load{Plugin: plugin, N: s.executions, Warm: 1, Slots: 4} }
 	var report shadow.Report
 	var alone, handmade sped
-	_, err = x.turn(ctx, few(orders), func(ctx context.Context, h *host.Host) error {
+	_, err = x.Turn(ctx, few(orders), func(ctx context.Context, h *host.Host) error {
 		if report, err = shadowed(ctx, h); err != nil {
 			return err
 		}
-		alone, err = s.replayed(ctx, h, x.tenants[0])
+		alone, err = s.replayed(ctx, h, x.Tenants[0])
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	_, err = x.turn(ctx, few(bare), func(ctx context.Context, h *host.Host) error {
-		handmade, err = s.replayed(ctx, h, x.tenants[0])
+	_, err = x.Turn(ctx, few(bare), func(ctx context.Context, h *host.Host) error {
+		handmade, err = s.replayed(ctx, h, x.Tenants[0])
 		return err
 	})
 	if err != nil {
@@ -178,37 +181,37 @@ func (s *suite) player(ctx context.Context, like replay.Recording) (again func(c
 
 // resume measures the run that goes on after a wait: it replays a hundred answers.
 // Beside it is what a run takes that asks for nothing, and one replay in memory.
-func (s *suite) resume(ctx context.Context, d *database) (err error) {
+func (s *suite) resume(ctx context.Context, d *database.Database) (err error) {
 	x, err := s.newSide(ctx, d, true, 1, sleeper, silent)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.close()) }()
+	defer func() { err = errors.Join(err, x.Close()) }()
 	const n = 40
-	one := func(plugin string) load { return load{plugin: plugin, n: n, warm: 1, slots: 1} }
+	one := func(plugin string) rig.Load { return rig.Load{Plugin: plugin, N: n, Warm: 1, Slots: 1} }
 	var resumed, plain []float64
 	var sample replay.Recording
-	_, err = x.turn(ctx, one(silent), func(ctx context.Context, h *host.Host) error {
+	_, err = x.Turn(ctx, one(silent), func(ctx context.Context, h *host.Host) error {
 		plain, _, err = x.runs(ctx, h, 1)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	_, err = x.turn(ctx, one(sleeper), func(ctx context.Context, h *host.Host) error {
+	_, err = x.Turn(ctx, one(sleeper), func(ctx context.Context, h *host.Host) error {
 		var last string
 		if resumed, last, err = x.runs(ctx, h, 2); err != nil {
 			return err
 		}
-		sample, err = h.Recording(ctx, x.tenants[0], last, true)
+		sample, err = h.Recording(ctx, x.Tenants[0], last, true)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	s.print("resume_run_us_"+d.name, 1e6*quantile(resumed, .5), "us", peer("answers", recorded),
-		peer("p99", 1e6*quantile(resumed, .99)), peer("asking_nothing", 1e6*quantile(plain, .5)))
-	if !d.sole() {
+	s.print("resume_run_us_"+d.Name, 1e6*stopwatch.Quantile(resumed, .5), "us", peer("answers", recorded),
+		peer("p99", 1e6*stopwatch.Quantile(resumed, .99)), peer("asking_nothing", 1e6*stopwatch.Quantile(plain, .5)))
+	if !sole(d) {
 		return nil
 	}
 	return s.replays(ctx, sample)
@@ -217,12 +220,12 @@ func (s *suite) resume(ctx context.Context, d *database) (err error) {
 // runs gives how long those runs took that were an execution's n-th and last, and one
 // of the executions.
 func (x *side) runs(ctx context.Context, h *host.Host, n int) (seconds []float64, last string, err error) {
-	all, err := h.Executions.List(ctx, x.tenants[0], execution.Filter{Limit: 200})
+	all, err := h.Executions.List(ctx, x.Tenants[0], execution.Filter{Limit: 200})
 	if err != nil {
 		return nil, "", err
 	}
 	for _, e := range all {
-		t, err := h.Executions.Trace(ctx, x.tenants[0], e.ID)
+		t, err := h.Executions.Trace(ctx, x.Tenants[0], e.ID)
 		if err != nil {
 			return nil, "", err
 		}
@@ -254,6 +257,6 @@ func (s *suite) replays(ctx context.Context, r replay.Recording) (err error) {
 		took = append(took, time.Since(began).Seconds())
 	}
 	slices.Sort(took)
-	s.print("resume_us", 1e6*quantile(took, .5), "us", peer("answers", float64(len(r.Entries)-2)), peer("p99", 1e6*quantile(took, .99)))
+	s.print("resume_us", 1e6*stopwatch.Quantile(took, .5), "us", peer("answers", float64(len(r.Entries)-2)), peer("p99", 1e6*stopwatch.Quantile(took, .99)))
 	return nil
 }

@@ -11,14 +11,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/cofferdam-run/cofferdam/bench/internal/command"
-	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
+	"github.com/cofferdam-run/cofferdam/bench/internal/database"
+	"github.com/cofferdam-run/cofferdam/bench/internal/guest"
+	"github.com/cofferdam-run/cofferdam/bench/internal/vendor"
 )
 
 // suite is what a run measures with.
@@ -28,8 +29,6 @@ type suite struct {
 	rounds int
 	// executions is how many a turn of the throughput has.
 	executions int
-	// only is the one figure to measure, or empty.
-	only string
 	// wasm are the plugins, the Go guest in its two versions first.
 	wasm [][]byte
 	// vendor is the URL that the plugins call.
@@ -41,8 +40,8 @@ type suite struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == vendorCommand {
-		command.Main(func(ctx context.Context, _ []string, out io.Writer) error { return vend(ctx, os.Stdin, out) })
+	if vendor.Asked(os.Args) {
+		command.Main(vendor.Serve)
 		return
 	}
 	command.Main(run)
@@ -51,19 +50,20 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	s := &suite{out: out}
 	flags := flag.NewFlagSet("bench/journal", flag.ContinueOnError)
-	guest := flags.String("guest", "bench/journal/guest", "the folder of the Go guest's source")
+	source := flags.String("guest", guest.OrdersSource, "the folder of the Go guest's source")
 	flags.IntVar(&s.rounds, "rounds", 7, "how many turns each side has")
 	flags.IntVar(&s.executions, "executions", 1500, "how many executions a turn of the throughput has")
-	only := flags.String("db", "", "sqlite or postgres; both by default")
-	flags.StringVar(&s.only, "figure", "", "throughput, calls, shadow or resume; all by default")
-	profile := flags.String("cpuprofile", "", "write a CPU profile to this file, labelled journal=on and journal=off")
+	var only database.Only
+	flags.StringVar(&only.Database, "db", "", "sqlite or postgres; both by default")
+	flags.StringVar(&only.Figure, "figure", "", "throughput, calls, shadow or resume; all by default")
+	profile := flags.String("cpuprofile", "", "write a CPU profile to this file, labelled side=on and side=off, of the journal")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if s.executions < 4*slots || s.rounds < 1 {
 		return fmt.Errorf("-executions is %d and -rounds %d: %d and 1 are the least", s.executions, s.rounds, 4*slots)
 	}
-	clean, err := s.prepare(ctx, *guest)
+	clean, err := s.prepare(ctx, *source)
 	if err != nil {
 		return err
 	}
@@ -73,62 +73,35 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer stop()
-	for _, db := range []string{"sqlite", "postgres"} {
-		if *only != "" && *only != db {
-			continue
-		}
-		if err := s.measure(ctx, db); err != nil {
-			return fmt.Errorf("%s: %w", db, err)
-		}
+	err = database.Measure(ctx, out, only,
+		database.Figure{Name: "throughput", Measure: s.throughput}, database.Figure{Name: "calls", Measure: s.calls},
+		database.Figure{Name: "resume", Measure: s.resume}, database.Figure{Name: "shadow", Measure: s.shadow})
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(out, "journal goals=%d met=%d\n", s.goals, s.met)
 	return nil
 }
 
 // prepare builds the guests and starts the vendor.
-func (s *suite) prepare(ctx context.Context, guest string) (clean func(), err error) {
+func (s *suite) prepare(ctx context.Context, source string) (clean func(), err error) {
 	if s.cache, err = os.MkdirTemp("", "cofferdam-bench-cache"); err != nil {
 		return nil, fmt.Errorf("make a folder for compiled code: %w", err)
 	}
 	for _, version := range []string{"1.0.0", "1.0.1"} {
-		wasm, err := buildOrders(ctx, guest, version)
+		wasm, err := guest.BuildOrders(ctx, source, version)
 		if err != nil {
 			return nil, err
 		}
 		s.wasm = append(s.wasm, wasm)
 	}
-	vendor, stop, err := startVendor(ctx)
+	v, err := vendor.Start(ctx, vendor.Plain)
 	if err != nil {
 		return nil, err
 	}
-	s.vendor = vendor
-	s.wasm = append(s.wasm, handmade(vendor)...)
-	return func() { stop(); _ = os.RemoveAll(s.cache) }, nil
-}
-
-// measure prints the figures of one database.
-func (s *suite) measure(ctx context.Context, db string) error {
-	d, err := openDatabase(db) //nolint:contextcheck // A test server waits on its own clock.
-	if errors.Is(err, postgrestest.ErrNoServer) {
-		fmt.Fprintf(s.out, "NOT MEASURED: %v\n", err)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer d.stop()
-	for _, f := range []struct {
-		name    string
-		measure func(context.Context, *database) error
-	}{{"throughput", s.throughput}, {"calls", s.calls}, {"resume", s.resume}, {"shadow", s.shadow}} {
-		if s.only != "" && s.only != f.name {
-			continue
-		}
-		if err := f.measure(ctx, d); err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
-		}
-	}
-	return nil
+	s.vendor = v.URL
+	s.wasm = append(s.wasm, handmade(v.URL)...)
+	return func() { _ = v.Close(); _ = os.RemoveAll(s.cache) }, nil
 }
 
 func (s *suite) print(name string, value float64, unit string, peers ...string) {
@@ -149,4 +122,4 @@ func peer(name string, value float64) string { return name + "=" + command.Numbe
 
 // sole says that a database is the one on which figures are measured that have
 // little to do with databases.
-func (d *database) sole() bool { return d.name == "sqlite" }
+func sole(d *database.Database) bool { return d.Name == database.SQLite }

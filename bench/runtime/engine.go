@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/stopwatch"
 	"github.com/cofferdam-run/cofferdam/runtime/fairshare"
 	"github.com/cofferdam-run/cofferdam/runtime/meter"
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
@@ -56,14 +57,14 @@ type code struct {
 	// bytes is the size of what was compiled, after rewriting.
 	bytes int
 	// rewriting and compiling are what they took.
-	rewriting, compiling took
+	rewriting, compiling stopwatch.Cost
 }
 
 func (e *engine) compile(ctx context.Context, binary []byte) (*code, error) {
 	c := &code{engine: e}
 	var err error
 	if e.name == metered {
-		if c.rewriting, err = timed(1, func() (err error) {
+		if c.rewriting, err = stopwatch.Timed(1, func() (err error) {
 			binary, err = rewritten(binary)
 			return err
 		}); err != nil {
@@ -71,7 +72,7 @@ func (e *engine) compile(ctx context.Context, binary []byte) (*code, error) {
 		}
 	}
 	c.bytes = len(binary)
-	c.compiling, err = timed(1, func() (err error) {
+	c.compiling, err = stopwatch.Timed(1, func() (err error) {
 		c.compiled, err = e.runtime.CompileModule(ctx, binary)
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/stopwatch"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -71,9 +72,9 @@ func (s *suite) besideRunaways(
 			return fmt.Errorf("%s beside %d runaways: %w", street.name, street.beside, err)
 		}
 	}
-	s.print(figure, median(all[0])*1e3, "ms",
-		peer("best_round", quantile(all[0], 0)*1e3), peer("worst_round", quantile(all[0], 1)*1e3),
-		peer("without_runaways", median(all[1])*1e3), peer(terminated, median(all[2])*1e3), peer(plain, median(all[3])*1e3))
+	s.print(figure, stopwatch.Median(all[0])*1e3, "ms",
+		peer("best_round", stopwatch.Quantile(all[0], 0)*1e3), peer("worst_round", stopwatch.Quantile(all[0], 1)*1e3),
+		peer("without_runaways", stopwatch.Median(all[1])*1e3), peer(terminated, stopwatch.Median(all[2])*1e3), peer(plain, stopwatch.Median(all[3])*1e3))
 	return nil
 }
 
@@ -94,7 +95,7 @@ func (s *suite) waits(ctx context.Context, name string, beside int) (p99s []floa
 		if err != nil {
 			return nil, err
 		}
-		p99s = append(p99s, quantile(waits, .99))
+		p99s = append(p99s, stopwatch.Quantile(waits, .99))
 	}
 	return p99s, nil
 }
@@ -214,13 +215,24 @@ func newEngineStreet(ctx context.Context, name string) (*street, error) {
 		return errors.Join(err, i.module.Close(context.WithoutCancel(ctx)))
 	}
 	const sample = 10_000_000
-	t, err := timed(1, func() error { return spin(ctx, sample) })
+	t, err := stopwatch.Timed(1, func() error { return spin(ctx, sample) })
 	if err != nil {
 		return nil, errors.Join(err, e.close(ctx))
 	}
-	speed := sample / t.wall
+	speed := sample / t.Wall
 	st := &street{close: e.close, endless: name == plain}
 	st.run = func(ctx context.Context, d time.Duration) error { return spin(ctx, speed*d.Seconds()) }
 	st.short = func(ctx context.Context) error { return spin(ctx, speed*shortCall.Seconds()) }
 	return st, nil
+}
+
+// until waits for a moment. Where nothing runs but guests that cannot be
+// interrupted it returns late, and that is to be measured.
+func until(ctx context.Context, due time.Time) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Until(due)):
+		return nil
+	}
 }

@@ -9,6 +9,7 @@ import (
 
 	extism "github.com/extism/go-sdk"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/stopwatch"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -61,7 +62,7 @@ func (s *suite) freshOf(ctx context.Context, name string, binary []byte) (err er
 	if err := sameOutput(ctx, ours, peers); err != nil {
 		return err
 	}
-	all, err := interleaved(rounds, s.window/(2*rounds),
+	all, err := stopwatch.Interleaved(rounds, s.window/(2*rounds),
 		func() error { _, err := ours.call(ctx, "transform"); return err },
 		func() error { _, err := peers.fresh(ctx); return err },
 		func() error { _, err := peers.reused(ctx); return err },
@@ -72,13 +73,13 @@ func (s *suite) freshOf(ctx context.Context, name string, binary []byte) (err er
 		return err
 	}
 	own := all[0]
-	s.print("call_"+name+"_us", middle(own, byWall)*1e6, "us", peer("cpu", middle(own, byCPU)*1e6))
+	s.print("call_"+name+"_us", stopwatch.Middle(own, stopwatch.ByWall)*1e6, "us", peer("cpu", stopwatch.Middle(own, stopwatch.ByCPU)*1e6))
 	for i, how := range []string{"fresh", "reused"} {
 		theirs, theirsLimited := all[1+i], all[3+i]
-		s.print("fresh_"+name+"_vs_gosdk_"+how, ratio(theirs, own, byWall), "ratio",
-			peer("cpu", ratio(theirs, own, byCPU)),
-			peer("with_timeout", ratio(theirsLimited, own, byWall)),
-			peer("gosdk_us", middle(theirs, byWall)*1e6))
+		s.print("fresh_"+name+"_vs_gosdk_"+how, stopwatch.Over(theirs, own, stopwatch.ByWall), "ratio",
+			peer("cpu", stopwatch.Over(theirs, own, stopwatch.ByCPU)),
+			peer("with_timeout", stopwatch.Over(theirsLimited, own, stopwatch.ByWall)),
+			peer("gosdk_us", stopwatch.Middle(theirs, stopwatch.ByWall)*1e6))
 	}
 	return nil
 }

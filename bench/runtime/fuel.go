@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -107,7 +108,7 @@ func (s *suite) exports(ctx context.Context, e *engine) (all []counted, err erro
 			continue
 		}
 		binary, err := w.build(ctx)
-		if errors.Is(err, errSkip) {
+		if errors.Is(err, command.ErrSkip) {
 			continue // overhead says so.
 		}
 		if err != nil {
@@ -164,7 +165,7 @@ func (s *suite) emulated(ctx context.Context, want []string) error {
 		}
 	}
 	if qemu == "" || goruntime.GOOS != "linux" {
-		return fmt.Errorf("%w: comparing with arm64 needs qemu-aarch64 on Linux", errSkip)
+		return fmt.Errorf("%w: comparing with arm64 needs qemu-aarch64 on Linux", command.ErrSkip)
 	}
 	dir, err := os.MkdirTemp("", "cofferdam-bench")
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
 )
 
 // assemblyScript is the compiler that is fetched with npm, and kept.
@@ -26,7 +28,7 @@ func (s *suite) golang(ctx context.Context, name string) ([]byte, error) {
 // clang builds the guest in C, with flags added.
 func (s *suite) clang(ctx context.Context, flags ...string) ([]byte, error) {
 	if _, err := exec.LookPath("clang"); err != nil {
-		return nil, fmt.Errorf("%w: the guests in C need clang and wasm-ld", errSkip)
+		return nil, fmt.Errorf("%w: the guests in C need clang and wasm-ld", command.ErrSkip)
 	}
 	return s.build("c"+strings.Join(flags, ""), func(out string) error {
 		args := append([]string{
@@ -36,7 +38,7 @@ func (s *suite) clang(ctx context.Context, flags ...string) ([]byte, error) {
 		cmd.Dir = filepath.Join(s.guests, "c")
 		if err := output(cmd); err != nil {
 			// A clang without the target or the linker is as good as none.
-			return fmt.Errorf("%w: %w", errSkip, err)
+			return fmt.Errorf("%w: %w", command.ErrSkip, err)
 		}
 		return nil
 	})
@@ -47,7 +49,7 @@ func (s *suite) clang(ctx context.Context, flags ...string) ([]byte, error) {
 func (s *suite) assembly(ctx context.Context) ([]byte, error) {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
-		return nil, fmt.Errorf("%w: the guest in AssemblyScript needs node and npm", errSkip)
+		return nil, fmt.Errorf("%w: the guest in AssemblyScript needs node and npm", command.ErrSkip)
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil { // There is no home.
@@ -75,7 +77,7 @@ func fetch(ctx context.Context, npm, dir string) error {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, npm, "install", "--prefix", dir, "--no-audit", "--no-fund", "--silent", assemblyScript)
 	if err := output(cmd); err != nil {
-		return fmt.Errorf("%w: fetch AssemblyScript: %w", errSkip, err)
+		return fmt.Errorf("%w: fetch AssemblyScript: %w", command.ErrSkip, err)
 	}
 	return nil
 }

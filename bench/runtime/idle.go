@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/stopwatch"
 	"github.com/cofferdam-run/cofferdam/runtime"
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
@@ -57,13 +58,13 @@ func (s *suite) idle(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	first, err := timed(1, func() error { _, err := modules[0].call(ctx, "transform"); return err })
+	first, err := stopwatch.Timed(1, func() error { _, err := modules[0].call(ctx, "transform"); return err })
 	if err != nil {
 		return err
 	}
 	s.print("idle_module_kb", (after-before)/unused, "KiB",
 		peer("heap_kb", (heapAfter-heapBefore)/unused), peer("in_use_kb", (live-before)/unused),
-		peer("first_call_ms", first.wall*1e3), fmt.Sprintf("modules=%d", unused))
+		peer("first_call_ms", first.Wall*1e3), fmt.Sprintf("modules=%d", unused))
 	return nil
 }
 

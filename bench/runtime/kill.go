@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/stopwatch"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -46,7 +47,7 @@ func (s *suite) kill(ctx context.Context) (err error) {
 			late = append(late, all...)
 		}
 	}
-	s.print("kill_ms", quantile(late, 1)*1e3, "ms", peer("median", median(late)*1e3), fmt.Sprintf("runaways=%d", len(late)))
+	s.print("kill_ms", stopwatch.Quantile(late, 1)*1e3, "ms", peer("median", stopwatch.Median(late)*1e3), fmt.Sprintf("runaways=%d", len(late)))
 	return nil
 }
 

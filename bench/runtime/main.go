@@ -36,9 +36,6 @@ type suite struct {
 	repetitions int
 }
 
-// errSkip is a figure that this machine cannot give. Its text says what is missing.
-var errSkip = errors.New("not measured")
-
 // figure is one measurement, which may print several lines.
 type figure struct {
 	name    string
@@ -107,9 +104,9 @@ func (s *suite) figures() []figure {
 	}
 }
 
-// skipped prints what an errSkip says is missing, and returns any other error.
+// skipped prints what a command.ErrSkip says is missing, and returns any other error.
 func (s *suite) skipped(err error, name string) error {
-	if errors.Is(err, errSkip) {
+	if errors.Is(err, command.ErrSkip) {
 		fmt.Fprintf(s.out, "%s: %v\n", name, err)
 		return nil
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,29 +97,5 @@ func TestHandmadeModulesGiveWhatTheySay(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-func TestMedians(t *testing.T) {
-	t.Parallel()
-	all := []float64{4, 1, 2, 8}
-	if got := [3]float64{median(all), quantile(all, 1), geomean(all)}; got != [3]float64{4, 8, 2.82842712474619} {
-		t.Errorf("got %v", got)
-	}
-	if !slices.Equal(all, []float64{4, 1, 2, 8}) {
-		t.Errorf("they were moved: %v", all)
-	}
-}
-
-func TestTurnsGiveEachItsOwnTimes(t *testing.T) {
-	t.Parallel()
-	var calls [2]int
-	all, err := interleaved(4, time.Microsecond,
-		func() error { calls[0]++; return nil }, func() error { calls[1]++; return nil })
-	if err != nil || len(all) != 2 || len(all[0]) != 4 || len(all[1]) != 4 {
-		t.Errorf("got %v, %v, want four rounds of two", all, err)
-	}
-	if calls[0] < 5 || calls[1] < 5 {
-		t.Errorf("got %v calls", calls)
 	}
 }

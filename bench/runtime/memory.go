@@ -1,19 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	goruntime "runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -46,7 +43,7 @@ func (s *suite) memory(ctx context.Context) (err error) {
 	crowd := newCrowd(m)
 	defer crowd.disperse()
 	for crowd.size < s.sandboxes {
-		free, err := kilobytes("/proc/meminfo", "MemAvailable:")
+		free, err := command.Kilobytes("/proc/meminfo", "MemAvailable:")
 		if err != nil {
 			return err
 		}
@@ -62,7 +59,7 @@ func (s *suite) memory(ctx context.Context) (err error) {
 		return err
 	}
 	if crowd.size == 0 {
-		return fmt.Errorf("%w: less than %d MiB of memory are free", errSkip, reserveKB>>10)
+		return fmt.Errorf("%w: less than %d MiB of memory are free", command.ErrSkip, reserveKB>>10)
 	}
 	s.print("sandbox_private_kb", (after-before)/float64(crowd.size), "KiB",
 		peer("heap_kb", (heapAfter-heapBefore)/float64(crowd.size)), fmt.Sprintf("sandboxes=%d", crowd.size))
@@ -134,30 +131,10 @@ func private() (all, heap float64, err error) {
 	debug.FreeOSMemory()
 	var m goruntime.MemStats
 	goruntime.ReadMemStats(&m)
-	clean, err := kilobytes("/proc/self/smaps_rollup", "Private_Clean:")
+	clean, err := command.Kilobytes("/proc/self/smaps_rollup", "Private_Clean:")
 	if err != nil {
 		return 0, 0, err
 	}
-	dirty, err := kilobytes("/proc/self/smaps_rollup", "Private_Dirty:")
+	dirty, err := command.Kilobytes("/proc/self/smaps_rollup", "Private_Dirty:")
 	return clean + dirty, float64(m.HeapAlloc) / 1024, err
-}
-
-// kilobytes reads a line of a file of the kernel's.
-func kilobytes(path, name string) (float64, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, fmt.Errorf("%w: this needs Linux: %w", errSkip, err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) >= 2 && fields[0] == name {
-			return strconv.ParseFloat(fields[1], 64)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return 0, fmt.Errorf("read %s: %w", path, err)
-	}
-	return 0, fmt.Errorf("%w: %s has no line %q", errSkip, path, name)
 }

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
+	"github.com/cofferdam-run/cofferdam/bench/internal/stopwatch"
 )
 
 const (
@@ -61,19 +64,19 @@ func (s *suite) overhead(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 		for _, o := range all {
-			if len(fuel) == 0 || o.fuel > quantile(fuel, 1) {
+			if len(fuel) == 0 || o.fuel > stopwatch.Quantile(fuel, 1) {
 				worst = o.name
 			}
 			fuel, termination = append(fuel, o.fuel), append(termination, o.termination)
 		}
 	}
 	if len(fuel) == 0 {
-		return fmt.Errorf("%w: no workload is called %q", errSkip, s.only)
+		return fmt.Errorf("%w: no workload is called %q", command.ErrSkip, s.only)
 	}
-	s.print("fuel_overhead_geomean", geomean(fuel), "ratio",
-		peer("termination", geomean(termination)), fmt.Sprintf("workloads=%d", len(fuel)))
-	s.print("fuel_overhead_worst", quantile(fuel, 1), "ratio",
-		peer("termination", quantile(termination, 1)), "workload="+worst)
+	s.print("fuel_overhead_geomean", stopwatch.Geomean(fuel), "ratio",
+		peer("termination", stopwatch.Geomean(termination)), fmt.Sprintf("workloads=%d", len(fuel)))
+	s.print("fuel_overhead_worst", stopwatch.Quantile(fuel, 1), "ratio",
+		peer("termination", stopwatch.Quantile(termination, 1)), "workload="+worst)
 	return nil
 }
 
@@ -113,8 +116,8 @@ func (s *suite) overheads(ctx context.Context, w workloads, binary []byte) (all 
 		codes, instances = append(codes, c), append(instances, i)
 	}
 	s.print("fuel_code_"+w.name, float64(codes[1].bytes)/float64(len(binary)), "ratio",
-		peer("compile", codes[1].compiling.cpu/codes[0].compiling.cpu),
-		peer("rewrite_mb_per_s", float64(len(binary))/1e6/codes[1].rewriting.cpu))
+		peer("compile", codes[1].compiling.CPU/codes[0].compiling.CPU),
+		peer("rewrite_mb_per_s", float64(len(binary))/1e6/codes[1].rewriting.CPU))
 	for _, export := range w.exports {
 		name := w.name + "_" + export
 		if !strings.Contains(name, s.only) {
@@ -136,7 +139,7 @@ func (s *suite) overheadOf(ctx context.Context, name, export string, instances [
 		return overheadOf{}, err
 	}
 	// Of the time, half is the plain ones'.
-	n, err := repeat(s.window/(2*pairs), func() error { _, err := instances[0].call(ctx, export, 1); return err })
+	n, err := stopwatch.Repeat(s.window/(2*pairs), func() error { _, err := instances[0].call(ctx, export, 1); return err })
 	if err != nil {
 		return overheadOf{}, err
 	}
@@ -152,9 +155,9 @@ func (s *suite) overheadOf(ctx context.Context, name, export string, instances [
 	if err != nil {
 		return overheadOf{}, err
 	}
-	o := overheadOf{name: name, fuel: ratio(fuel, base, byCPU), termination: ratio(termination, again, byCPU)}
+	o := overheadOf{name: name, fuel: stopwatch.Over(fuel, base, stopwatch.ByCPU), termination: stopwatch.Over(termination, again, stopwatch.ByCPU)}
 	s.print("fuel_overhead_"+name, o.fuel, "ratio", peer("termination", o.termination),
-		peer("ns_per_unit", middle(fuel, byCPU)*1e9/float64(instances[1].used)))
+		peer("ns_per_unit", stopwatch.Middle(fuel, stopwatch.ByCPU)*1e9/float64(instances[1].used)))
 	return o, nil
 }
 
@@ -175,17 +178,17 @@ func agree(ctx context.Context, name, export string, instances []*instance) erro
 }
 
 // pairwise measures two things in turns, the one first that came last.
-func pairwise(rounds int, a, b func() error) (as, bs []took, err error) {
+func pairwise(rounds int, a, b func() error) (as, bs []stopwatch.Cost, err error) {
 	for round := range rounds {
 		first, second := a, b
 		if round%2 == 1 {
 			first, second = b, a
 		}
-		one, err := timed(1, first)
+		one, err := stopwatch.Timed(1, first)
 		if err != nil {
 			return nil, nil, err
 		}
-		two, err := timed(1, second)
+		two, err := stopwatch.Timed(1, second)
 		if err != nil {
 			return nil, nil, err
 		}

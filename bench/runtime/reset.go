@@ -10,6 +10,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/stopwatch"
 	"github.com/cofferdam-run/cofferdam/runtime/image"
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
 )
@@ -52,10 +53,10 @@ func (s *suite) reset(ctx context.Context) (err error) {
 		calls = append(calls, float64(called.Sub(start))/1e3)
 		pages = append(pages, float64(n))
 	}
-	changed := median(pages)
-	s.print("reset_go_us", median(times), "us", peer("goal", resetBase+resetPage*changed),
-		peer("p99", quantile(times, .99)), peer("call_us", median(calls)))
-	s.print("reset_go_pages", changed, "pages", peer("max", quantile(pages, 1)),
+	changed := stopwatch.Median(pages)
+	s.print("reset_go_us", stopwatch.Median(times), "us", peer("goal", resetBase+resetPage*changed),
+		peer("p99", stopwatch.Quantile(times, .99)), peer("call_us", stopwatch.Median(calls)))
+	s.print("reset_go_pages", changed, "pages", peer("max", stopwatch.Quantile(pages, 1)),
 		fmt.Sprintf("mechanism=%q", image.Probe()))
 	return nil
 }

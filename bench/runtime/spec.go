@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/cofferdam-run/cofferdam/bench/internal/command"
 	"github.com/cofferdam-run/cofferdam/runtime/meter/spectest"
 )
 
@@ -20,7 +21,7 @@ import (
 func (s *suite) spec(ctx context.Context) error {
 	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
 	if err != nil || len(dir) == 0 {
-		return fmt.Errorf("%w: wazero's module, which has the suites, is not in the module cache: %w", errSkip, err)
+		return fmt.Errorf("%w: wazero's module, which has the suites, is not in the module cache: %w", command.ErrSkip, err)
 	}
 	root := filepath.Join(strings.TrimSpace(string(dir)), filepath.FromSlash(spectest.Folder))
 	scripts, err := spectest.Scripts(root)

@@ -36,6 +36,42 @@ func (b *byteSize) Type() string { return "size" }
 // UnmarshalText implements encoding.TextUnmarshaler, for the environment.
 func (b *byteSize) UnmarshalText(text []byte) error { return b.Set(string(text)) }
 
+// period is a flag and a setting of a time in days or less, written as 7d, 12h or 0s.
+type period time.Duration
+
+// graceMost is the longest that the server takes.
+const graceMost = 90 * 24 * time.Hour
+
+// Set implements pflag.Value.
+func (p *period) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 8)
+		d = time.Duration(n) * 24 * time.Hour
+	}
+	if err != nil || d < 0 || d > graceMost {
+		return fmt.Errorf("%q is no time from 0s to 90d: write it like 7d, 12h or 0s", s)
+	}
+	*p = period(d)
+	return nil
+}
+
+// String implements pflag.Value.
+func (p *period) String() string {
+	d := time.Duration(*p)
+	if d%(24*time.Hour) == 0 && d > 0 {
+		return strconv.Itoa(int(d/(24*time.Hour))) + "d"
+	}
+	return d.String()
+}
+
+// Type implements pflag.Value.
+func (p *period) Type() string { return "time" }
+
+// UnmarshalText implements encoding.TextUnmarshaler, for the environment.
+func (p *period) UnmarshalText(text []byte) error { return p.Set(string(text)) }
+
 // scale is what amounts from a size on are written in.
 type scale struct {
 	size   int64

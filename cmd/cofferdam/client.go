@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 )
@@ -19,6 +21,8 @@ type client struct {
 	base  string
 	token string
 	http  *http.Client
+	// header goes with each request.
+	header http.Header
 }
 
 // unreachableError says that no answer came from the server.
@@ -34,7 +38,11 @@ func (e *unreachableError) Error() string {
 func (e *unreachableError) Unwrap() error { return e.err }
 
 func (a *app) client() *client {
-	return &client{base: strings.TrimSuffix(a.URL, "/"), token: a.Token, http: &http.Client{}}
+	c := &client{base: strings.TrimSuffix(a.URL, "/"), token: a.Token, http: &http.Client{}}
+	if c.token == "" {
+		c.token = sessionToken(c.base, time.Now())
+	}
+	return c
 }
 
 // call sends body as JSON, if it is not nil, and decodes the answer into out, if
@@ -73,6 +81,7 @@ func (c *client) open(ctx context.Context, method, path, contentType string, bod
 	if err != nil {
 		return nil, usagef("--url is %q: %v", c.base, err)
 	}
+	maps.Copy(req.Header, c.header)
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
 	}

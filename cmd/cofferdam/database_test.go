@@ -87,7 +87,7 @@ func TestServerRefusesDatabases(t *testing.T) {
 			within(t, dsn, newer)
 			within(t, dsn, newer)
 			return dsn
-		}, []string{"the database has schema 6, and this program works with 3 to 5 [schema_too_new]", "hint: run a newer cofferdam"}},
+		}, []string{"the database has schema ", ", and this program works with ", "[schema_too_new]", "hint: run a newer cofferdam"}},
 		"at an address that is none": {
 			func(*testing.T) string { return "postgres://:port" }, []string{"[database_address_invalid]", "postgres://user:password@host"},
 		},

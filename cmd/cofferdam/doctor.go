@@ -21,6 +21,8 @@ import (
 type check struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
+	// Warn says that it works, and should be otherwise.
+	Warn bool   `json:"warn,omitempty"`
 	Said string `json:"said"`
 }
 
@@ -47,14 +49,18 @@ func (a *app) doctorCommand() *cobra.Command {
 	}
 	a.databaseFlags(c)
 	a.compilerFlags(c)
+	a.proxyFlags(c)
 	return c
 }
 
 func printChecks(w io.Writer, checks []check) {
 	for _, c := range checks {
 		mark := "ok  "
-		if !c.OK {
+		switch {
+		case !c.OK:
 			mark = "FAIL"
+		case c.Warn:
+			mark = "warn"
 		}
 		fmt.Fprintf(w, "%s  %-8s  %s\n", mark, c.Name, c.Said)
 	}
@@ -71,10 +77,17 @@ func (a *app) examine(ctx context.Context) []check {
 	}, examineReset()}
 	served := a.examineServer(ctx)
 	checks = append(checks, a.examineCache(), a.examineCompiler(ctx), served)
+	checks = append(checks, a.examineProxy(ctx)...)
+	if arrive, ok := a.examineAudit(ctx); ok {
+		checks = append(checks, arrive)
+	}
 	if !isPostgres(a.DB) {
 		if _, err := os.Stat(a.DB); errors.Is(err, os.ErrNotExist) {
 			return append(checks, check{Name: "database", OK: true, Said: a.DB + " does not exist yet: 'cofferdam serve' makes it"})
 		}
+	}
+	if why := a.exposed(); why != "" {
+		checks = append(checks, check{Name: "link", OK: true, Warn: true, Said: why})
 	}
 	s, err := a.openShared(ctx)
 	if err != nil {
@@ -115,16 +128,24 @@ func examineStore(ctx context.Context, s store.Store) check {
 }
 
 func (a *app) examineKey(ctx context.Context, s store.Store) check {
-	path := a.keyPath()
-	if path == "" {
-		return check{Name: "key", Said: "no key file is named: --key-file or COFFERDAM_KEY_FILE"}
+	name := a.Keeper
+	if name == "" {
+		name = a.keyPath()
 	}
-	keeper, err := keyfile.Open(path)
+	if name == "" {
+		return check{Name: "key", Said: "no key is named: --key-file or COFFERDAM_KEY_FILE, --keeper or COFFERDAM_KEEPER"}
+	}
+	if a.Keeper == "" { // To look makes no file.
+		if _, err := keyfile.Open(name); err != nil {
+			return check{Name: "key", Said: message(err)}
+		}
+	}
+	keys, err := a.openKeepers(ctx, s)
 	if err != nil {
 		return check{Name: "key", Said: message(err)}
 	}
-	if err := vault.New(s, keeper).Check(ctx); err != nil {
+	if err := vault.Configured(vault.Config{Store: s, Keeper: keys.first, Others: keys.others}).Check(ctx); err != nil {
 		return check{Name: "key", Said: message(err)}
 	}
-	return check{Name: "key", OK: true, Said: path + " opens what is stored"}
+	return check{Name: "key", OK: true, Said: name + " opens what is stored"}
 }

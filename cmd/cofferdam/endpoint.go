@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,7 @@ import (
 
 func (a *app) endpointCommand() *cobra.Command {
 	return group("endpoint", "Make the addresses that vendors deliver webhooks to",
-		a.endpointCreate(), a.endpointRotate(),
+		a.endpointCreate(), a.endpointRotate(), a.endpointHandshake(), a.endpointSchemes(), a.endpointVerifySample(),
 		listVerb(a, "endpoint", "List a tenant's endpoints", "/endpoints", printEndpoints),
 		a.removeVerb("delete", "deleted", "endpoint end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O",
 			"Forget an endpoint; deliveries to it are refused from then on", "/endpoints"))
@@ -28,6 +29,7 @@ type endpointSecret struct {
 
 func (a *app) endpointCreate() *cobra.Command {
 	var spec endpoint.Spec
+	var descriptor string
 	c := a.tenantFlag(&cobra.Command{
 		Use:     "create INSTALLATION WEBHOOK",
 		Short:   "Make an endpoint; its address and its signing secret go to the vendor",
@@ -35,22 +37,33 @@ func (a *app) endpointCreate() *cobra.Command {
 		Args:    exactly("INSTALLATION", "WEBHOOK"),
 		RunE: func(c *cobra.Command, args []string) error {
 			spec.Installation, spec.Webhook = args[0], args[1]
+			if descriptor != "" {
+				data, err := a.raw("@" + descriptor)
+				if err != nil {
+					return err
+				}
+				spec.Descriptor = data
+			}
 			return a.changeEndpoint(c, a.inTenant("/endpoints"), spec)
 		},
 	})
 	c.Flags().StringVar(&spec.Secret, "secret", "", "the vendor's signing secret; one is made if it is not given")
+	c.Flags().StringVar(&descriptor, "descriptor", "", "a file that says how deliveries are signed, if it is not as the plugin says")
+	c.Flags().StringToStringVar(&spec.Parameters, "parameter", nil, "what the scheme must be told, name=value; see `endpoint schemes`")
+	c.Flags().BoolVar(&spec.AllowWeak, "allow-weak", false, "take a scheme though it is weak")
 	return c
 }
 
 func (a *app) endpointRotate() *cobra.Command {
 	var secret string
+	var keep time.Duration
 	c := a.tenantFlag(&cobra.Command{
 		Use:     "rotate ENDPOINT",
 		Short:   "Replace an endpoint's signing secret",
 		Example: "  cofferdam endpoint rotate end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme",
 		Args:    exactly("ENDPOINT"),
 		RunE: func(c *cobra.Command, args []string) error {
-			body := map[string]string{}
+			body := map[string]any{"keep_seconds": int(keep / time.Second)}
 			if secret != "" {
 				body["secret"] = secret
 			}
@@ -58,6 +71,7 @@ func (a *app) endpointRotate() *cobra.Command {
 		},
 	})
 	c.Flags().StringVar(&secret, "secret", "", "the vendor's new signing secret; one is made if it is not given")
+	c.Flags().DurationVar(&keep, "keep", 0, "for how long the old secret counts still, such as 24h; 30 days at most")
 	return c
 }
 
@@ -68,7 +82,10 @@ func (a *app) changeEndpoint(c *cobra.Command, path string, body any) error {
 	}
 	e.URL = strings.TrimSuffix(a.URL, "/") + "/hooks/" + e.ID
 	return a.show(e, func(w io.Writer) {
-		fmt.Fprintf(w, "endpoint  %s\nurl       %s\nscheme    %s\nsecret    %s   (shown this once)\n", e.ID, e.URL, e.Scheme, e.Secret)
+		fmt.Fprintf(w, "endpoint  %s\nurl       %s\nscheme    %s\n", e.ID, e.URL, e.Scheme)
+		if e.Secret != "" { // Some vendors bring it, and some have none.
+			fmt.Fprintf(w, "secret    %s   (shown this once)\n", e.Secret)
+		}
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/oauth/provider"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
 	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/registry"
@@ -44,6 +46,8 @@ type connectorSelf struct {
 	Name    string          `json:"name"`
 	Version string          `json:"version"`
 	Limits  manifest.Limits `json:"limits"`
+	// Signs are the algorithms by which it may have things signed, by connection.
+	Signs map[string][]string `json:"signs,omitempty"`
 }
 
 type measuredCall struct {
@@ -172,12 +176,12 @@ func (v *inspecting) connector(ctx context.Context, module *runtime.Module, sum 
 	if !typed {
 		u.Name, u.Version = "plain", "1.0.0" // Whoever publishes it says them.
 	}
-	rules := registry.New(registry.Config{Functions: v.functions, Schemes: webhook.Schemes()})
+	rules := registry.New(registry.Config{Functions: v.functions, Schemes: webhook.Schemes(), Provider: provider.Set{}.Check, Descriptor: webhook.CheckDescriptor})
 	m, err := rules.Examine(ctx, module, sum, u)
 	if err != nil || !typed {
 		return nil, err
 	}
-	return &connectorSelf{Name: m.Name, Version: m.Version, Limits: m.Limits}, nil
+	return &connectorSelf{Name: m.Name, Version: m.Version, Limits: m.Limits, Signs: m.Signs()}, nil
 }
 
 // offered are the names that guests may import: those of a server, and further.
@@ -261,6 +265,9 @@ func printInspection(w io.Writer, i inspection) {
 	}
 	if i.Connector != nil {
 		line("connector", "%s %s, %s", i.Connector.Name, i.Connector.Version, limitsText(i.Connector.Limits))
+		for _, name := range slices.Sorted(maps.Keys(i.Connector.Signs)) {
+			line("signs", "with %s, by %s", name, strings.Join(i.Connector.Signs[name], ", "))
+		}
 	}
 	line("module", "%s, %d functions; %s with fuel", byteCount(int64(i.ModuleBytes)), i.Functions, byteCount(int64(i.RewrittenBytes)))
 	line("compiled", "in %s, %s", duration(i.CompileTime), map[string]string{
@@ -300,6 +307,9 @@ func limitsText(l manifest.Limits) string {
 	}
 	if l.TimeoutMS > 0 {
 		wishes = append(wishes, (time.Duration(l.TimeoutMS) * time.Millisecond).String())
+	}
+	if l.StreamMiB > 0 {
+		wishes = append(wishes, "bodies of up to "+byteCount(int64(l.StreamMiB)<<20)+" in chunks")
 	}
 	if l.Fuel > 0 {
 		wishes = append(wishes, fuelCount(l.Fuel)+" fuel")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,17 +14,22 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/registry/channel"
 )
 
 func (a *app) installCommand() *cobra.Command {
 	var spec installation.Spec
-	var config, grants string
+	var config, grants, follows string
+	var polls bool
 	c := &cobra.Command{
 		Use:   "install PLUGIN[@VERSION]",
 		Short: "Enable a plugin for a tenant",
 		Long: "Enable a plugin for a tenant. Without --grants the tenant allows what the plugin asks for today,\n" +
-			"and connections by the plugin's own names where the tenant has one of that name.",
+			"and connections by the plugin's own names where the tenant has one of that name. The version is pinned,\n" +
+			"unless --channel says what to follow.",
 		Example: "  cofferdam install hello-go --tenant acme --config '{\"label\":\"triage\"}'\n" +
+			"  cofferdam install hello-go --channel stable --tenant acme\n" +
+			"  cofferdam install hello-go --schedule-polls --tenant acme\n" +
 			"  cofferdam install hello-go@0.1.0 -t acme --config @config.json --grants @grants.json",
 		Args: exactly("PLUGIN"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -35,16 +41,23 @@ func (a *app) installCommand() *cobra.Command {
 			if spec.Grants, err = a.grants(grants); err != nil {
 				return err
 			}
-			var i installation.Installation
+			spec.Channel = channel.Channel(follows)
+			var i installationDetail
 			if err := a.client().call(c.Context(), http.MethodPost, a.inTenant("/installations"), spec, &i); err != nil {
 				return err
 			}
-			return a.show(i, func(w io.Writer) { printInstallations(w, i) })
+			a.warn(i.Warnings)
+			if err := a.show(i, func(w io.Writer) { printInstallations(w, i) }); err != nil || !polls {
+				return err
+			}
+			return a.schedulePolls(c, i.Installation)
 		},
 	}
 	c.Flags().StringVar(&spec.Name, "name", "", "the installation's name; the plugin's own by default")
+	c.Flags().StringVar(&follows, "channel", "", "follow a channel: stable or beta")
 	c.Flags().StringVar(&config, "config", "", "the configuration: JSON, @file, or - for standard input")
 	c.Flags().StringVar(&grants, "grants", "", "what the tenant allows: JSON, @file, or -")
+	c.Flags().BoolVar(&polls, "schedule-polls", false, "have its polls done as often as the plugin suggests: see 'cofferdam schedule'")
 	return a.tenantFlag(c)
 }
 
@@ -53,7 +66,7 @@ func (a *app) installationCommand() *cobra.Command {
 		listVerb(a, "installation", "List a tenant's installations", "/installations", printInstallations),
 		a.installationVerb("show", "Show an installation", http.MethodGet, ""),
 		a.installationConfigure(),
-		a.installationUpgrade(),
+		a.installationUpgrade(), a.installationFollow(), a.installationPin(),
 		a.installationVerb("rollback", "Go back to the version before the last upgrade", http.MethodPost, "/rollback"),
 		a.installationVerb("pause", "Keep events without running them", http.MethodPost, "/pause"),
 		a.installationVerb("resume", "Run what has gathered", http.MethodPost, "/resume"),
@@ -76,11 +89,21 @@ func (a *app) installationVerb(verb, short, method, suffix string) *cobra.Comman
 }
 
 func (a *app) changeInstallation(c *cobra.Command, method, name, suffix string, body any) error {
-	var i installation.Installation
+	var i installationDetail
 	if err := a.client().call(c.Context(), method, a.inTenant("/installations/%s%s", escape(name), suffix), body, &i); err != nil {
 		return err
 	}
-	return a.show(i, func(w io.Writer) { printInstallations(w, i) })
+	a.warn(i.Warnings)
+	return a.show(i, func(w io.Writer) {
+		printInstallations(w, i)
+		printUpgrade(w, i)
+	})
+}
+
+// installationDetail is what the API shows of an installation.
+type installationDetail struct {
+	installation.Installation
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func (a *app) installationConfigure() *cobra.Command {
@@ -99,25 +122,6 @@ func (a *app) installationConfigure() *cobra.Command {
 	})
 }
 
-func (a *app) installationUpgrade() *cobra.Command {
-	var version string
-	c := a.tenantFlag(&cobra.Command{
-		Use:     "upgrade INSTALLATION",
-		Short:   "Pin another version of the same plugin, the newest by default",
-		Example: "  cofferdam installation upgrade hello-go --to 0.2.0 --tenant acme",
-		Args:    exactly("INSTALLATION"),
-		RunE: func(c *cobra.Command, args []string) error {
-			body := map[string]string{}
-			if version != "" {
-				body["version"] = version
-			}
-			return a.changeInstallation(c, http.MethodPost, args[0], "/upgrade", body)
-		},
-	})
-	c.Flags().StringVar(&version, "to", "", "the version")
-	return c
-}
-
 // called is what the API says of a call.
 type called struct {
 	Execution string          `json:"execution"`
@@ -129,20 +133,29 @@ type called struct {
 
 func (a *app) installationCall() *cobra.Command {
 	var input string
+	var raw bool
 	c := a.tenantFlag(&cobra.Command{
-		Use:     "call INSTALLATION ACTION",
-		Short:   "Call an action, wait for it, and print what it returns",
-		Example: "  cofferdam installation call hello-go label --input '{\"repo\":\"acme/site\",\"number\":7,\"label\":\"bug\"}' -t acme",
-		Args:    exactly("INSTALLATION", "ACTION"),
+		Use:   "call INSTALLATION ACTION",
+		Short: "Call an action, wait for it, and print what it returns",
+		Long: "Call an action, wait for it, and print what it returns. A plain Extism plugin's actions are its exports, which\n" +
+			"take any bytes with --raw; what they return is shown as base64 in a JSON string unless it is JSON.",
+		Example: "  cofferdam installation call hello-go label --input '{\"repo\":\"acme/site\",\"number\":7,\"label\":\"bug\"}' -t acme\n" +
+			"  cofferdam installation call count-vowels count_vowels --raw --input 'Hello, World!' -t acme",
+		Args: exactly("INSTALLATION", "ACTION"),
 		RunE: func(c *cobra.Command, args []string) error {
-			body, err := a.document("--input", input)
+			read, kind := a.document, "application/json"
+			if raw {
+				read, kind = func(_, value string) (json.RawMessage, error) { return a.raw(value) }, "application/octet-stream"
+			}
+			body, err := read("--input", input)
 			if err != nil {
 				return err
 			}
-			return a.callInstallation(c, a.inTenant("/installations/%s/actions/%s", escape(args[0]), escape(args[1])), body)
+			return a.callInstallation(c, a.inTenant("/installations/%s/actions/%s", escape(args[0]), escape(args[1])), kind, body)
 		},
 	})
 	c.Flags().StringVar(&input, "input", "{}", "the input: JSON, @file, or - for standard input")
+	c.Flags().BoolVar(&raw, "raw", false, "the input is no JSON")
 	return c
 }
 
@@ -153,16 +166,20 @@ func (a *app) installationTest() *cobra.Command {
 		Example: "  cofferdam installation test hello-go --tenant acme",
 		Args:    exactly("INSTALLATION"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.callInstallation(c, a.inTenant("/installations/%s/test", escape(args[0])), nil)
+			return a.callInstallation(c, a.inTenant("/installations/%s/test", escape(args[0])), "application/json", nil)
 		},
 	})
 }
 
 // callInstallation prints what a call came to; a call that is dead or cancelled
 // is the verb's error.
-func (a *app) callInstallation(c *cobra.Command, path string, body any) error {
+func (a *app) callInstallation(c *cobra.Command, path, contentType string, body []byte) error {
 	var got called
-	if err := a.client().call(c.Context(), http.MethodPost, path, body, &got); err != nil {
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	if err := a.client().send(c.Context(), http.MethodPost, path, contentType, reader, &got); err != nil {
 		return err
 	}
 	err := a.show(got, func(w io.Writer) {
@@ -213,16 +230,16 @@ func (a *app) grants(value string) (*installation.Grants, error) {
 	return g, nil
 }
 
-func printInstallations(w io.Writer, all ...installation.Installation) {
+func printInstallations(w io.Writer, all ...installationDetail) {
 	var rows [][]string
 	for _, i := range all {
 		state := string(i.State)
 		if i.Reason != "" {
 			state += ": " + i.Reason
 		}
-		rows = append(rows, []string{i.Name, i.ID, i.PluginName + "@" + i.Version, state, string(i.Config)})
+		rows = append(rows, []string{i.Name, i.ID, i.PluginName + "@" + i.Version, state, string(i.Config), noteOf(i)})
 	}
-	table(w, []string{"NAME", "ID", "PLUGIN", "STATE", "CONFIG"}, rows)
+	notedTable(w, []string{"NAME", "ID", "PLUGIN", "STATE", "CONFIG"}, rows)
 	if len(rows) == 0 {
 		fmt.Fprintln(w, "nothing installed yet: cofferdam install PLUGIN --tenant NAME")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -28,6 +29,8 @@ type process struct {
 	cmd  *exec.Cmd
 	addr string
 	out  *lockedBuffer
+	// in is the standard input of one that is observed.
+	in io.WriteCloser
 }
 
 type lockedBuffer struct {
@@ -49,15 +52,26 @@ func (l *lockedBuffer) String() string {
 
 func startServer(t *testing.T, dir string, env ...string) *process {
 	t.Helper()
+	return startProgram(t, "cofferdam", dir, env...)
+}
+
+func startProgram(t *testing.T, program, dir string, env ...string) *process {
+	t.Helper()
 	addr, err := freeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{addr: addr, out: &lockedBuffer{}}
-	p.cmd = exec.Command("cofferdam", "serve", "--addr", addr, "--egress-allow", "127.0.0.1", "--log", "json")
+	p.cmd = exec.Command(program, "serve", "--addr", addr, "--egress-allow", "127.0.0.1", "--log", "json")
 	p.cmd.Dir = dir
 	p.cmd.Env = append(append(os.Environ(), "COFFERDAM_CACHE_DIR="+runtimetest.CacheDir(t), "COFFERDAM_COMPILE_CPU="+compileCPU), env...)
+	if program == "observed" {
+		p.cmd.Env = append(p.cmd.Env, clobbered)
+	}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -90,10 +104,11 @@ var printedToken = regexp.MustCompile(`shown this once: (\S+)`)
 
 func (p *process) client(t *testing.T, first *process) *client {
 	t.Helper()
-	found := printedToken.FindStringSubmatch(first.out.String())
-	if found == nil {
-		t.Fatalf("the first start printed no token:\n%s", first.out)
-	}
+	var found []string // It answers before all that it has said has come through the pipe.
+	eventually(t, "the first start's token", func() bool {
+		found = printedToken.FindStringSubmatch(first.out.String())
+		return found != nil
+	})
 	return &client{base: "http://" + p.addr, token: found[1], http: &http.Client{Timeout: 3 * time.Minute}}
 }
 

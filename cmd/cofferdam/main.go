@@ -16,12 +16,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"log" //nolint:depguard // To silence it.
 	"os"
 	"os/signal"
 	"syscall"
+	// Schedules name time zones, and images without a system know none.
+	_ "time/tzdata"
 )
 
 func main() {
+	// What net/http says by itself may quote what a vendor has sent, secrets included.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 	stop()

@@ -1,32 +1,130 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
 
+	containers "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/cofferdam-run/cofferdam/registry/provenance"
+	"github.com/cofferdam-run/cofferdam/runtime"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
 )
 
 // TestMain lets the scripts, and tests that need processes of their own, run
 // this test binary as cofferdam.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"cofferdam": main})
+	testscript.Main(m, map[string]func(){"cofferdam": main, "observed": observed, "letgo": letGo})
+}
+
+// observed is cofferdam, which dumps its heap into each file that a line of its
+// standard input names: whole once it has that name.
+func observed() {
+	go func() {
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			goruntime.GC()
+			goruntime.GC()
+			if err := dumpHeap(lines.Text()); err != nil {
+				panic(err)
+			}
+		}
+	}()
+	main()
+}
+
+// keptWord is on the heap of each observed process.
+var keptWord = []byte(os.Getenv("COFFERDAM_TEST_KEPT_WORD"))
+
+// clobbered is the environment of what dumps its heap: Go's collector overwrites what it
+// frees. A dump is of objects, and yet has memory of no object in it: the dumper takes
+// the end of each span of small ones, which is too short for one more and has the
+// collector's bitmaps in it, for an object. What was there before the memory became that
+// span's, it shows for as long as the span is in use: the middle of a buffer that nobody
+// has held for long. What anything holds is not freed, and so is not overwritten.
+const clobbered = "GODEBUG=clobberfree=1"
+
+// letGo fills memory with the kept word backwards, lets it go, has small objects with
+// pointers take its place, and dumps the heap into the file that its argument names.
+func letGo() {
+	word := slices.Clone(keptWord)
+	slices.Reverse(word)
+	large := make([][]byte, 2_000)
+	for i := range large {
+		large[i] = bytes.Repeat(word, 8<<10/len(word))
+	}
+	clear(large)
+	goruntime.GC()
+	goruntime.GC()
+	type small struct {
+		next *small
+		_    [280]byte
+	}
+	var all *small
+	for range 20_000 {
+		all = &small{next: all}
+	}
+	clear(word)
+	goruntime.GC()
+	goruntime.GC()
+	if err := dumpHeap(os.Args[1]); err != nil {
+		panic(err)
+	}
+	goruntime.KeepAlive(all)
+}
+
+func TestADumpHasWhatIsHeldAndNothingElse(t *testing.T) {
+	t.Parallel()
+	path, word := filepath.Join(t.TempDir(), "heap"), rand.Text()
+	cmd := exec.CommandContext(t.Context(), "letgo", path)
+	cmd.Env = append(os.Environ(), "COFFERDAM_TEST_KEPT_WORD="+word, clobbered)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	dump, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(dump, []byte(word)) {
+		t.Errorf("a dump of %d bytes does not have what is held", len(dump))
+	}
+	backwards := []byte(word)
+	slices.Reverse(backwards)
+	if n := bytes.Count(dump, backwards); n > 0 {
+		t.Errorf("a dump of %d bytes has what was let go, %d times", len(dump), n)
+	}
+}
+
+func dumpHeap(path string) error {
+	f, err := os.Create(path + ".part")
+	if err != nil {
+		return err
+	}
+	debug.WriteHeapDump(f.Fd())
+	goruntime.KeepAlive(keptWord)
+	return errors.Join(f.Close(), os.Rename(path+".part", path))
 }
 
 // TestScripts plays the files of testdata/script: the command line as its user
 // meets it. Each gets $ADDR and $GITHUB, addresses of its own, and plugins: $GUEST,
 // the example connector; $NAMED, the same with names of functions; those of plugins;
-// and recordings.
+// recordings; and $ISSUER, an OpenID provider.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	variables := map[string]string{}
@@ -38,6 +136,9 @@ func TestScripts(t *testing.T) {
 		}
 	}
 	maps.Copy(variables, recordings(t, dir, variables["GUEST"]))
+	variables["REGISTRY"] = ociRegistry(t)
+	variables["ISSUER"] = openIDProvider(t)
+	variables["PROXY"] = refusingProxy(t)
 	cache := runtimetest.CacheDir(t)
 	goEnv := goEnvironment(t)
 	testscript.Run(t, testscript.Params{
@@ -88,11 +189,22 @@ func plugins(t *testing.T) map[string][]byte {
 			"describe": `{"name":"greet","version":"` + version + `","actions":[{"name":"greet"}]}`, "action": `{"greeting":"` + greeting + `"}`,
 		})
 	}
+	shop := func(version, egress string) []byte {
+		return builtBy(t, runtimetest.Echoing(`{"name":"shop","version":"`+version+`","description":"Sells.","actions":[{"name":"echo"}],"egress":[`+egress+`],
+			"connections":[{"name":"shop","type":"bearer","hosts":["a.example"],"fields":{"type":"object","required":["account"],"properties":{"account":{"type":"string"}}}}]}`))
+	}
 	return map[string][]byte{
-		"GREET1":  greet("1.0.0", "hello"),
-		"GREET2":  greet("2.0.0", "hello"),
-		"GREET3":  greet("3.0.0", "holla"),
-		"GUEST":   runtimetest.BuildGoFresh(t, example),
+		"SHOP1":  shop("1.0.0", `{"host":"a.example","methods":["GET"]}`),
+		"SHOP2":  shop("2.0.0", `{"host":"a.example","methods":["GET"]},{"host":"files.example","methods":["GET"]}`),
+		"SHOP3":  shop("3.0.0-rc.1", ""),
+		"GREET1": greet("1.0.0", "hello"),
+		"GREET2": greet("2.0.0", "hello"),
+		"GREET3": greet("3.0.0", "holla"),
+		"GUEST":  runtimetest.BuildGoFresh(t, example),
+		"POLLS": runtimetest.Outputs(map[string]string{
+			"describe": `{"name":"feeds","version":"1.0.0","polls":[{"name":"news","every":"5m"},{"name":"mail"}]}`,
+			"poll":     `{"records":[],"cursor":null,"more":false}`,
+		}),
 		"NAMED":   buildNamed(t, example),
 		"RUNAWAY": runtimetest.Loop("describe"), // It does not end.
 		"BOMB":    compileBomb(),                // It takes the compiler seconds.
@@ -100,6 +212,24 @@ func plugins(t *testing.T) map[string][]byte {
 		"STARTED": started.Bytes(),              // It changes a table, which is not reset.
 		"FOREIGN": foreign.Bytes(),              // It imports what another app offers.
 	}
+}
+
+// builtBy says of a module how it was built.
+func builtBy(t *testing.T, wasm []byte) []byte {
+	t.Helper()
+	said, err := runtime.WithSections(wasm, map[string][]byte{provenance.Section: []byte(`{"builder":"make","language":"go","revision":"ab12"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
+// ociRegistry is the address of an OCI registry in this process.
+func ociRegistry(t *testing.T) string {
+	t.Helper()
+	srv := httptest.NewServer(containers.New(containers.WithReferrersSupport(true), containers.Logger(slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo))))
+	t.Cleanup(srv.Close)
+	return strings.TrimPrefix(srv.URL, "http://")
 }
 
 // buildNamed builds a Go guest with the names of its functions.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,25 +14,36 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/signature"
 )
 
 func (a *app) pluginCommand() *cobra.Command {
 	return group("plugin", "Publish connectors and look into them",
-		a.pluginPublish(), a.pluginList(), a.pluginShow(), a.pluginYank(), a.pluginShare(),
-		a.pluginInspect(), a.pluginProfile(), a.pluginShadow())
+		a.pluginPublish(), a.pluginList(), a.pluginShow(), a.pluginDiff(), a.pluginPromote(), a.pluginDeprecate(), a.pluginYank(), a.pluginShare(),
+		a.pluginKeygen(), a.pluginSign(), a.pluginPush(), a.pluginPull(),
+		a.pluginInspect(), a.pluginCheck(), a.pluginDocs(), a.pluginProfile(), a.pluginShadow())
+}
+
+// publishing is an upload by this program.
+type publishing struct {
+	*app
+	name, version, publisher, channel string
+	share, hosts                      []string
+	signer                            signer
 }
 
 func (a *app) pluginPublish() *cobra.Command {
-	var name, version, publisher string
-	var share, hosts []string
+	p := publishing{app: a}
 	c := &cobra.Command{
 		Use:   "publish FILE",
 		Short: "Upload a version of a plugin",
-		Long: "Upload a version of a plugin. A typed connector says its own name and version; for any other\n" +
-			"Extism plugin --name and --version say them, and --allow-host what it may reach. FILE is the\n" +
-			"module, or an Extism manifest (.json) in the folder of its module: its allowed_hosts are asked for\n" +
-			"too, and how to install it with its configuration and limits is printed.",
-		Example: "  cofferdam plugin publish build/hello-go.wasm\n" +
+		Long: "Upload a version of a plugin, and say what it asks for beyond the one before. A typed connector says\n" +
+			"its own name and version; for any other Extism plugin --name and --version say them, and --allow-host\n" +
+			"what it may reach. FILE is the module, or an Extism manifest (.json) in the folder of its module: its\n" +
+			"allowed_hosts are asked for too, and how to install it with its configuration and limits is printed.\n\n" +
+			"It is signed with --key, or with FILE.sig, which cofferdam plugin sign has written.",
+		Example: "  cofferdam plugin publish build/hello-go.wasm --key author.key\n" +
+			"  cofferdam plugin publish build/hello-go.wasm --channel beta\n" +
 			"  cofferdam plugin publish count_vowels.wasm --name count-vowels --version 1.0.0\n" +
 			"  cofferdam plugin publish manifest.json --name count-vowels --version 1.0.0",
 		Args: exactly("FILE"),
@@ -39,34 +53,75 @@ func (a *app) pluginPublish() *cobra.Command {
 				return err
 			}
 			defer f.Close()
-			q := url.Values{}
-			for k, v := range map[string]string{"name": name, "version": version, "publisher": publisher, "share": strings.Join(share, ",")} {
-				if v != "" {
-					q.Set(k, v)
-				}
+			wasm, err := io.ReadAll(f)
+			if err != nil {
+				return fmt.Errorf("read %s: %w", args[0], err)
 			}
-			if hosts = append(hosts, f.hosts...); len(hosts) > 0 {
-				q.Set("egress", egressOf(hosts))
-			}
-			var v registry.Version
-			if err := a.client().send(c.Context(), http.MethodPost, "/v1/plugins?"+q.Encode(), "application/wasm", f, &v); err != nil {
+			p.hosts = append(p.hosts, f.hosts...)
+			sig, err := p.signer.signature(c.Context(), p, args[0], wasm)
+			if err != nil {
 				return err
 			}
-			if advice := f.advice(v); advice != "" {
-				fmt.Fprintln(a.err, advice)
-			}
-			return a.show(v, func(w io.Writer) {
-				fmt.Fprintf(w, "published %s@%s  %s  %s\n", v.Name, v.Version, v.ID, v.Digest)
-			})
+			return p.publish(c.Context(), wasm, sig, f.advice)
 		},
 	}
-	flags := c.Flags()
-	flags.StringVar(&name, "name", "", "the name, for a plugin without describe")
-	flags.StringVar(&version, "version", "", "the semantic version, for a plugin without describe")
-	flags.StringVar(&publisher, "publisher", "", "publish as this publisher (operators only)")
-	flags.StringSliceVar(&share, "share", nil, "tenants that see a new plugin; * is everyone")
-	flags.StringSliceVar(&hosts, "allow-host", nil, "hosts that a plugin without describe may reach")
+	p.flags(c)
+	p.signer.flags(c)
 	return c
+}
+
+func (p *publishing) flags(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&p.name, "name", "", "the name, for a plugin without describe")
+	flags.StringVar(&p.version, "version", "", "the semantic version, for a plugin without describe")
+	flags.StringVar(&p.publisher, "publisher", "", "publish as this publisher (operators only)")
+	flags.StringVar(&p.channel, "channel", "", "where it is offered: stable or beta; beta by default for a pre-release, else stable")
+	flags.StringSliceVar(&p.share, "share", nil, "tenants that see a new plugin; * is everyone")
+	flags.StringSliceVar(&p.hosts, "allow-host", nil, "hosts that a plugin without describe may reach")
+}
+
+// publish uploads a module. A signature of nil is none.
+func (p *publishing) publish(ctx context.Context, wasm []byte, sig *signature.Signature, advice func(registry.Version) string) error {
+	q := url.Values{}
+	for k, v := range map[string]string{
+		"name": p.name, "version": p.version, "publisher": p.publisher, "channel": p.channel, "share": strings.Join(p.share, ","),
+	} {
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	if len(p.hosts) > 0 {
+		q.Set("egress", egressOf(p.hosts))
+	}
+	client := p.client()
+	if sig != nil {
+		document, err := json.Marshal(sig)
+		if err != nil {
+			return fmt.Errorf("encode the signature: %w", err)
+		}
+		client.header = http.Header{"Plugin-Signature": {base64.StdEncoding.EncodeToString(document)}}
+	}
+	var v versionDetail
+	if err := client.send(ctx, http.MethodPost, "/v1/plugins?"+q.Encode(), "application/wasm", bytes.NewReader(wasm), &v); err != nil {
+		return err
+	}
+	p.warn(v.Warnings)
+	if text := advice(v.Version); text != "" {
+		fmt.Fprintln(p.err, text)
+	}
+	return p.show(v, func(w io.Writer) {
+		fmt.Fprintf(w, "published %s@%s  %s  %s  %s%s\n", v.Name, v.Version.Version, v.ID, v.Digest, v.Channel, signedBy(v.Version))
+		if v.Changes != nil {
+			fmt.Fprint(w, v.Changes)
+		}
+	})
+}
+
+// warn tells people, on standard error, what they should know of a plugin.
+func (a *app) warn(warnings []string) {
+	for _, text := range warnings {
+		fmt.Fprintln(a.err, "warning:", text)
+	}
 }
 
 // egressOf asks for the usual methods at hosts.
@@ -97,9 +152,13 @@ func (a *app) pluginList() *cobra.Command {
 			return a.show(p, func(w io.Writer) {
 				var rows [][]string
 				for _, pl := range p.Items {
-					rows = append(rows, []string{pl.Name, pl.ID, pl.Publisher, strings.Join(pl.Shared, ","), pl.Title})
+					note := ""
+					if !pl.DeprecatedAt.IsZero() {
+						note = "deprecated: " + pl.DeprecatedWhy
+					}
+					rows = append(rows, []string{pl.Name, pl.ID, pl.Publisher, strings.Join(pl.Shared, ","), pl.Title, note})
 				}
-				table(w, []string{"NAME", "ID", "PUBLISHER", "SHARED", "TITLE"}, rows)
+				notedTable(w, []string{"NAME", "ID", "PUBLISHER", "SHARED", "TITLE"}, rows)
 			})
 		},
 	}
@@ -129,12 +188,21 @@ func (a *app) pluginShow() *cobra.Command {
 
 func printPlugin(w io.Writer, p pluginDetail) {
 	fmt.Fprintf(w, "%s  %s  publisher %s  shared with %s\n", p.Name, p.ID, p.Publisher, strings.Join(p.Shared, ","))
+	if !p.DeprecatedAt.IsZero() {
+		fmt.Fprintf(w, "  deprecated: %s\n", p.DeprecatedWhy)
+	}
 	for _, v := range p.Versions {
-		note := ""
-		if !v.YankedAt.IsZero() {
-			note = "  yanked: " + v.YankedWhy
+		note := signedBy(v)
+		if !v.DeprecatedAt.IsZero() {
+			note += "  deprecated: " + v.DeprecatedWhy
 		}
-		fmt.Fprintf(w, "  %s  %s  %s  %s%s\n", v.Version, v.ID, byteCount(v.Size), v.Digest, note)
+		if !v.YankedAt.IsZero() {
+			note += "  yanked: " + v.YankedWhy
+		}
+		fmt.Fprintf(w, "  %s  %s  %s  %s  %s%s\n", v.Version, v.Channel, v.ID, byteCount(v.Size), v.Digest, note)
+		if v.Build != nil {
+			fmt.Fprintf(w, "    built from %s\n", v.Build)
+		}
 	}
 	if len(p.Versions) == 0 {
 		return
@@ -155,30 +223,6 @@ func printPlugin(w io.Writer, p pluginDetail) {
 	for _, x := range m.Egress {
 		fmt.Fprintf(w, "  egress      %s  %s\n", x.Host, strings.Join(x.Methods, ","))
 	}
-}
-
-func (a *app) pluginYank() *cobra.Command {
-	var why string
-	c := &cobra.Command{
-		Use:     "yank NAME@VERSION",
-		Short:   "Hide a version from new installations; what runs it goes on",
-		Example: "  cofferdam plugin yank hello-go@0.1.0 --reason 'labels the wrong issue'",
-		Args:    exactly("NAME@VERSION"),
-		RunE: func(c *cobra.Command, args []string) error {
-			name, version, ok := strings.Cut(args[0], "@")
-			if !ok {
-				return usagef("%q names no version: write NAME@VERSION", args[0])
-			}
-			var v registry.Version
-			path := "/v1/plugins/" + escape(name) + "/versions/" + escape(version) + "/yank"
-			if err := a.client().call(c.Context(), http.MethodPost, path, map[string]string{"reason": why}, &v); err != nil {
-				return err
-			}
-			return a.show(v, func(w io.Writer) { fmt.Fprintf(w, "yanked %s@%s: %s\n", v.Name, v.Version, v.YankedWhy) })
-		},
-	}
-	c.Flags().StringVar(&why, "reason", "", "why, for those who look at it later")
-	return c
 }
 
 func (a *app) pluginShare() *cobra.Command {

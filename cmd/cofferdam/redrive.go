@@ -26,21 +26,39 @@ func (a *app) redriveCommand() *cobra.Command {
 }
 
 func (a *app) redriveVerb(verb, short string) *cobra.Command {
+	return a.jobVerb(jobKind{group: "redrive", path: "/redrives", show: a.redrive}, verb, short)
+}
+
+// redrive makes a request whose answer is a redrive, and shows it.
+func (a *app) redrive(c *cobra.Command, method, path string) error {
+	var r redrive.Redrive
+	if err := a.client().call(c.Context(), method, path, nil, &r); err != nil {
+		return err
+	}
+	return a.show(r, func(w io.Writer) { printRedrive(w, r) })
+}
+
+// jobKind is a kind of jobs of a tenant's: the group of its verbs, where they are in the
+// API, and what makes a request there and shows the job that is the answer.
+type jobKind struct {
+	group, path string
+	show        func(c *cobra.Command, method, path string) error
+}
+
+// jobVerb shows or steers a job.
+func (a *app) jobVerb(k jobKind, verb, short string) *cobra.Command {
+	name := strings.ToUpper(k.group[strings.LastIndex(k.group, " ")+1:])
 	return a.tenantFlag(&cobra.Command{
-		Use:     verb + " REDRIVE",
+		Use:     verb + " " + name,
 		Short:   short,
-		Example: "  cofferdam redrive " + verb + " job_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme",
-		Args:    exactly("REDRIVE"),
+		Example: "  cofferdam " + k.group + " " + verb + " job_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme",
+		Args:    exactly(name),
 		RunE: func(c *cobra.Command, args []string) error {
-			method, path := http.MethodPost, a.inTenant("/redrives/%s/%s", escape(args[0]), verb)
+			method, path := http.MethodPost, a.inTenant(k.path+"/%s/%s", escape(args[0]), verb)
 			if verb == "show" {
 				method, path = http.MethodGet, strings.TrimSuffix(path, "/show")
 			}
-			var r redrive.Redrive
-			if err := a.client().call(c.Context(), method, path, nil, &r); err != nil {
-				return err
-			}
-			return a.show(r, func(w io.Writer) { printRedrive(w, r) })
+			return k.show(c, method, path)
 		},
 	})
 }

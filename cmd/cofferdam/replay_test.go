@@ -33,7 +33,7 @@ func recordings(t *testing.T, dir, guest string) map[string]string {
 	label := replay.Recording{
 		Execution: "exe_1", Plugin: "hello-go", Version: "0.1.0", Kind: "action", Name: "label", Export: "action",
 		Input: []byte(`{"execution":"exe_1","attempt":1,"action":"label","input":{"repo":"acme/site","number":7,"label":"bug"},` +
-			`"config":{"api_url":"https://api.github.com","label":"triage"},"connections":["github"]}`),
+			`"config":{"api_url":"https://api.github.com","label":"triage"},"connections":{"github":{}}}`),
 	}
 	ask := replay.Recording{Execution: "exe_2", Plugin: "plans", Version: "1.0.0", Kind: "action", Name: "run", Export: "run"}
 	asked := runtimetest.Ask("run", "plan_of", asks)

@@ -46,6 +46,9 @@ func printReplayed(w io.Writer, of *replayed) {
 	if report.Failure != nil && report.Failure.Stack != "" {
 		fmt.Fprintf(w, "  stack    %s\n", strings.ReplaceAll(strings.TrimSpace(report.Failure.Stack), "\n", "\n           "))
 	}
+	if report.Lacks != nil {
+		fmt.Fprintf(w, "  ended    at call %d, %s: it asks for a part of a body that was streamed, and no recording has those\n", report.Lacks.Ordinal, report.Lacks)
+	}
 	if report.Open != nil {
 		fmt.Fprintf(w, "  ended    at call %d, %s: it has no answer yet\n", report.Open.Ordinal, report.Open)
 	}
@@ -84,6 +87,8 @@ func printDifferences(w io.Writer, of *replayed) {
 		}
 	}
 	switch {
+	case report.Lacks != nil:
+		fmt.Fprintln(w, "cannot tell: nothing differs up to a body that was streamed, which no recording has")
 	case beyond(of):
 		fmt.Fprintln(w, "differs: the recorded module failed, and this one goes on to what nobody has answered yet")
 	case !report.Same() && of.Other && of.Recorded.Outcome == replay.Failed && report.Outcome == replay.Succeeded:

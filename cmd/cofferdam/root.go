@@ -38,10 +38,11 @@ func newRoot(s *settings, t terminal) *cobra.Command {
 	flags.StringVarP(&s.Output, "output", "o", s.Output, "text or json (COFFERDAM_OUTPUT)")
 	root.AddCommand(
 		a.serveCommand(), a.migrateCommand(), a.demoCommand(), a.doctorCommand(),
-		a.pluginCommand(), a.tenantCommand(), a.installCommand(), a.installationCommand(),
-		a.connectionCommand(), a.endpointCommand(), a.sendCommand(),
-		a.executionCommand(), a.replayCommand(), a.deadLetterCommand(), a.redriveCommand(),
-		a.usageCommand(), a.tokenCommand(), a.versionCommand(), a.compileCommand(),
+		a.pluginCommand(), a.publisherCommand(), a.tenantCommand(), a.installCommand(), a.installationCommand(),
+		a.connectionCommand(), a.noticeCommand(), a.oauthAppCommand(), a.providerCommand(), a.endpointCommand(), a.scheduleCommand(), a.sendCommand(), a.keyCommand(),
+		a.executionCommand(), a.replayCommand(), a.deadLetterCommand(), a.redriveCommand(), a.redeliverCommand(),
+		a.usageCommand(), a.tokenCommand(), a.auditCommand(), a.loginCommand(), a.logoutCommand(), a.versionCommand(), a.compileCommand(), a.callCommand(), a.testCommand(),
+		a.newCommand(), a.buildCommand(), a.devCommand(),
 	)
 	return root
 }

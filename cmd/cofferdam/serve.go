@@ -18,6 +18,7 @@ func (a *app) serveCommand() *cobra.Command {
 			"to its end. The first start makes the database and the key file, and prints the operator's token once.\n" +
 			"Any number of servers can share one Postgres database and nothing else.",
 		Example: "  cofferdam serve\n" +
+			"  cofferdam serve --addr :443 --tls-cert /etc/tls/tls.crt --tls-key /etc/tls/tls.key\n" +
 			"  COFFERDAM_DB=postgres://cofferdam@db/cofferdam COFFERDAM_KEY_FILE=/etc/cofferdam/key.json cofferdam serve --addr :8080",
 		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -64,7 +65,11 @@ func (s *server) greet(w io.Writer, addr, db string) {
 	if isPostgres(db) {
 		db = "Postgres"
 	}
-	fmt.Fprintf(w, "cofferdam serves http://%s, with %s\n", addr, db)
+	scheme := "http"
+	if s.certificates != nil {
+		scheme = "https"
+	}
+	fmt.Fprintf(w, "cofferdam serves %s://%s, with %s\n", scheme, addr, db)
 }
 
 // serverFlags are those of every verb that opens the database.
@@ -73,11 +78,20 @@ func (a *app) serverFlags(c *cobra.Command) {
 	a.compilerFlags(c)
 	flags := c.Flags()
 	flags.StringVar(&a.Addr, "addr", a.Addr, "where to listen (COFFERDAM_ADDR)")
+	a.accessFlags(c)
 	flags.IntVar(&a.Slots, "slots", a.Slots, "how many executions run at once (COFFERDAM_SLOTS)")
 	flags.IntVar(&a.KeepDays, "retention-days", a.KeepDays, "how long tenants keep what has finished unless they say so themselves; 0 is 30 (COFFERDAM_RETENTION_DAYS)")
 	flags.Var(&a.KeepBytes, "retention-bytes", "and how much of it, as 500MiB; 0 is 10GiB (COFFERDAM_RETENTION_BYTES)")
+	flags.Var(&a.Grace, "deletion-grace", "how long after it was asked for a tenant is deleted, unless whoever asks says so, as 7d or 0s (COFFERDAM_DELETION_GRACE)")
+	flags.IntVar(&a.AuditDays, "audit-retention-days", a.AuditDays, "how long the audit log keeps what its leaves say, whose hashes it keeps for ever; 0 is 400 (COFFERDAM_AUDIT_RETENTION_DAYS)")
+	flags.StringSliceVar(&a.Checkpoints, "audit-checkpoints", a.Checkpoints, "send the audit log's signed checkpoints there, too: to the end of a file, or by POST to an https:// address (COFFERDAM_AUDIT_CHECKPOINTS)")
 	flags.DurationVar(&a.Lease, "lease", a.Lease, "how long a dead server keeps its executions (COFFERDAM_LEASE)")
 	flags.StringSliceVar(&a.EgressAllow, "egress-allow", a.EgressAllow, "addresses or networks that plugins may reach although they are private, over plain http too; for development (COFFERDAM_EGRESS_ALLOW)")
+	a.proxyFlags(c)
+	a.notifyFlags(c)
+	flags.StringSliceVar(&a.Signatures, "require-signatures", a.Signatures, "refuse unsigned plugins of these publishers: operator, vendor, tenant, or all (COFFERDAM_REQUIRE_SIGNATURES)")
+	flags.StringVar(&a.PublicURL, "public-url", a.PublicURL, "where users' browsers reach this server, as https://acme.example, or https://acme.example/cofferdam behind a proxy that has it below a path: OAuth providers send them back there; by default --addr, if that is a loopback address (COFFERDAM_PUBLIC_URL)")
+	flags.StringVar(&a.Providers, "providers", a.Providers, "a folder of OAuth providers besides those that come with the program, one NAME.json each (COFFERDAM_PROVIDERS)")
 	flags.BoolVar(&a.Migrate, "migrate", a.Migrate, "migrate a Postgres database first (COFFERDAM_MIGRATE); an embedded one always is")
 	flags.StringVar(&a.LogFormat, "log", a.LogFormat, "text or json, on standard error (COFFERDAM_LOG)")
 	flags.StringVar(&a.LogLevel, "log-level", a.LogLevel, "debug, info, warn or error (COFFERDAM_LOG_LEVEL)")
@@ -87,6 +101,8 @@ func (a *app) serverFlags(c *cobra.Command) {
 func (a *app) databaseFlags(c *cobra.Command) {
 	c.Flags().StringVar(&a.DB, "db", a.DB, "a SQLite file, or a postgres:// URL (COFFERDAM_DB)")
 	c.Flags().StringVar(&a.KeyFile, "key-file", a.KeyFile, "the file with the key that seals credentials; beside a SQLite file by default (COFFERDAM_KEY_FILE)")
+	c.Flags().StringVar(&a.Keeper, "keeper", a.Keeper, "what keeps the key, instead of a file: "+keepersHelp+" (COFFERDAM_KEEPER)")
+	c.Flags().StringSliceVar(&a.Keepers, "keepers", a.Keepers, "further ones, which open what they have wrapped, while a key is replaced (COFFERDAM_KEEPERS)")
 }
 
 // compilerFlags say who compiles plugins, and into which folder.

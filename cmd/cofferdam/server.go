@@ -1,28 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
+	"net/url"
 	"strings"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host"
 	"github.com/cofferdam-run/cofferdam/host/api"
-	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
-	"github.com/cofferdam-run/cofferdam/host/vault"
-	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
+	"github.com/cofferdam-run/cofferdam/registry"
 )
 
 // server is a host with its store and its API.
@@ -35,6 +32,8 @@ type server struct {
 	firstToken string
 	// madeKey is the path of a key file that this start made.
 	madeKey string
+	// certificates are shown by the listener; none is plain http.
+	certificates *certificates
 }
 
 // drainTime is what requests in flight get at a shutdown. Executions get their
@@ -48,7 +47,7 @@ const requestTime = 2 * time.Second
 
 // openServer opens the store, the key and the host. The caller closes it.
 func (a *app) openServer(ctx context.Context) (*server, error) {
-	allow, err := prefixes(a.EgressAllow)
+	way, err := a.egress()
 	if err != nil {
 		return nil, err
 	}
@@ -56,24 +55,34 @@ func (a *app) openServer(ctx context.Context) (*server, error) {
 	if s.logger, err = a.logger(); err != nil {
 		return nil, err
 	}
+	if s.certificates, err = a.openCertificates(s.logger); err != nil {
+		return nil, err
+	}
+	if why := a.exposed(); why != "" {
+		s.logger.WarnContext(ctx, "the database can be listened to", slog.String("why", why))
+	}
 	if s.store, err = a.openStore(ctx, s.logger); err != nil {
 		return nil, err
 	}
-	if err := s.build(ctx, a, allow); err != nil {
+	if err := s.build(ctx, a, way); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
 	return s, nil
 }
 
-func (s *server) build(ctx context.Context, a *app, allow []netip.Prefix) error {
+func (s *server) build(ctx context.Context, a *app, way egress.Config) error {
 	if err := a.prepareSchema(ctx, s.store); err != nil {
 		return err
 	}
-	keeper, made, err := a.openKey(ctx, s.store)
+	keys, err := a.openKeepers(ctx, s.store)
 	if err != nil {
 		return err
 	}
-	s.madeKey = made
+	s.madeKey = keys.made
+	log, err := a.openAudit(ctx, s.store)
+	if err != nil {
+		return err
+	}
 	cache, err := a.cachePath()
 	if err != nil {
 		return err
@@ -82,16 +91,43 @@ func (s *server) build(ctx context.Context, a *app, allow []netip.Prefix) error 
 	if err != nil {
 		return err
 	}
+	signing, err := signingPublishers(a.Signatures)
+	if err != nil {
+		return err
+	}
+	options, err := a.apiOptions(s.logger)
+	if err != nil {
+		return err
+	}
+	known, err := providers("--providers", a.Providers)
+	if err != nil {
+		return err
+	}
+	notify, err := a.notify(way)
+	if err != nil {
+		return err
+	}
 	s.host, err = host.New(ctx, host.Config{
+		PublicURL:         a.publicURL(),
+		Providers:         known,
+		RequireSignatures: signing,
+
 		Store:     s.store,
-		Keeper:    keeper,
-		Egress:    egress.Config{AllowAddrs: allow},
+		Audit:     log,
+		Keeper:    keys.first,
+		Keepers:   keys.others,
+		Egress:    way,
+		Notify:    notify,
+		KeyFresh:  a.KeyFresh,
 		Slots:     a.Slots,
 		Lease:     a.Lease,
 		Retention: tenant.Retention{Days: a.KeepDays, Bytes: int64(a.KeepBytes)},
-		CacheDir:  cache,
-		Compiler:  compiler,
-		Logger:    s.logger,
+		// None is negative there: zero is the default.
+		DeletionGrace: cmp.Or(time.Duration(a.Grace), -1),
+
+		CacheDir: cache,
+		Compiler: compiler,
+		Logger:   s.logger,
 	})
 	if err != nil {
 		return err
@@ -99,7 +135,7 @@ func (s *server) build(ctx context.Context, a *app, allow []netip.Prefix) error 
 	if s.firstToken, err = s.host.Tokens.Bootstrap(ctx); err != nil {
 		return errors.Join(err, s.host.Close(ctx))
 	}
-	s.api = api.Handler(s.host, api.Options{Version: buildVersion().Version, Logger: s.logger})
+	s.api = alsoBelow(a.publicURL(), api.Handler(s.host, options))
 	return nil
 }
 
@@ -127,7 +163,7 @@ func (s *server) serve(ctx context.Context, l net.Listener) error {
 	worked := make(chan error, 1)
 	go func() { worked <- s.host.Run(working) }()
 	served := make(chan error, 1)
-	go func() { served <- web.Serve(l) }()
+	go func() { served <- s.listen(web, l) }()
 	var err error
 	select {
 	case <-ctx.Done():
@@ -145,6 +181,15 @@ func (s *server) serve(ctx context.Context, l net.Listener) error {
 		endWork()
 	}
 	return errors.Join(err, <-worked)
+}
+
+// listen serves requests over TLS where there are certificates.
+func (s *server) listen(web *http.Server, l net.Listener) error {
+	if s.certificates == nil {
+		return web.Serve(l)
+	}
+	web.TLSConfig = s.certificates.config()
+	return web.ServeTLS(l, "", "")
 }
 
 // openStore opens the database that --db names.
@@ -178,40 +223,37 @@ func (a *app) prepareSchema(ctx context.Context, s store.Store) error {
 	return err
 }
 
-// openKey opens the key file. It makes one only if the database holds nothing
-// that another key has sealed.
-func (a *app) openKey(ctx context.Context, keys vault.Store) (keeper vault.Keeper, made string, err error) {
-	path := a.keyPath()
-	if path == "" {
-		return nil, "", usagef("name the key file: --key-file or COFFERDAM_KEY_FILE; every server of one database needs the same one")
+// alsoBelow answers what browsers ask for below the path of the public URL too. A proxy
+// may take the path off before it passes a request on, or not: both work.
+func alsoBelow(public string, h http.Handler) http.Handler {
+	u, err := url.Parse(public)
+	if err != nil || strings.Trim(u.Path, "/") == "" {
+		return h
 	}
-	opened, err := keyfile.Open(path)
-	if err == nil {
-		return opened, "", nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, "", err
-	}
-	_, stored := keys.AnyKey(ctx)
-	if stored == nil {
-		return nil, "", fmt.Errorf("%w\n  hint: the database holds credentials that only this file opens, and a new one cannot replace it", err)
-	}
-	if none, ok := errors.AsType[*fault.Error](stored); !ok || none.Code != fault.CodeNotFound {
-		return nil, "", stored
-	}
-	created, err := keyfile.Create(path)
-	if err != nil {
-		return nil, "", err
-	}
-	return created, path, nil
+	base := strings.TrimSuffix(u.Path, "/")
+	stripped := http.StripPrefix(base, h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rest, below := strings.CutPrefix(r.URL.Path, base)
+		if below && (strings.HasPrefix(rest, "/connect/") || strings.HasPrefix(rest, "/oauth/")) {
+			stripped.ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
-// keyPath is the key file's: beside an embedded database unless it is said.
-func (a *app) keyPath() string {
-	if a.KeyFile != "" || isPostgres(a.DB) {
-		return a.KeyFile
+// publicURL is where browsers reach the server: in development where it listens.
+func (a *app) publicURL() string {
+	name, port, err := net.SplitHostPort(a.Addr)
+	addr, unnamed := netip.ParseAddr(name)
+	if a.PublicURL != "" || err != nil || port == "0" || name != "localhost" && (unnamed != nil || !addr.IsLoopback()) {
+		return a.PublicURL
 	}
-	return filepath.Join(filepath.Dir(a.DB), "key.json")
+	scheme := "http"
+	if a.TLSCert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + a.Addr
 }
 
 // logger writes what operators should know to standard error.
@@ -231,19 +273,18 @@ func (a *app) logger() (*slog.Logger, error) {
 	}
 }
 
-// prefixes reads addresses and networks that guests may reach although they are
-// not public.
-func prefixes(texts []string) ([]netip.Prefix, error) {
-	var all []netip.Prefix
+// signingPublishers reads whose plugins must be signed.
+func signingPublishers(texts []string) ([]registry.PublisherKind, error) {
+	var kinds []registry.PublisherKind
 	for _, text := range texts {
-		p, err := netip.ParsePrefix(text)
-		if addr, aerr := netip.ParseAddr(text); aerr == nil {
-			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		switch kind := registry.PublisherKind(text); {
+		case text == "all":
+			kinds = append(kinds, registry.Operator, registry.Vendor, registry.TenantOwned)
+		case kind == registry.Operator || kind == registry.Vendor || kind == registry.TenantOwned:
+			kinds = append(kinds, kind)
+		default:
+			return nil, usagef("--require-signatures %q: it is operator, vendor, tenant, or all", text)
 		}
-		if err != nil {
-			return nil, usagef("--egress-allow %q is neither an address nor a network such as 127.0.0.0/8", text)
-		}
-		all = append(all, p)
 	}
-	return all, nil
+	return kinds, nil
 }

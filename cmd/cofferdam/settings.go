@@ -19,6 +19,9 @@ type settings struct {
 	Addr        string        `env:"COFFERDAM_ADDR" envDefault:"127.0.0.1:8080"`
 	DB          string        `env:"COFFERDAM_DB" envDefault:"data/cofferdam.db"`
 	KeyFile     string        `env:"COFFERDAM_KEY_FILE"`
+	Keeper      string        `env:"COFFERDAM_KEEPER"`
+	Keepers     []string      `env:"COFFERDAM_KEEPERS" envSeparator:","`
+	KeyFresh    time.Duration `env:"COFFERDAM_KEY_FRESH"`
 	CacheDir    string        `env:"COFFERDAM_CACHE_DIR"`
 	Compiler    string        `env:"COFFERDAM_COMPILER"`
 	CompileCPU  time.Duration `env:"COFFERDAM_COMPILE_CPU"`
@@ -27,10 +30,25 @@ type settings struct {
 	Lease       time.Duration `env:"COFFERDAM_LEASE" envDefault:"8s"`
 	KeepDays    int           `env:"COFFERDAM_RETENTION_DAYS"`
 	KeepBytes   byteSize      `env:"COFFERDAM_RETENTION_BYTES"`
+	Grace       period        `env:"COFFERDAM_DELETION_GRACE" envDefault:"7d"`
+	AuditDays   int           `env:"COFFERDAM_AUDIT_RETENTION_DAYS"`
+	Checkpoints []string      `env:"COFFERDAM_AUDIT_CHECKPOINTS" envSeparator:","`
+	Signatures  []string      `env:"COFFERDAM_REQUIRE_SIGNATURES" envSeparator:","`
 	EgressAllow []string      `env:"COFFERDAM_EGRESS_ALLOW" envSeparator:","`
+	PublicURL   string        `env:"COFFERDAM_PUBLIC_URL"`
+	Providers   string        `env:"COFFERDAM_PROVIDERS"`
 	Migrate     bool          `env:"COFFERDAM_MIGRATE"`
 	LogFormat   string        `env:"COFFERDAM_LOG" envDefault:"text"`
 	LogLevel    string        `env:"COFFERDAM_LOG_LEVEL" envDefault:"info"`
+
+	access
+	proxySettings
+	notifySettings
+
+	// Of the keepers, in the environment only.
+	VaultToken     string `env:"COFFERDAM_VAULT_TOKEN_FILE"`
+	VaultNamespace string `env:"COFFERDAM_VAULT_NAMESPACE"`
+	KMSEndpoint    string `env:"COFFERDAM_KMS_ENDPOINT"`
 }
 
 func loadSettings() (settings, error) {

@@ -43,8 +43,8 @@ func (a *app) pluginShadow() *cobra.Command {
 			"The report counts what would have been the same, and groups what would not by what differs: the first\n" +
 			"call, the output, what was left behind, a failure. Up to three executions of each group are named:\n" +
 			"'cofferdam execution export' has the rest of the story.\n\n" +
-			"The exit code is 0 if all that could be compared is the same, and 1 if not. Fuel may differ, unless\n" +
-			"--allow-fuel says by how much.",
+			"The exit code is 0 if all that could be compared is the same, or failed and succeeds now, and 1 if not.\n" +
+			"Fuel may differ, unless --allow-fuel says by how much.",
 		Example: "  cofferdam plugin shadow hello-go@0.2.0 --against 0.1.0\n" +
 			"  cofferdam plugin shadow hello-go@0.2.0 --against 0.1.0 --last 12h --tenant acme --limit 1000\n" +
 			"  cofferdam plugin shadow hello-go@0.2.0 --against 0.1.0 --allow-fuel 10% --json",
@@ -192,12 +192,13 @@ func printShadow(w io.Writer, r *shadow.Run) {
 		what string
 	}{
 		{p.Same, "the same"},
+		{p.Mended, "failed, and succeed now"},
 		{p.OutputDiffers, "output differs"},
 		{p.LeftDiffers, "records, tags or state differ"},
 		{p.CallsDiffer, "calls differ"},
 		{p.AsksBeyond, "ask beyond what was recorded"},
 		{p.Fails, "fail"},
-		{p.OutcomeDiffers, "failed, and do not now, or in another way"},
+		{p.OutcomeDiffers, "end in another way"},
 		{p.FuelDiffers, "fuel differs on one module: a bug of cofferdam's"},
 		{p.NotComparable, "not comparable"},
 		{p.Skipped, "skipped"},
@@ -211,7 +212,11 @@ func printShadow(w io.Writer, r *shadow.Run) {
 			percent(f.Total), percent(f.Median), percent(f.P95), f.Compared)
 	}
 	if p.Seconds > 0 && p.RecordedSeconds > 0 {
-		fmt.Fprintf(w, "  time     %s, %.0f times as fast as it ran\n", seconds(p.Seconds), p.RecordedSeconds/p.Seconds)
+		times, digits := p.RecordedSeconds/p.Seconds, 0
+		if times < 10 {
+			digits = 1
+		}
+		fmt.Fprintf(w, "  time     %s, %.*f times as fast as it ran\n", seconds(p.Seconds), digits, times)
 	}
 	if p.Done == p.Skipped {
 		fmt.Fprintf(w, "nothing was compared: no execution of %s that ended since then is recorded\n", r.Spec.Against)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,8 @@ func (a *app) tenantCommand() *cobra.Command {
 		a.tenantUpdate(),
 		a.tenantVerb("pause", "Keep a tenant's events without running them", http.MethodPost, "/pause"),
 		a.tenantVerb("resume", "Run what has gathered while a tenant was paused", http.MethodPost, "/resume"),
-		a.tenantDelete())
+		a.tenantExport(), a.tenantDelete(), a.tenantDeletion(), a.tenantDeletions(),
+		a.tenantVerb("restore", "Call the deletion of a tenant off, before it is due", http.MethodPost, "/restore"))
 }
 
 func (a *app) tenantCreate() *cobra.Command {
@@ -88,30 +90,6 @@ func (a *app) tenantUpdate() *cobra.Command {
 	return c
 }
 
-func (a *app) tenantDelete() *cobra.Command {
-	var yes bool
-	c := &cobra.Command{
-		Use:     "delete NAME",
-		Short:   "Delete a paused tenant with all that it owns but what it has used",
-		Example: "  cofferdam tenant pause acme && cofferdam tenant delete acme --yes",
-		Args:    exactly("NAME"),
-		RunE: func(c *cobra.Command, args []string) error {
-			if !yes {
-				return usagef("deleting %q cannot be undone: its key is destroyed first; say --yes if you mean it", args[0])
-			}
-			var t tenant.Tenant
-			if err := a.client().call(c.Context(), http.MethodDelete, "/v1/tenants/"+escape(args[0]), nil, &t); err != nil {
-				return err
-			}
-			return a.show(t, func(w io.Writer) {
-				fmt.Fprintf(w, "%s (%s) is being deleted: its key and tokens are gone, the rest follows within minutes\n", t.Name, t.ID)
-			})
-		},
-	}
-	c.Flags().BoolVar(&yes, "yes", false, "really delete it")
-	return c
-}
-
 func tenantLimitFlags(c *cobra.Command, l *tenant.Limits) {
 	c.Flags().IntVar(&l.Running, "running", 0, "how many executions may run at once, in the cluster")
 	c.Flags().IntVar(&l.Weight, "weight", 0, "its share of the workers against other tenants'")
@@ -165,7 +143,11 @@ func (a *app) tenantVerb(verb, short, method, suffix string) *cobra.Command {
 func printTenants(w io.Writer, tenants ...tenant.Tenant) {
 	var rows [][]string
 	for _, t := range tenants {
-		rows = append(rows, []string{t.Name, t.ID, string(t.State), strconv.Itoa(t.Limits.Running), strconv.Itoa(t.Limits.Weight), keeps(t.Retention), t.Title})
+		state := string(t.State)
+		if !t.DeleteAt.IsZero() && t.State != tenant.Deleting {
+			state += ", to be deleted " + t.DeleteAt.Local().Format(time.DateTime)
+		}
+		rows = append(rows, []string{t.Name, t.ID, state, strconv.Itoa(t.Limits.Running), strconv.Itoa(t.Limits.Weight), keeps(t.Retention), t.Title})
 	}
 	table(w, []string{"NAME", "ID", "STATE", "RUNNING", "WEIGHT", "KEEPS", "TITLE"}, rows)
 	if len(rows) == 0 {

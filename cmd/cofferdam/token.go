@@ -13,7 +13,7 @@ import (
 )
 
 func (a *app) tokenCommand() *cobra.Command {
-	return group("token", "Decide who may use the API", a.tokenCreate(), a.tokenList(), a.tokenRevoke())
+	return group("token", "Decide who may use the API", a.tokenCreate(), a.tokenList(), a.tokenRotate(), a.tokenRevoke(), a.tokenSign(), a.tokenRevokeSigned())
 }
 
 // tokenPath is where a tenant's tokens are, or the operator's.
@@ -41,16 +41,11 @@ func (a *app) tokenCreate() *cobra.Command {
 			if valid > 0 {
 				body["expires_at"] = time.Now().Add(valid).UTC()
 			}
-			var t struct {
-				token.Token
-				Secret string `json:"secret"`
-			}
+			var t secretToken
 			if err := a.client().call(c.Context(), http.MethodPost, a.tokenPath(), body, &t); err != nil {
 				return err
 			}
-			return a.show(t, func(w io.Writer) {
-				fmt.Fprintf(w, "%s  %s   (shown this once)\n", t.ID, t.Secret)
-			})
+			return a.showSecret(t)
 		},
 	})
 	c.Flags().StringSliceVar(&scopes, "scope", nil, "admin, read or publish; admin by default")
@@ -72,20 +67,37 @@ func (a *app) tokenList() *cobra.Command {
 			return a.show(p, func(w io.Writer) {
 				var rows [][]string
 				for _, t := range p.Items {
-					rows = append(rows, []string{t.ID, t.Name, scopeNames(t.Scopes), tokenState(t)})
+					rows = append(rows, []string{t.ID, t.Name, roleNames(t.Roles()), tokenState(t), lastUse(t)})
 				}
-				table(w, []string{"ID", "NAME", "SCOPES", "STATE"}, rows)
+				table(w, []string{"ID", "NAME", "ROLES", "STATE", "USED"}, rows)
 			})
 		},
 	})
 }
 
-func scopeNames(scopes []token.Scope) string {
+// secretToken is a token as it is shown once.
+type secretToken struct {
+	token.Token
+	Secret string `json:"secret"`
+}
+
+func (a *app) showSecret(t secretToken) error {
+	return a.show(t, func(w io.Writer) { fmt.Fprintf(w, "%s  %s   (shown this once)\n", t.ID, t.Secret) })
+}
+
+func roleNames(roles []token.Role) string {
 	var names []string
-	for _, s := range scopes {
-		names = append(names, string(s))
+	for _, r := range roles {
+		names = append(names, string(r))
 	}
 	return strings.Join(names, ",")
+}
+
+func lastUse(t token.Token) string {
+	if t.UsedAt.IsZero() {
+		return "never"
+	}
+	return t.UsedAt.Local().Format(time.DateTime)
 }
 
 func tokenState(t token.Token) string {
@@ -112,6 +124,67 @@ func (a *app) tokenRevoke() *cobra.Command {
 				return err
 			}
 			return a.show(map[string]string{"revoked": args[0]}, func(w io.Writer) { fmt.Fprintln(w, "revoked", args[0]) })
+		},
+	})
+}
+
+func (a *app) tokenRotate() *cobra.Command {
+	var overlap, valid time.Duration
+	c := a.tenantFlag(&cobra.Command{
+		Use:     "rotate TOKEN",
+		Short:   "Give a token another secret; the one before opens, too, for as long as --overlap says",
+		Example: "  cofferdam token rotate tok_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme --overlap 1h",
+		Args:    exactly("TOKEN"),
+		RunE: func(c *cobra.Command, args []string) error {
+			body := map[string]any{"overlap_seconds": int64(overlap.Seconds())}
+			if valid > 0 {
+				body["expires_at"] = time.Now().Add(valid).UTC()
+			}
+			var t secretToken
+			if err := a.client().call(c.Context(), http.MethodPost, a.tokenPath()+"/"+escape(args[0])+"/rotate", body, &t); err != nil {
+				return err
+			}
+			return a.showSecret(t)
+		},
+	})
+	c.Flags().DurationVar(&overlap, "overlap", 0, "how long the secret before goes on to open, 168h at most; not at all by default")
+	c.Flags().DurationVar(&valid, "expires", 0, "how long the token is valid from now on; as it was by default")
+	return c
+}
+
+func (a *app) tokenSign() *cobra.Command {
+	var role string
+	var life time.Duration
+	c := a.tenantFlag(&cobra.Command{
+		Use:     "sign SUBJECT",
+		Short:   "Make a token for a user of a tenant's, which lives an hour at most and is not kept",
+		Example: "  cofferdam token sign user-17 --tenant acme --role tenant_viewer --life 15m",
+		Args:    exactly("SUBJECT"),
+		RunE: func(c *cobra.Command, args []string) error {
+			body := map[string]any{"subject": args[0], "role": role, "life_seconds": int64(life.Seconds())}
+			var t secretToken
+			if err := a.client().call(c.Context(), http.MethodPost, a.inTenant("/signed-tokens"), body, &t); err != nil {
+				return err
+			}
+			return a.showSecret(t)
+		},
+	})
+	c.Flags().StringVar(&role, "role", string(token.TenantViewer), "tenant_viewer, tenant_publisher or tenant_admin")
+	c.Flags().DurationVar(&life, "life", 15*time.Minute, "how long it lives, 1h at most")
+	return c
+}
+
+func (a *app) tokenRevokeSigned() *cobra.Command {
+	return a.tenantFlag(&cobra.Command{
+		Use:     "revoke-signed",
+		Short:   "End all signed tokens of a tenant; other servers follow within 15 seconds",
+		Example: "  cofferdam token revoke-signed --tenant acme",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := a.client().call(c.Context(), http.MethodDelete, a.inTenant("/signed-tokens"), nil, nil); err != nil {
+				return err
+			}
+			return a.show(map[string]string{"revoked": "signed"}, func(w io.Writer) { fmt.Fprintln(w, "revoked all signed tokens") })
 		},
 	})
 }

@@ -51,6 +51,9 @@ func printTrace(w io.Writer, t execution.Trace) {
 		fmt.Fprintf(w, "  delivery %s", t.Event.DedupeKey)
 	}
 	fmt.Fprintln(w)
+	if r := t.Redelivery; r != nil {
+		fmt.Fprintf(w, "  redelivered by %s, after %s\n", r.Job, r.Follows)
+	}
 	for _, a := range t.Attempts {
 		printAttempt(w, a)
 	}

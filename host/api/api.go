@@ -19,7 +19,11 @@
 //
 // The handler opens no port. Whoever listens sets ReadHeaderTimeout, and cancels
 // http.Server.BaseContext to end live tails at shutdown. It answers below a
-// prefix if it is given http.StripPrefix.
+// prefix if it is given http.StripPrefix; host.Config.PublicURL then ends in that prefix,
+// for the pages under /connect and the callbacks under /oauth name their own addresses:
+//
+//	h, err := host.New(ctx, host.Config{PublicURL: "https://app.example/cofferdam", ...})
+//	mux.Handle("/cofferdam/", http.StripPrefix("/cofferdam", api.Handler(h, api.Options{})))
 package api
 
 import (
@@ -28,6 +32,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -36,6 +42,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cofferdam-run/cofferdam/host"
+	"github.com/cofferdam-run/cofferdam/host/api/internal/connectpage"
+	"github.com/cofferdam-run/cofferdam/host/token"
 )
 
 const (
@@ -64,6 +72,11 @@ type Options struct {
 	// KeepAlive is how often a silent live tail says that it is alive. Proxies
 	// close what is silent for 30 to 60 s. Defaults to 15 s.
 	KeepAlive time.Duration
+	// Login knows the tokens of an OpenID provider. Defaults to nobody, who knows none.
+	Login token.Verifier
+	// TrustedProxies are believed when they say, in X-Forwarded-For, whom they ask for.
+	// Defaults to none.
+	TrustedProxies []netip.Prefix
 	// Gatherer is what /metrics shows beside the API's own metrics. Defaults to the Host's.
 	Gatherer prometheus.Gatherer
 	// Logger takes a line per request and the causes of answers over 499. Defaults
@@ -74,6 +87,7 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	o.TrustedProxies = slices.Clone(o.TrustedProxies)
 	if o.Version == "" {
 		o.Version = "dev"
 	}
@@ -120,6 +134,8 @@ type server struct {
 	router  *chi.Mux
 	huma    huma.API
 	metrics *metrics
+	// pages are those of connect sessions; nil where there are none.
+	pages *connectpage.Pages
 	// document is the OpenAPI document as it is served.
 	document []byte
 }
@@ -129,6 +145,9 @@ func newServer(h *host.Host, o Options) *server {
 		o.Gatherer = h.Metrics
 	}
 	s := &server{h: h, o: o.withDefaults(), router: chi.NewRouter(), metrics: newMetrics()}
+	if h != nil && h.Connects != nil {
+		s.pages = connectpage.New(connectpage.Config{Sessions: h.Connects, PublicURL: h.Connects.PublicURL(), Logger: s.o.Logger})
+	}
 	s.huma = huma.NewAPI(document(s.o), &adapter{s: s, routes: byID(routes())})
 	s.router.Use(s.observe, s.recovered, secured, s.hurried, middleware.GetHead)
 	s.router.NotFound(s.notFound)

@@ -163,9 +163,9 @@ func TestBadDeliveries(t *testing.T) {
 		bad
 	}{
 		{b.raw(t, http.MethodPost, path, "", `{}`, "X-GitHub-Event", "issues", "X-GitHub-Delivery", "d-1"), bad{
-			"without a signature", 401, "signature_missing", "", "X-Hub-Signature-256", "secret",
+			"without a signature", 401, "signature_missing", "", "refused", "verify-sample",
 		}},
-		{b.deliver(t, path, "another-"+secret, "d-1", `{}`), bad{"with a wrong signature", 401, "signature_invalid", "", "signature", "secret"}},
+		{b.deliver(t, path, "another-"+secret, "d-1", `{}`), bad{"with a wrong signature", 401, "signature_invalid", "", "refused", "verify-sample"}},
 		{b.deliver(t, "/hooks/end_00000000000000000000000000", secret, "d-1", `{}`), bad{"at no endpoint", 404, "not_found", "", "end_0000", ""}},
 		{b.deliver(t, path, secret, "d-1", strings.Repeat("x", 1001)), bad{"over the cap", 413, "body_too_large", "", "1001 bytes", ""}},
 	} {

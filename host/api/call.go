@@ -1,10 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/event"
@@ -25,7 +29,8 @@ func callRoutes() []route {
 		}
 	}
 	action := line("/actions/{action}", "callAction", "Call an action", "The body is the action's input.")
-	action.Example, action.bind = `{"repository":"acme/site"}`, handle((*server).callAction)
+	action.Description = "The body is the action's input: JSON, or, for a level-0 plugin, any bytes as application/octet-stream." + waits
+	action.Example, action.shape, action.bind = `{"repository":"acme/site"}`, shapeInput, bindAction
 	poll := line("/polls/{poll}", "callPoll", "Poll now", "Fetches what is new since the last time.")
 	poll.bind = handle((*server).callPoll)
 	test := line("/test", "testInstallation", "Test an installation", "Asks the plugin whether its configuration and connections work.")
@@ -85,16 +90,38 @@ func (s *server) call(ctx context.Context, start execution.Start, w param.Wait) 
 	return out, nil
 }
 
+// callActionInput is a call. Its body is raw, for of JSON huma makes something else.
 type callActionInput struct {
 	param.OneInstallation
 	Action string `path:"action" doc:"The action's name."`
 	param.Wait
-	Body json.RawMessage `required:"false"`
+	ContentType string `header:"Content-Type" hidden:"true"`
+	RawBody     []byte
+}
+
+// shapeInput declares JSON beside the raw body.
+func shapeInput(op *huma.Operation) {
+	op.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {}}}
+}
+
+// bindAction gives the JSON its schema only once the route is registered: huma would
+// have every body fit it, bytes too.
+func bindAction(s *server, rt route) {
+	handle((*server).callAction)(s, rt)
+	s.huma.OpenAPI().Paths[rt.Path].Post.RequestBody.Content["application/json"].Schema = &huma.Schema{}
 }
 
 func (s *server) callAction(ctx context.Context, in *callActionInput) (*callOutput, error) {
+	switch kind, _, _ := strings.Cut(in.ContentType, ";"); {
+	case kind == "application/octet-stream":
+	case kind != "" && kind != "application/json":
+		return nil, newProblem(http.StatusUnsupportedMediaType, fault.InvalidInput, "content_type_unsupported", "the body must be application/json, or application/octet-stream for a level-0 plugin")
+	case !json.Valid(in.RawBody):
+		return nil, newProblem(http.StatusBadRequest, fault.InvalidInput, fault.CodeMalformed, "the body is not JSON")
+	}
 	return s.call(ctx, execution.Start{
-		Installation: in.Installation, Kind: event.Action, Name: in.Action, Input: in.Body,
+		Installation: in.Installation, Kind: event.Action, Name: in.Action,
+		Input: bytes.Clone(in.RawBody), // huma uses the buffer again.
 	}, in.Wait)
 }
 

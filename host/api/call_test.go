@@ -18,6 +18,28 @@ func decode(t *testing.T, b []byte, v any) {
 	}
 }
 
+func TestAPlainPluginTakesAnyBytes(t *testing.T) {
+	t.Parallel()
+	b := setup(t, api.Options{CallTimeout: 20 * time.Second})
+	b.tenant(t, "acme")
+	b.installed(t, "acme")
+	b.do(t, 201, "publishPlugin", map[string]any{"name": "echo", "version": "1.0.0"}, runtimetest.Echo("back"))
+	b.do(t, 201, "createInstallation", map[string]any{"tenant": "acme"}, map[string]any{"plugin": "echo"})
+	call := map[string]any{"tenant": "acme", "installation": "echo", "action": "back"}
+	for input, want := range map[string]string{"Hello, World!": "SGVsbG8sIFdvcmxkIQ==", "\xff\x00": "/wA=", `"text"`: "text"} {
+		if got := b.do(t, 200, "callAction", call, []byte(input)); got["output"] != want {
+			t.Errorf("%q: got %v, want %s", input, got["output"], want)
+		}
+	}
+	if got := b.do(t, 200, "callAction", call, map[string]any{"n": 1}); got["output"].(map[string]any)["n"] != 1.0 {
+		t.Errorf("JSON: got %v", got)
+	}
+	typed := map[string]any{"tenant": "acme", "installation": "hello", "action": "greet"}
+	if p := b.do(t, 422, "callAction", typed, []byte("Hello")); p["code"] != "input_invalid" {
+		t.Errorf("bytes to a typed connector: %v", p)
+	}
+}
+
 func TestCalls(t *testing.T) {
 	t.Parallel()
 	b := setup(t, api.Options{CallTimeout: 20 * time.Second})

@@ -54,10 +54,16 @@ func addsTo(schema string) string {
 		return "Line"
 	case "NewEndpoint":
 		return "Endpoint"
-	case "NewToken":
+	case "NewConnectSession":
+		return "ConnectSession"
+	case "NewToken", "TokenView":
 		return "Token"
 	case "PluginView":
 		return "Plugin"
+	case "VersionView":
+		return "Version"
+	case "InstallationView":
+		return "Installation"
 	default:
 		return schema
 	}

@@ -38,7 +38,7 @@ func document(o Options) huma.Config {
 				Schemas: schemas,
 				SecuritySchemes: map[string]*huma.SecurityScheme{"bearer": {
 					Type: "http", Scheme: "bearer",
-					Description: "A token of an operator, or of a tenant, which reaches that tenant only. Scopes: admin, read, publish.",
+					Description: rolesText(),
 				}},
 			},
 		},
@@ -48,6 +48,15 @@ func document(o Options) huma.Config {
 		RejectUnknownQueryParameters: true,
 		Transformers:                 []huma.Transformer{explain},
 	}
+}
+
+// rolesText says who may have which token.
+func rolesText() string {
+	return "A token `cfd_...` of an operator or of a tenant, a signed one `cfs_...` that a host app made for a user of a tenant's, or a login: a JWT of the OpenID provider that the server was told of. " +
+		"What it opens are its roles, which follow from whose it is and its scopes. " +
+		"An operator's: `operator` (admin) may do everything, `operator_viewer` (read) look at everything, `publisher` (publish) publish plugins and look at them. " +
+		"A tenant's, which reaches that tenant only: `tenant_admin` (admin), `tenant_publisher` (publish, and look), `tenant_viewer` (read). " +
+		"The extension `x-roles` of an operation has those that open it."
 }
 
 func tags() []*huma.Tag {
@@ -60,10 +69,14 @@ func tags() []*huma.Tag {
 		{Name: "installations", Description: "Plugins that a tenant has enabled."},
 		{Name: "calls", Description: "Asking an installation for something."},
 		{Name: "connections", Description: "A tenant's accounts at third parties. Credentials go in and never come out."},
+		{Name: "connect", Description: "Users connect their accounts: sessions, their steps, and the pages that users see."},
+		{Name: "oauth-apps", Description: "OAuth clients that are registered with providers: the operator's for all tenants, or a tenant's own. Secrets go in and never come out."},
 		{Name: "endpoints", Description: "Where vendors deliver for an installation."},
+		{Name: "schedules", Description: "What an installation does at times: polls and actions by cron, at intervals, or once."},
 		{Name: "events", Description: "What arrived and is stored."},
 		{Name: "executions", Description: "The work that events cause."},
 		{Name: "usage", Description: "What runs have cost, by UTC day."},
+		{Name: "audit", Description: "Who did what: a Merkle log that is signed, and that nobody can change without that showing."},
 		{Name: "tokens", Description: "Who may use the API."},
 	}
 }
@@ -80,12 +93,28 @@ func schemaName(t reflect.Type, hint string) string {
 		return "Manifest" + name
 	case pkg == "tenant" && name != "Tenant":
 		return "Tenant" + name
+	case pkg == "rotation" && name == "Rotation":
+		return "KeyRotation"
+	case pkg == "rotation":
+		return "KeyRotation" + name
 	case pkg == "redrive" && name != "Redrive":
 		return "Redrive" + name
+	case pkg == "redeliver" && name != "Redelivery":
+		return "Redelivery" + name
+	case pkg == "signature" && name == "Key":
+		return "PublisherKey"
 	case pkg == "shadow":
 		return "Shadow" + name
 	case pkg == "usage":
 		return "Usage" + name
+	case pkg == "connect" && name == "Session":
+		return "ConnectSession"
+	case pkg == "connect":
+		return "Connect" + name
+	case pkg == "app" && name == "Shown":
+		return "App"
+	case pkg == "app":
+		return "App" + name
 	case pkg == "fault" && name == "Error":
 		return "Fault"
 	case pkg == "fault":
@@ -101,7 +130,7 @@ func refusal(status int) *huma.Response {
 		Description: refusalText(status),
 		Content:     map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
 	}
-	if status == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 		resp.Headers = map[string]*huma.Header{"Retry-After": {
 			Description: "Seconds after which it is worth trying again.", Schema: &huma.Schema{Type: huma.TypeInteger},
 		}}
@@ -116,7 +145,9 @@ func refusalText(status int) string {
 	case http.StatusUnauthorized:
 		return "The token or signature is missing or not valid."
 	case http.StatusForbidden:
-		return "The token may not do this."
+		return "The token has none of the roles that may do this: `detail` names them, and `hint` says how to get one."
+	case http.StatusTooManyRequests:
+		return "Too many tokens that open nothing came from this address, or begin like this one."
 	case http.StatusNotFound:
 		return "There is no such thing, or not for this token."
 	case http.StatusConflict:
@@ -169,6 +200,10 @@ func operationOf(item *huma.PathItem, method string) *huma.Operation {
 	switch method {
 	case http.MethodGet:
 		return item.Get
+	case http.MethodHead:
+		return item.Head
+	case http.MethodOptions:
+		return item.Options
 	case http.MethodPost:
 		return item.Post
 	case http.MethodPut:

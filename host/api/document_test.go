@@ -60,6 +60,7 @@ type operation struct {
 	Security []map[string][]string `json:"security"`
 	Reach    string                `json:"x-reach"`
 	Scope    string                `json:"x-scope"`
+	Roles    []string              `json:"x-roles"`
 }
 
 func document(t *testing.T) ([]byte, openapi) {

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
@@ -19,8 +21,9 @@ func endpointRoutes() []route {
 		{
 			Method: http.MethodPost, Path: all, Reach: owned, Scope: token.Admin, ID: "createEndpoint", Tag: "endpoints",
 			Summary: "Add an endpoint", Status: http.StatusCreated, Secret: true,
-			Description: "Give the vendor the URL of `path` and the `secret`, which is shown this once.",
-			Example:     `{"installation":"hello-go","webhook":"issues"}`, bind: handle((*server).createEndpoint),
+			Description: "Give the vendor the URL of `path` and the `secret`, which is shown this once. Deliveries are signed by the scheme that the plugin's manifest names, " +
+				"or as a `descriptor` of your own says. What a scheme must be told, such as the public URL where it is signed, are `parameters`: see `GET /v1/webhook-schemes`.",
+			Example: `{"installation":"hello-go","webhook":"issues"}`, bind: handle((*server).createEndpoint),
 		},
 		{
 			Method: http.MethodGet, Path: one, Reach: owned, Scope: token.Read, ID: "getEndpoint", Tag: "endpoints",
@@ -28,14 +31,34 @@ func endpointRoutes() []route {
 		},
 		{
 			Method: http.MethodPatch, Path: one, Reach: owned, Scope: token.Admin, ID: "disableEndpoint", Tag: "endpoints",
-			Summary: "Disable or enable an endpoint", Description: "Deliveries to a disabled one are answered 410 Gone.",
+			Summary: "Change an endpoint", Description: "Deliveries to a disabled one are answered 410 Gone. `parameters` replace all that there are.",
 			Example: `{"disabled":true}`, bind: handle((*server).disableEndpoint),
 		},
 		{
 			Method: http.MethodPost, Path: one + "/rotate", Reach: owned, Scope: token.Admin, ID: "rotateEndpoint", Tag: "endpoints",
 			Summary: "Replace an endpoint's signing secret", Secret: true,
-			Description: "The new secret is shown this once. Deliveries that are signed with the old one are refused from now on.",
-			Example:     `{}`, bind: handle((*server).rotateEndpoint),
+			Description: "The new secret is shown this once. Deliveries that are signed with the old one are taken for `keep_seconds` more, and refused after that. " +
+				"Of a scheme whose secret the vendor's handshake brings, an endpoint without a new one waits for it for an hour.",
+			Example: `{"keep_seconds":86400}`, bind: handle((*server).rotateEndpoint),
+		},
+		{
+			Method: http.MethodPost, Path: one + "/handshake", Reach: owned, Scope: token.Admin, ID: "showHandshake", Tag: "endpoints",
+			Summary: "Show the secret that a vendor's handshake brought", Secret: true,
+			Description: "Within an hour after the endpoint was made, or its secret rotated: Notion asks for it. 409 if none has come.",
+			Example:     `{}`, bind: handle((*server).showHandshake),
+		},
+		{
+			Method: http.MethodPost, Path: "/v1/tenants/{tenant}/webhooks/verify-sample", Reach: owned, Scope: token.Admin, ID: "verifySample", Tag: "endpoints",
+			Summary: "Try a sample delivery", Secret: true,
+			Description: "Judges a delivery that you have, by an endpoint, or by a scheme or a descriptor and a secret, and says which step passes and which fails, and what text was signed. " +
+				"Nothing is stored, and no secret and no right signature is shown.",
+			Example: `{"scheme":"github","secret":"It's a Secret to Everybody","request":{"headers":{"X-GitHub-Delivery":["72d3162e"],"X-Hub-Signature-256":["sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"]},"body":"Hello, World!"}}`,
+			bind:    handle((*server).verifySample),
+		},
+		{
+			Method: http.MethodGet, Path: "/v1/webhook-schemes", Reach: viewed, Scope: token.Read, ID: "listWebhookSchemes", Tag: "endpoints",
+			Summary: "List webhook schemes", Description: "How the providers sign that come with the program, as descriptors, with the pages that this is from.",
+			bind: handle((*server).listSchemes),
 		},
 		{
 			Method: http.MethodDelete, Path: one, Reach: owned, Scope: token.Admin, ID: "deleteEndpoint", Tag: "endpoints",
@@ -70,11 +93,18 @@ type createEndpointInput struct {
 		Installation string `json:"installation" doc:"The installation's id or name." example:"hello-go"`
 		Webhook      string `json:"webhook" doc:"Which of the plugin's webhooks deliveries go to." example:"issues"`
 		Secret       string `json:"secret,omitempty" writeOnly:"true" doc:"The vendor's signing secret, if the vendor chooses it. Defaults to a new one."`
+		// Whatever it is, package descriptor says what is wrong with it.
+		Descriptor json.RawMessage   `json:"descriptor,omitempty" doc:"How deliveries are signed, if it is not as the plugin says: an object as GET /v1/webhook-schemes shows."`
+		Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme must be told."`
+		AllowWeak  bool              `json:"allow_weak,omitempty" doc:"Whether a scheme is wanted though it is weak."`
 	}
 }
 
 func (s *server) createEndpoint(ctx context.Context, in *createEndpointInput) (*answer[newEndpoint], error) {
-	return shownOnce(s.h.Endpoints.Create(ctx, tenantOf(ctx), endpoint.Spec(in.Body)))
+	return shownOnce(s.h.Endpoints.Create(ctx, tenantOf(ctx), endpoint.Spec{
+		Installation: in.Body.Installation, Webhook: in.Body.Webhook, Secret: in.Body.Secret,
+		Descriptor: in.Body.Descriptor, Parameters: in.Body.Parameters, AllowWeak: in.Body.AllowWeak,
+	}))
 }
 
 func (s *server) getEndpoint(ctx context.Context, in *param.OneEndpoint) (*answer[endpoint.Endpoint], error) {
@@ -84,27 +114,38 @@ func (s *server) getEndpoint(ctx context.Context, in *param.OneEndpoint) (*answe
 type disableEndpointInput struct {
 	param.OneEndpoint
 	Body struct {
-		Disabled bool `json:"disabled" doc:"Whether deliveries are refused."`
+		Disabled   *bool             `json:"disabled,omitempty" doc:"Whether deliveries are refused. Defaults to as it is."`
+		Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme must be told: all of it. Defaults to what it was told."`
 	}
 }
 
 func (s *server) disableEndpoint(ctx context.Context, in *disableEndpointInput) (*answer[endpoint.Endpoint], error) {
-	return answered(s.h.Endpoints.Disable(ctx, tenantOf(ctx), in.Endpoint, in.Body.Disabled))
+	return answered(s.h.Endpoints.Update(ctx, tenantOf(ctx), in.Endpoint, endpoint.Change{Disabled: in.Body.Disabled, Parameters: in.Body.Parameters}))
 }
 
 type rotateEndpointInput struct {
 	param.OneEndpoint
 	Body *struct {
 		Secret string `json:"secret,omitempty" writeOnly:"true" doc:"The vendor's new signing secret. Defaults to a new one."`
+		Keep   int    `json:"keep_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"For how long the old secret counts still, 30 days at most. Defaults to 0."`
 	}
 }
 
 func (s *server) rotateEndpoint(ctx context.Context, in *rotateEndpointInput) (*answer[newEndpoint], error) {
-	secret := ""
+	secret, keep := "", time.Duration(0)
 	if in.Body != nil {
-		secret = in.Body.Secret
+		secret, keep = in.Body.Secret, time.Duration(in.Body.Keep)*time.Second
 	}
-	return shownOnce(s.h.Endpoints.Rotate(ctx, tenantOf(ctx), in.Endpoint, secret))
+	return shownOnce(s.h.Endpoints.Rotate(ctx, tenantOf(ctx), in.Endpoint, secret, keep))
+}
+
+type showHandshakeInput struct {
+	param.OneEndpoint
+	Body *struct{}
+}
+
+func (s *server) showHandshake(ctx context.Context, in *showHandshakeInput) (*answer[newEndpoint], error) {
+	return shownOnce(s.h.Endpoints.Adopted(ctx, tenantOf(ctx), in.Endpoint))
 }
 
 func (s *server) deleteEndpoint(ctx context.Context, in *param.OneEndpoint) (*nothing, error) {

@@ -37,7 +37,7 @@ type listEventsInput struct {
 	param.InTenant
 	param.Page
 	Installation string `query:"installation" doc:"Only those of an installation, by id or name."`
-	Kind         string `query:"kind" enum:"webhook,action,poll,test,record" doc:"Only those of a kind."`
+	Kind         string `query:"kind" enum:"webhook,action,poll,test,record,schedule" doc:"Only those of a kind."`
 	Name         string `query:"name" doc:"Only those of a webhook, action, poll or record."`
 	Endpoint     string `query:"endpoint" doc:"Only deliveries to an endpoint, by id."`
 }

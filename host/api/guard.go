@@ -13,6 +13,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/registry"
 )
 
@@ -44,6 +45,7 @@ func (c caller) viewer() registry.Viewer {
 // guard stands before every route: first who asks, then what the body is, then
 // whether it was asked before.
 func (s *server) guard(rt route, next http.Handler) http.Handler {
+	next = s.acting(rt, next)
 	if rt.idempotent() {
 		next = s.idempotent(rt, next)
 	}
@@ -63,15 +65,17 @@ func (s *server) authorised(rt route, next http.Handler) http.Handler {
 		if err == nil {
 			c.tenant, err = s.reached(r, rt, c.token)
 		}
-		if err == nil && !c.token.Allows(rt.Scope) {
-			err = fault.New(fault.Denied, "scope_missing", "the token does not have the scope %q", rt.Scope).
-				WithHint("use a token with scope %q or \"admin\"", rt.Scope)
+		if err == nil {
+			err = rt.permits(c.token)
 		}
 		if err != nil {
+			s.denied(r, rt, c, err)
 			s.fail(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
+		s.seen(r, c)
+		ctx := vault.Using(context.WithValue(r.Context(), callerKey{}, c), vault.Use{Who: "token " + c.token.ID})
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
@@ -82,15 +86,17 @@ func (s *server) authenticate(r *http.Request) (caller, error) {
 		return caller{}, fault.New(fault.Auth, "token_missing", "the request carries no token").
 			WithHint("send the header Authorization: Bearer <token>; an operator makes tokens with \"cofferdam token create\"")
 	}
-	t, err := s.h.Tokens.Authenticate(r.Context(), secret)
+	t, err := s.h.Tokens.Authenticate(r.Context(), token.Presented{Secret: secret, From: s.address(r), Login: s.o.Login})
 	return caller{token: t, secret: secret}, err
 }
 
 // reached returns the tenant that a request is about, if the token reaches it.
 func (s *server) reached(r *http.Request, rt route, t token.Token) (string, error) {
-	if rt.Reach == operated && t.Tenant != "" {
-		return "", fault.New(fault.Denied, fault.CodeForbidden, "a tenant's token cannot do this").
-			WithHint("use an operator's token")
+	if t.Kind == token.Signed && rt.Method != http.MethodGet {
+		// The tokens that are kept go with a tenant; of a signed one that is seen here.
+		if _, err := s.living(r.Context(), rt, t.Tenant); err != nil {
+			return "", err
+		}
 	}
 	if rt.Reach != owned {
 		return t.Tenant, nil
@@ -103,12 +109,21 @@ func (s *server) reached(r *http.Request, rt route, t token.Token) (string, erro
 	if own {
 		return "", fault.NotFound("tenant", name).WithHint("an operator's token belongs to no tenant: name one")
 	}
+	if t.Tenant == "" {
+		return s.living(r.Context(), rt, name)
+	}
 	found, err := s.h.Tenants.Get(r.Context(), name)
+	if err == nil && found.ID != t.Tenant {
+		return "", fault.NotFound("tenant", name)
+	}
+	return found.ID, err
+}
+
+// living returns the id of a tenant in which the route may be used.
+func (s *server) living(ctx context.Context, rt route, name string) (string, error) {
+	found, err := s.h.Tenants.Get(ctx, name)
 	if err != nil {
 		return "", err
-	}
-	if t.Tenant != "" && found.ID != t.Tenant {
-		return "", fault.NotFound("tenant", name)
 	}
 	if found.State == tenant.Deleting && rt.Method != http.MethodGet {
 		return "", tenant.BeingDeleted(found)

@@ -1,7 +1,10 @@
 package api
 
 import (
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -15,18 +18,29 @@ import (
 const hookPath = "/hooks/{endpoint}"
 
 func hookRoutes() []route {
-	return []route{{
+	refuses := []int{
+		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusGone, http.StatusRequestEntityTooLarge,
+		http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+	}
+	routes := []route{{
 		Method: http.MethodPost, Path: hookPath, Reach: open, ID: "deliverWebhook", Tag: "hooks",
 		Summary: "Deliver a webhook", Status: http.StatusAccepted,
 		Description: "The signature is verified over the raw bytes. The answer is sent after the delivery has been stored durably, with the execution that it causes. " +
-			"A delivery whose id came before is answered 200 with `duplicate` and runs nothing. A 429 or 503 says that nothing was stored: deliver again.",
-		Also: map[int]string{http.StatusOK: "It was taken before, or causes nothing: nothing new was queued."},
-		Refuses: []int{
-			http.StatusBadRequest, http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusGone, http.StatusRequestEntityTooLarge,
-			http.StatusUnprocessableEntity, http.StatusTooManyRequests,
-		},
-		shape: shapeHook, bind: plain((*server).deliver),
+			"A delivery whose id came before is answered 200 with `duplicate` and runs nothing. A 429 or 503 says that nothing was stored: deliver again. " +
+			"Vendors that want another status or no body have that, and a vendor's handshake has the answer that the vendor wants.",
+		Also:    map[int]string{http.StatusOK: "It was taken before, or causes nothing: nothing new was queued. Or it is what the vendor wants of a delivery that was taken."},
+		Refuses: refuses,
+		shape:   shapeHook, bind: plain((*server).deliver),
 	}}
+	for method, id := range map[string]string{http.MethodGet: "tryWebhook", http.MethodHead: "tryWebhookHead", http.MethodOptions: "tryWebhookOptions"} {
+		routes = append(routes, route{
+			Method: method, Path: hookPath, Reach: open, ID: id, Tag: "hooks", Summary: "Answer a vendor's handshake",
+			Description: "Some vendors try an endpoint before they deliver to it. Nothing is stored; 404 where the endpoint's vendor does not ask like that.",
+			Refuses:     refuses, shape: shapeHandshake, bind: plain((*server).deliver),
+		})
+	}
+	slices.SortFunc(routes, func(a, b route) int { return strings.Compare(a.ID, b.ID) })
+	return routes
 }
 
 // deliver takes a delivery. What the vendor is told is durable.
@@ -40,22 +54,44 @@ func (s *server) deliver(w http.ResponseWriter, r *http.Request) {
 		Endpoint: chi.URLParam(r, "endpoint"), Method: r.Method,
 		Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header, Body: body,
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		s.fail(w, r, err)
-		return
+	case taken.Handshake != nil && (taken.Silent || r.Method != http.MethodPost || taken.Handshake.ContentType != "" || len(taken.Handshake.Header) > 0 || taken.Status == http.StatusNoContent):
+		answerHandshake(w, taken)
+	case taken.Silent:
+		w.WriteHeader(taken.Status)
+	default:
+		writeJSON(w, taken.Status, "application/json", taken.Accepted)
 	}
-	status := http.StatusAccepted
-	if taken.Duplicate || taken.Execution == "" {
-		status = http.StatusOK
+}
+
+// answerHandshake answers what the vendor wants to read, which repeats what it sent: never
+// anything that a browser would run.
+func answerHandshake(w http.ResponseWriter, taken webhook.Answer) {
+	maps.Copy(w.Header(), taken.Handshake.Header)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if taken.Handshake.ContentType != "" {
+		w.Header().Set("Content-Type", taken.Handshake.ContentType)
 	}
-	writeJSON(w, status, "application/json", taken)
+	w.WriteHeader(taken.Status)
+	_, _ = w.Write(taken.Handshake.Body) // That the vendor has gone is nobody's fault.
+}
+
+func shapeHandshake(op *huma.Operation) {
+	op.Parameters = append(op.Parameters, endpointParameter())
+	op.Responses["200"] = &huma.Response{Description: "What the vendor wants to read.", Content: map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{}}}}
+}
+
+func endpointParameter() *huma.Param {
+	return &huma.Param{
+		Name: "endpoint", In: "path", Required: true, Description: "The endpoint's id.",
+		Schema: &huma.Schema{Type: huma.TypeString},
+	}
 }
 
 func shapeHook(op *huma.Operation) {
-	op.Parameters = append(op.Parameters, &huma.Param{
-		Name: "endpoint", In: "path", Required: true, Description: "The endpoint's id.",
-		Schema: &huma.Schema{Type: huma.TypeString},
-	})
+	op.Parameters = append(op.Parameters, endpointParameter())
 	op.RequestBody = &huma.RequestBody{
 		Description: "Whatever the vendor sends, with the vendor's headers.", Required: true,
 		Content: map[string]*huma.MediaType{"*/*": {Schema: &huma.Schema{}}},

@@ -27,6 +27,9 @@ const (
 	// maxKeyBytes is room for a UUID, a hash or an order number with its prefix.
 	maxKeyBytes = 255
 	codeOnce    = "idempotency_secret_once"
+	// operatorsKey begins the operator's keys for requests about a tenant. No key that a
+	// tenant can send has a line break.
+	operatorsKey = "operator\n"
 )
 
 func idempotencyParam() *huma.Param {
@@ -130,11 +133,17 @@ func keyOf(rt route, r *http.Request, name string) (store.Key, error) {
 		digest = hmac.New(sha256.New, []byte(c.secret))
 	}
 	digestRequest(digest, r, body)
-	scope := c.token.Tenant
-	if scope == "" {
-		scope = "operator"
+	k := store.Key{Scope: c.token.Tenant, Key: name, Digest: digest.Sum(nil)}
+	switch {
+	case k.Scope != "":
+	case c.tenant != "":
+		// What the operator is told of a tenant is the tenant's, sealed with its key and
+		// gone with it.
+		k.Scope, k.Key = c.tenant, operatorsKey+name
+	default:
+		k.Scope = "operator"
 	}
-	return store.Key{Scope: scope, Key: name, Digest: digest.Sum(nil)}, nil
+	return k, nil
 }
 
 // digestRequest writes what makes a request the same one: its parts, each ended

@@ -8,6 +8,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/registry/channel"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
 )
 
@@ -44,11 +45,16 @@ func installationRoutes() []route {
 	grant.bind = handle((*server).grantInstallation)
 
 	upgrade := line(http.MethodPost, one+"/upgrade", "upgradeInstallation", "Move an installation to another version",
-		"The configuration must fit that version's schema. Grants stay as they are. Executions that have begun stay on the version that they began with.")
+		"The configuration must fit that version's schema. Executions that have begun stay on the version that they began with. If the version asks for more than is granted, nothing moves: the answer is 202, and `upgrade` lists what is asked for. Ask again with its `digest`, or with `consent`, to allow that and move; grants that were narrowed stay narrow otherwise. An installation that goes to another version than its channel offers follows it no longer.")
+	upgrade.Also = map[int]string{http.StatusAccepted: "It waits for consent, or for something else that `upgrade` names: nothing has moved."}
 	upgrade.Example, upgrade.bind = `{"version":"0.2.0"}`, handle((*server).upgradeInstallation)
 
+	follow := line(http.MethodPut, one+"/channel", "followChannel", "Have an installation follow a channel, or pin it",
+		"It goes to what the channel offers now and later on, forward only. A version that asks for more than is granted waits for consent in `upgrade`. Without a channel it stays on the version that it has.")
+	follow.Example, follow.bind = `{"channel":"stable"}`, handle((*server).followChannel)
+
 	rollback := line(http.MethodPost, one+"/rollback", "rollbackInstallation", "Move an installation back to the version before",
-		"The one that it ran before its last upgrade.")
+		"The one that it ran before its last upgrade. It follows its channel no longer.")
 	rollback.bind = handle((*server).rollbackInstallation)
 
 	pause := line(http.MethodPost, one+"/pause", "pauseInstallation", "Pause an installation",
@@ -58,7 +64,7 @@ func installationRoutes() []route {
 	resume := line(http.MethodPost, one+"/resume", "resumeInstallation", "Resume an installation", "What has gathered is run.")
 	resume.bind = handle((*server).resumeInstallation)
 
-	return []route{list, create, get, remove, configure, grant, upgrade, rollback, pause, resume}
+	return []route{list, create, get, remove, configure, grant, upgrade, follow, rollback, pause, resume}
 }
 
 // grantsBody is installation.Grants with everything optional.
@@ -77,6 +83,7 @@ type egressBody struct {
 type wishedLimits struct {
 	MemoryMiB int   `json:"memory_mib,omitempty" minimum:"0" doc:"The memory of a call in MiB. 0 is the default."`
 	TimeoutMS int   `json:"timeout_ms,omitempty" minimum:"0" doc:"The time of a call in milliseconds. 0 is the default."`
+	StreamMiB int   `json:"stream_mib,omitempty" minimum:"0" doc:"The most of a body that passes in chunks, in MiB. 0 is the default."`
 	Fuel      int64 `json:"fuel,omitempty" minimum:"0" doc:"The fuel of a call. 0 is the default."`
 }
 
@@ -91,31 +98,75 @@ func (b grantsBody) grants() installation.Grants {
 	return g
 }
 
-func (s *server) listInstallations(ctx context.Context, _ *param.InTenant) (*answer[page[installation.Installation]], error) {
-	return listed(s.h.Installations.List(ctx, tenantOf(ctx)))
+// installationView is an installation and what its tenant should know of the version
+// that it runs.
+type installationView struct {
+	installation.Installation
+	Warnings []string `json:"warnings,omitempty" nullable:"false" doc:"What to know of the version that it runs: that it was yanked, or is deprecated, and why."`
+}
+
+// viewed adds the warnings to an installation.
+func (s *server) viewed(ctx context.Context, i installation.Installation, err error) (*answer[installationView], error) {
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.views(ctx, []installation.Installation{i})
+	if err != nil {
+		return nil, err
+	}
+	return &answer[installationView]{Body: all[0]}, nil
+}
+
+// views looks each version up once.
+func (s *server) views(ctx context.Context, all []installation.Installation) ([]installationView, error) {
+	warnings := map[string][]string{}
+	views := make([]installationView, len(all))
+	for n, i := range all {
+		said, known := warnings[i.VersionID]
+		if !known {
+			var err error
+			if said, err = s.h.Plugins.Warnings(ctx, i.VersionID); err != nil {
+				return nil, err
+			}
+			warnings[i.VersionID] = said
+		}
+		views[n] = installationView{Installation: i, Warnings: said}
+	}
+	return views, nil
+}
+
+func (s *server) listInstallations(ctx context.Context, _ *param.InTenant) (*answer[page[installationView]], error) {
+	all, err := s.h.Installations.List(ctx, tenantOf(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return listed(s.views(ctx, all))
 }
 
 type createInstallationInput struct {
 	param.InTenant
 	Body struct {
-		Plugin string          `json:"plugin" doc:"A plugin: its version's id, or name, name@version, publisher/name or publisher/name@version." example:"hello-go@0.1.0"`
-		Name   string          `json:"name,omitempty" doc:"Unique among the tenant's installations. Defaults to the plugin's."`
-		Config json.RawMessage `json:"config,omitempty" doc:"What the plugin's schema asks for."`
-		Grants *grantsBody     `json:"grants,omitempty" doc:"What it may do. Defaults to all that the manifest asks for; connections of the names that it uses are granted."`
+		Plugin  string          `json:"plugin" doc:"A plugin: its version's id, or name, name@version, publisher/name or publisher/name@version." example:"hello-go@0.1.0"`
+		Channel string          `json:"channel,omitempty" enum:"stable,beta" doc:"The channel to follow. Left out, the version is pinned."`
+		Name    string          `json:"name,omitempty" doc:"Unique among the tenant's installations. Defaults to the plugin's."`
+		Config  json.RawMessage `json:"config,omitempty" doc:"What the plugin's schema asks for."`
+		Grants  *grantsBody     `json:"grants,omitempty" doc:"What it may do. Defaults to all that the manifest asks for; connections of the names that it uses are granted."`
 	}
 }
 
-func (s *server) createInstallation(ctx context.Context, in *createInstallationInput) (*answer[installation.Installation], error) {
-	spec := installation.Spec{Plugin: in.Body.Plugin, Name: in.Body.Name, Config: in.Body.Config}
+func (s *server) createInstallation(ctx context.Context, in *createInstallationInput) (*answer[installationView], error) {
+	spec := installation.Spec{Plugin: in.Body.Plugin, Channel: channel.Channel(in.Body.Channel), Name: in.Body.Name, Config: in.Body.Config}
 	if in.Body.Grants != nil {
 		g := in.Body.Grants.grants()
 		spec.Grants = &g
 	}
-	return answered(s.h.Installations.Create(ctx, tenantOf(ctx), spec))
+	i, err := s.h.Installations.Create(ctx, tenantOf(ctx), spec)
+	return s.viewed(ctx, i, err)
 }
 
-func (s *server) getInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installation.Installation], error) {
-	return answered(s.h.Installations.Get(ctx, tenantOf(ctx), in.Installation))
+func (s *server) getInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installationView], error) {
+	i, err := s.h.Installations.Get(ctx, tenantOf(ctx), in.Installation)
+	return s.viewed(ctx, i, err)
 }
 
 func (s *server) removeInstallation(ctx context.Context, in *param.OneInstallation) (*nothing, error) {
@@ -127,8 +178,9 @@ type configureInput struct {
 	Body json.RawMessage
 }
 
-func (s *server) configureInstallation(ctx context.Context, in *configureInput) (*answer[installation.Installation], error) {
-	return answered(s.h.Installations.Configure(ctx, tenantOf(ctx), in.Installation, in.Body))
+func (s *server) configureInstallation(ctx context.Context, in *configureInput) (*answer[installationView], error) {
+	i, err := s.h.Installations.Configure(ctx, tenantOf(ctx), in.Installation, in.Body)
+	return s.viewed(ctx, i, err)
 }
 
 type grantInput struct {
@@ -136,33 +188,67 @@ type grantInput struct {
 	Body grantsBody
 }
 
-func (s *server) grantInstallation(ctx context.Context, in *grantInput) (*answer[installation.Installation], error) {
-	return answered(s.h.Installations.Grant(ctx, tenantOf(ctx), in.Installation, in.Body.grants()))
+func (s *server) grantInstallation(ctx context.Context, in *grantInput) (*answer[installationView], error) {
+	i, err := s.h.Installations.Grant(ctx, tenantOf(ctx), in.Installation, in.Body.grants())
+	return s.viewed(ctx, i, err)
 }
 
 type upgradeInput struct {
 	param.OneInstallation
 	Body *struct {
-		Version string `json:"version,omitempty" doc:"A version of the same plugin. Defaults to the newest." example:"0.2.0"`
+		Version string          `json:"version,omitempty" doc:"A version of the same plugin. Defaults to the one that is waited for when there is consent, else to what the channel offers, else to the newest." example:"0.2.0"`
+		Config  json.RawMessage `json:"config,omitempty" doc:"The configuration to go with it. Defaults to the one that there is."`
+		Consent bool            `json:"consent,omitempty" doc:"Allow all that the version asks for."`
+		Digest  string          `json:"digest,omitempty" maxLength:"100" doc:"Allow exactly what an upgrade with this digest has listed; refused if it is something else by now."`
 	}
 }
 
-func (s *server) upgradeInstallation(ctx context.Context, in *upgradeInput) (*answer[installation.Installation], error) {
-	version := ""
+// moving is an answer that says whether an installation has moved.
+type moving struct {
+	Status int
+	Body   installationView
+}
+
+func (s *server) upgradeInstallation(ctx context.Context, in *upgradeInput) (*moving, error) {
+	var m installation.Move
 	if in.Body != nil {
-		version = in.Body.Version
+		m = installation.Move{Version: in.Body.Version, Config: in.Body.Config, Consent: in.Body.Consent, Digest: in.Body.Digest}
 	}
-	return answered(s.h.Installations.Upgrade(ctx, tenantOf(ctx), in.Installation, version))
+	i, err := s.h.Installations.Upgrade(ctx, tenantOf(ctx), in.Installation, m)
+	v, err := s.viewed(ctx, i, err)
+	if err != nil {
+		return nil, err
+	}
+	status := http.StatusOK
+	if i.Upgrade != nil {
+		status = http.StatusAccepted
+	}
+	return &moving{Status: status, Body: v.Body}, nil
 }
 
-func (s *server) rollbackInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installation.Installation], error) {
-	return answered(s.h.Installations.Rollback(ctx, tenantOf(ctx), in.Installation))
+type followInput struct {
+	param.OneInstallation
+	Body struct {
+		Channel string `json:"channel" enum:"stable,beta," doc:"The channel; empty to stay on the version that it has."`
+	}
 }
 
-func (s *server) pauseInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installation.Installation], error) {
-	return answered(s.h.Installations.Pause(ctx, tenantOf(ctx), in.Installation))
+func (s *server) followChannel(ctx context.Context, in *followInput) (*answer[installationView], error) {
+	i, err := s.h.Installations.Follow(ctx, tenantOf(ctx), in.Installation, channel.Channel(in.Body.Channel))
+	return s.viewed(ctx, i, err)
 }
 
-func (s *server) resumeInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installation.Installation], error) {
-	return answered(s.h.Installations.Resume(ctx, tenantOf(ctx), in.Installation))
+func (s *server) rollbackInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installationView], error) {
+	i, err := s.h.Installations.Rollback(ctx, tenantOf(ctx), in.Installation)
+	return s.viewed(ctx, i, err)
+}
+
+func (s *server) pauseInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installationView], error) {
+	i, err := s.h.Installations.Pause(ctx, tenantOf(ctx), in.Installation)
+	return s.viewed(ctx, i, err)
+}
+
+func (s *server) resumeInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installationView], error) {
+	i, err := s.h.Installations.Resume(ctx, tenantOf(ctx), in.Installation)
+	return s.viewed(ctx, i, err)
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/channel"
+	"github.com/cofferdam-run/cofferdam/registry/signature"
 )
 
 func pluginRoutes() []route {
@@ -27,7 +30,7 @@ func pluginRoutes() []route {
 		{
 			Method: http.MethodPost, Path: "/v1/plugins", Reach: viewed, Scope: token.Publish, ID: "publishPlugin", Tag: "plugins",
 			Summary: "Publish a plugin version", Status: http.StatusCreated, Streams: true, MaxBytes: uploadBytes,
-			Description: "The body is a WebAssembly module. It is checked, described once in the sandbox, and kept by its SHA-256. Versions are immutable: the same bytes again give the version that exists, other bytes under the same version are a conflict. A tenant's token publishes as that tenant.",
+			Description: "The body is a WebAssembly module. It is checked, described once in the sandbox, and kept by its SHA-256. Versions are immutable: the same bytes again give the version that exists, other bytes under the same version are a conflict. `changes` says what it asks for beyond the version below it. Installations that follow its channel go to it, those that it asks for more excepted: they wait for consent. A tenant's token publishes as that tenant.",
 			shape:       shapeUpload, bind: handle((*server).publishPlugin),
 		},
 		{
@@ -40,13 +43,9 @@ func pluginRoutes() []route {
 			Example: `{"tenants":["acme"]}`, bind: handle((*server).sharePlugin),
 		},
 		{
-			Method: http.MethodGet, Path: one + "/versions/{version}", Reach: viewed, Scope: token.Read, ID: "getVersion", Tag: "plugins",
-			Summary: "Show a plugin version", Description: "With its manifest.", bind: handle((*server).getVersion),
-		},
-		{
-			Method: http.MethodPost, Path: one + "/versions/{version}/yank", Reach: viewed, Scope: token.Publish, ID: "yankVersion", Tag: "plugins",
-			Summary: "Yank a plugin version", Description: "Hides it from new installations. What runs it goes on.",
-			Example: `{"why":"loses the second page"}`, bind: handle((*server).yankVersion),
+			Method: http.MethodPost, Path: one + "/deprecate", Reach: viewed, Scope: token.Publish, ID: "deprecatePlugin", Tag: "plugins",
+			Summary: "Deprecate a plugin", Description: "It goes on, and whoever installs, publishes or lists it is told why not to. An empty reason takes it back.",
+			Example: `{"why":"use hello-rust"}`, bind: handle((*server).deprecatePlugin),
 		},
 	}
 }
@@ -57,6 +56,8 @@ type publishInput struct {
 	Publisher string   `query:"publisher" doc:"Whose it becomes, by id or name. Defaults to the token's own: the operator or the tenant."`
 	Name      string   `query:"name" doc:"The name of a level-0 plugin. A typed connector says its own."`
 	Version   string   `query:"version" doc:"The version of a level-0 plugin, as semver. A typed connector says its own."`
+	Channel   string   `query:"channel" enum:"stable,beta" doc:"Where it is offered. Defaults to beta for a pre-release, and else to stable."`
+	Signature string   `header:"Plugin-Signature" maxLength:"8192" doc:"The publisher's signature, as cofferdam plugin sign writes it, in base64." example:"eyJuYW1lIjoiaGVsbG8ifQ=="`
 	Share     []string `query:"share" doc:"Tenants that see a new plugin, by id or name, separated by commas; * is everyone. Defaults to everyone for the operator's, nobody for others'."`
 	Egress    string   `query:"egress" doc:"What a level-0 plugin may ask for, as a JSON array of {host, methods}." example:"[{\"host\":\"api.github.com\",\"methods\":[\"GET\"]}]"`
 
@@ -77,17 +78,35 @@ func shapeUpload(op *huma.Operation) {
 	}
 }
 
-func (s *server) publishPlugin(ctx context.Context, in *publishInput) (*answer[registry.Version], error) {
+// versionView is a version and what those should know who use it.
+type versionView struct {
+	registry.Version
+	Warnings []string `json:"warnings,omitempty" nullable:"false" doc:"That it or its plugin is deprecated, or that it was yanked, and why."`
+}
+
+// viewedVersion adds the warnings to a version.
+func (s *server) viewedVersion(ctx context.Context, v registry.Version, err error) (*answer[versionView], error) {
+	if err != nil {
+		return nil, err
+	}
+	warnings, err := s.h.Plugins.Warnings(ctx, v.ID)
+	return answered(versionView{Version: v, Warnings: warnings}, err)
+}
+
+func (s *server) publishPlugin(ctx context.Context, in *publishInput) (*answer[versionView], error) {
 	if kind, _, _ := strings.Cut(in.kind, ";"); kind != "" && kind != "application/wasm" && kind != "application/octet-stream" {
 		return nil, newProblem(http.StatusUnsupportedMediaType, fault.InvalidInput, "content_type_unsupported", "the body must be application/wasm")
 	}
-	u := registry.Upload{Wasm: in.wasm, Name: in.Name, Version: in.Version}
+	u := registry.Upload{Wasm: in.wasm, Name: in.Name, Version: in.Version, Channel: channel.Channel(in.Channel)}
 	if in.Egress != "" {
 		if err := json.Unmarshal([]byte(in.Egress), &u.Egress); err != nil {
 			return nil, fault.New(fault.InvalidInput, "egress_invalid", "this is not a JSON array of objects with host and methods").At("egress")
 		}
 	}
 	var err error
+	if u.Signature, err = readSignature(in.Signature); err != nil {
+		return nil, err
+	}
 	if u.Share, err = s.tenantIDs(ctx, in.Share, "share"); err != nil {
 		return nil, err
 	}
@@ -99,7 +118,27 @@ func (s *server) publishPlugin(ctx context.Context, in *publishInput) (*answer[r
 	if over, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge(over.Limit, 0)
 	}
-	return answered(v, err)
+	if err == nil {
+		s.h.Installations.Nudge()
+	}
+	return s.viewedVersion(ctx, v, err)
+}
+
+// readSignature reads the header of an upload; nothing is no signature.
+func readSignature(header string) (*signature.Signature, error) {
+	if header == "" {
+		return nil, nil //nolint:nilnil // An upload need not be signed.
+	}
+	document, err := base64.StdEncoding.DecodeString(header)
+	if err != nil {
+		return nil, fault.New(fault.InvalidInput, registry.CodeInvalidSignature, "the header is not base64").At("Plugin-Signature")
+	}
+	sig, err := signature.Parse(document)
+	if err != nil {
+		return nil, fault.New(fault.InvalidInput, registry.CodeInvalidSignature, "the signature cannot be read: %v", err).At("Plugin-Signature").
+			WithHint("send the file that cofferdam plugin sign has written, in base64")
+	}
+	return &sig, nil
 }
 
 // publisherFor returns whom the caller publishes as. A tenant publishes as itself only.
@@ -181,35 +220,21 @@ func (s *server) sharePlugin(ctx context.Context, in *shareInput) (*answer[regis
 	return answered(s.h.Plugins.Share(ctx, viewer, p.ID, ids))
 }
 
-// version finds a version of a plugin, by its semver or id. A yanked one is found too.
-func (s *server) version(ctx context.Context, in param.OneVersion) (registry.Version, error) {
-	_, versions, err := s.h.Plugins.Plugin(ctx, callerOf(ctx).viewer(), in.Ref())
-	if err != nil {
-		return registry.Version{}, err
-	}
-	for _, v := range versions {
-		if v.Version == in.Version || v.ID == in.Version {
-			return v, nil
-		}
-	}
-	return registry.Version{}, fault.NotFound("version", in.Version)
+type whyInput struct {
+	param.OnePlugin
+	Body deprecation
 }
 
-func (s *server) getVersion(ctx context.Context, in *param.OneVersion) (*answer[registry.Version], error) {
-	return answered(s.version(ctx, *in))
+// deprecation is the reason of one.
+type deprecation struct {
+	Why string `json:"why" maxLength:"500" doc:"What people who use it should know; empty to take it back."`
 }
 
-type yankInput struct {
-	param.OneVersion
-	Body struct {
-		Why string `json:"why" minLength:"1" maxLength:"500" doc:"What people who use it should know."`
-	}
-}
-
-func (s *server) yankVersion(ctx context.Context, in *yankInput) (*answer[registry.Version], error) {
-	v, err := s.version(ctx, in.OneVersion)
-	if err != nil {
+func (s *server) deprecatePlugin(ctx context.Context, in *whyInput) (*answer[registry.Plugin], error) {
+	viewer := callerOf(ctx).viewer()
+	if err := s.h.Plugins.Deprecate(ctx, viewer, in.Ref(), in.Body.Why); err != nil {
 		return nil, err
 	}
-	return answered(s.h.Plugins.Yank(ctx, callerOf(ctx).viewer(), v.ID, in.Body.Why))
+	p, _, err := s.h.Plugins.Plugin(ctx, viewer, in.Ref())
+	return answered(p, err)
 }

@@ -126,15 +126,9 @@ type listRedrivesInput struct {
 }
 
 func (s *server) listRedrives(ctx context.Context, in *listRedrivesInput) (*answer[page[redrive.Redrive]], error) {
-	before, err := in.After(ident.Job)
-	if err != nil {
-		return nil, err
-	}
-	all, err := s.h.Redrives.List(ctx, tenantOf(ctx), before, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	return pageOf(all, in.Limit, func(r redrive.Redrive) string { return r.ID }), nil
+	return paged(in.Page, ident.Job, func(before string, limit int) ([]redrive.Redrive, error) {
+		return s.h.Redrives.List(ctx, tenantOf(ctx), before, limit)
+	}, func(r redrive.Redrive) string { return r.ID })
 }
 
 func (s *server) getRedrive(ctx context.Context, in *param.OneRedrive) (*answer[redrive.Redrive], error) {

@@ -214,6 +214,86 @@ func TestRedrivesOfMany(t *testing.T) {
 	}
 }
 
+func TestRedeliveriesOfMany(t *testing.T) {
+	t.Parallel()
+	b, tenant, installation := graveyard(t)
+	in := map[string]any{"tenant": "acme"}
+	var events []string
+	for range 5 {
+		id := b.grave(t, tenant, installation, upstream("it broke"))
+		events = append(events, b.do(t, 200, "getExecution", map[string]any{"tenant": "acme", "execution": id}, nil)["event"].(string))
+	}
+	for body, want := range map[string]string{
+		`{}`: "/endpoint", `{"since":"2026-02-01T00:00:00Z"}`: "/endpoint",
+		`{"installation":"hello","pace":20000}`:                                                  "/pace",
+		`{"installation":"hello","since":"yesterday"}`:                                           "/since",
+		`{"installation":"hello","since":"2026-02-01T00:00:00Z","until":"2026-01-01T00:00:00Z"}`: "/until",
+		`{"installation":"hello","filter":"nme == \"greet\""}`:                                   "/filter",
+		`{"installation":"hello","where":"true"}`:                                                "/where",
+	} {
+		a := b.raw(t, http.MethodPost, "/v1/tenants/acme/redeliveries", b.operator, body)
+		if p := a.problem(t); a.status != 422 || p["where"] != want {
+			t.Errorf("%s: got %d at %v, want 422 at %s: %s", body, a.status, p["where"], want, a.body)
+		}
+	}
+	b.do(t, 404, "startRedelivery", in, map[string]any{"installation": "nobody"})
+	b.do(t, 404, "startRedelivery", in, map[string]any{"event": "evt_none"})
+	spec := map[string]any{"installation": "hello", "kind": "action", "filter": `name == "greet" && body != "x"`, "pace": 1000, "dry_run": true}
+	plan := b.do(t, 200, "startRedelivery", in, spec)["plan"].(map[string]any)
+	if plan["redelivered"] != 5.0 || plan["looked"] != 5.0 || plan["complete"] != true {
+		t.Errorf("the plan is %v", plan)
+	}
+	if got := b.do(t, 200, "listRedeliveries", in, nil)["items"].([]any); len(got) != 0 {
+		t.Errorf("a dry run has started %v", got)
+	}
+	delete(spec, "dry_run")
+	started := b.do(t, 201, "startRedelivery", in, spec)["redelivery"].(map[string]any)
+	one := map[string]any{"tenant": "acme", "redelivery": started["id"]}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		got := b.do(t, 200, "getRedelivery", one, nil)
+		if got["state"] == "done" {
+			if p := got["progress"].(map[string]any); p["redelivered"] != 5.0 || p["matched"] != 5.0 {
+				t.Errorf("its progress is %v", p)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the redelivery is %v", got)
+		}
+	}
+	b.wantOutcomes(t, one, events)
+	if p := b.do(t, 409, "pauseRedelivery", one, nil); p["code"] != "job_done" {
+		t.Errorf("to pause what is done: %v", p)
+	}
+	b.do(t, 409, "cancelRedelivery", one, nil)
+	b.do(t, 404, "resumeRedrive", map[string]any{"tenant": "acme", "redrive": started["id"]}, nil)
+}
+
+// wantOutcomes pages through what a redelivery has made.
+func (b *bundle) wantOutcomes(t *testing.T, one map[string]any, events []string) {
+	t.Helper()
+	made := map[string]string{}
+	for cursor := ""; ; {
+		p := b.do(t, 200, "listRedeliveryOutcomes", map[string]any{"tenant": "acme", "redelivery": one["redelivery"], "limit": 2, "cursor": cursor}, nil)
+		for _, i := range p["items"].([]any) {
+			o := i.(map[string]any)
+			made[o["event"].(string)] = o["execution"].(string)
+		}
+		if cursor = p["next_cursor"].(string); cursor == "" {
+			break
+		}
+	}
+	for _, e := range events {
+		trace := b.do(t, 200, "traceExecution", map[string]any{"tenant": "acme", "execution": made[e]}, nil)
+		if r, _ := trace["redelivery"].(map[string]any); r["job"] != one["redelivery"] || r["follows"] == "" {
+			t.Errorf("the trace of %s says %v", made[e], r)
+		}
+	}
+	if dead := b.do(t, 200, "listRedeliveryOutcomes", map[string]any{"tenant": "acme", "redelivery": one["redelivery"], "state": "dead"}, nil); len(dead["items"].([]any)) != 0 {
+		t.Errorf("dead are %v", dead)
+	}
+}
+
 func (b *bundle) awaitRedrive(t *testing.T, id, state string) map[string]any {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {

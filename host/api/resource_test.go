@@ -94,15 +94,43 @@ func TestTenantsAreDeleted(t *testing.T) {
 	in := map[string]any{"tenant": "acme"}
 	own := b.do(t, 201, "createToken", in, map[string]any{"name": "own", "scopes": []string{"admin"}})["secret"].(string)
 	do(t, b.c.As(own), 403, "deleteTenant", in, nil)
-	if got := b.do(t, 409, "deleteTenant", in, nil)["code"]; got != "tenant_active" {
-		t.Errorf("an active tenant: got %v", got)
-	}
-	b.do(t, 200, "pauseTenant", in, nil)
+	// It can be called off for as long as it is asked for.
+	at := func(grace string) map[string]any { return map[string]any{"tenant": "acme", "grace": grace} }
 	for range 2 {
-		if got := b.do(t, 202, "deleteTenant", in, nil)["state"]; got != "deleting" {
-			t.Errorf("state %v, want deleting", got)
+		d := b.do(t, 202, "deleteTenant", in, nil)
+		if d["state"] != "asked" || d["was"] != "active" || !strings.HasPrefix(d["asked_by"].(string), "tok_") {
+			t.Errorf("got %v", d)
 		}
 	}
+	if got := b.do(t, 200, "getTenant", in, nil); got["state"] != "paused" || got["delete_at"] == nil {
+		t.Errorf("got %v", got)
+	}
+	if got := b.do(t, 409, "resumeTenant", in, nil)["code"]; got != "tenant_leaving" {
+		t.Errorf("resumed: got %v", got)
+	}
+	do(t, b.c.As(own), 403, "restoreTenant", in, nil)
+	do(t, b.c.As(own), 403, "getDeletion", in, nil)
+	for _, grace := range []string{"soon", "-1h", "91d"} {
+		if got := b.do(t, 422, "deleteTenant", at(grace), nil)["code"]; got != "grace_invalid" {
+			t.Errorf("a grace of %s: got %v", grace, got)
+		}
+	}
+	for range 2 {
+		if got := b.do(t, 200, "restoreTenant", in, nil)["state"]; got != "active" {
+			t.Errorf("state %v, want active", got)
+		}
+	}
+	b.do(t, 404, "getDeletion", in, nil)
+	for range 2 {
+		d := b.do(t, 202, "deleteTenant", at("0s"), nil)
+		if d["state"] != "erasing" || d["destroyed_at"] == nil {
+			t.Errorf("got %v", d)
+		}
+	}
+	if all := b.do(t, 200, "listDeletions", nil, nil)["items"].([]any); len(all) != 1 || all[0].(map[string]any)["name"] != "acme" {
+		t.Errorf("got %v", all)
+	}
+	b.do(t, 409, "restoreTenant", in, nil)
 	// It is shown for as long as it is there, and nothing of it can be changed.
 	if got := b.do(t, 200, "getTenant", in, nil)["state"]; got != "deleting" {
 		t.Errorf("state %v, want deleting", got)
@@ -230,7 +258,7 @@ func TestPlugins(t *testing.T) {
 // publisherOf returns the name that a tenant publishes under.
 func publisherOf(t *testing.T, b *bundle, secret string) string {
 	t.Helper()
-	own, err := b.h.Tokens.Authenticate(t.Context(), secret)
+	own, err := b.h.Tokens.Authenticate(t.Context(), token.Presented{Secret: secret})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,8 +34,11 @@ const (
 type route struct {
 	Method, Path string
 	Reach        reach
-	// Scope is what the token must allow.
+	// Scope is what the token must allow. With the reach it says which roles open the
+	// route; see roles.
 	Scope token.Scope
+	// Kept says that the token must be a kept one, not a signed one.
+	Kept bool
 	// ID is the operation's id in the document.
 	ID                        string
 	Tag, Summary, Description string
@@ -67,9 +70,9 @@ type route struct {
 // its lines.
 func routes() []route {
 	return slices.Concat(
-		hookRoutes(), systemRoutes(), pluginRoutes(), publisherRoutes(), tenantRoutes(),
-		installationRoutes(), callRoutes(), connectionRoutes(), endpointRoutes(),
-		eventRoutes(), executionRoutes(), recordingRoutes(), redriveRoutes(), shadowRoutes(), usageRoutes(), tokenRoutes(),
+		hookRoutes(), systemRoutes(), pluginRoutes(), versionRoutes(), publisherRoutes(), tenantRoutes(), deletionRoutes(), archiveRoutes(),
+		installationRoutes(), callRoutes(), connectionRoutes(), appRoutes(), providerRoutes(), connectSessionRoutes(), connectPageRoutes(), endpointRoutes(), scheduleRoutes(), noticeRoutes(), healthRoutes(),
+		eventRoutes(), executionRoutes(), recordingRoutes(), redriveRoutes(), redeliveryRoutes(), shadowRoutes(), keyRotationRoutes(), usageRoutes(), tokenRoutes(), auditRoutes(),
 	)
 }
 
@@ -101,7 +104,7 @@ func (rt route) idempotent() bool { return rt.Method == http.MethodPost && rt.Re
 func (rt route) refusals() []int {
 	set := map[int]bool{http.StatusInternalServerError: true, http.StatusServiceUnavailable: true}
 	if rt.Reach != open {
-		set[http.StatusUnauthorized], set[http.StatusForbidden] = true, true
+		set[http.StatusUnauthorized], set[http.StatusForbidden], set[http.StatusTooManyRequests] = true, true, true
 		// A parameter that is unknown or does not fit.
 		set[http.StatusUnprocessableEntity] = true
 	}
@@ -137,10 +140,13 @@ func (rt route) operation() huma.Operation {
 		MaxBodyBytes: rt.maxBytes() + 1, BodyReadTimeout: -1,
 	}
 	op.Extensions = map[string]any{"x-reach": string(rt.Reach)}
+	if action := actionOf(rt); action != "" {
+		op.Extensions["x-act"] = action
+	}
 	if rt.Reach != open {
 		op.Security = []map[string][]string{{"bearer": {}}}
 		op.Description += "\n\nNeeds " + rt.needs() + "."
-		op.Extensions["x-scope"] = string(rt.Scope)
+		op.Extensions["x-scope"], op.Extensions["x-roles"] = string(rt.Scope), rt.roles()
 	}
 	if rt.idempotent() {
 		op.Parameters = append(op.Parameters, idempotencyParam())
@@ -155,14 +161,14 @@ func (rt route) operation() huma.Operation {
 }
 
 func (rt route) needs() string {
-	switch rt.Reach {
-	case operated:
-		return "an operator's token with scope `" + string(rt.Scope) + "`"
-	case owned:
-		return "an operator's or the tenant's own token with scope `" + string(rt.Scope) + "`"
-	default:
-		return "a token with scope `" + string(rt.Scope) + "`"
+	text := "one of the roles `" + strings.ReplaceAll(names(rt.roles()), " or ", "`, `") + "`"
+	if len(rt.roles()) == 1 {
+		text = "the role `" + names(rt.roles()) + "`"
 	}
+	if rt.Kept {
+		text += ", and no signed token"
+	}
+	return text
 }
 
 // handle makes a typed handler a route's. I and O are huma's: I has the

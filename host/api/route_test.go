@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"github.com/cofferdam-run/cofferdam/host"
 	"github.com/cofferdam-run/cofferdam/host/api"
 	"github.com/cofferdam-run/cofferdam/host/token"
 )
@@ -73,8 +74,8 @@ type fixture struct {
 
 func newFixture(t *testing.T) fixture {
 	t.Helper()
-	b := setup(t, api.Options{})
-	f := fixture{bundle: b, ids: map[string]string{"action": "greet", "poll": "news", "version": "0.1.0", "run": "job_none"}}
+	b := setupHost(t, api.Options{}, func(c *host.Config) { c.PublicURL = "https://cofferdam.example" })
+	f := fixture{bundle: b, ids: map[string]string{"action": "greet", "poll": "news", "version": "0.1.0", "run": "job_none", "provider": "github"}}
 	var secret string
 	f.ids["tenant"], secret = b.tenant(t, "victim")
 	_, f.thief = b.tenant(t, "thief")
@@ -87,19 +88,30 @@ func newFixture(t *testing.T) fixture {
 		t.Fatal(err)
 	}
 	f.ids["plugin"] = version.Plugin
+	f.ids["publisher"] = b.do(t, 200, "getPlugin", map[string]any{"plugin": version.Plugin}, nil)["publisher"].(string)
+	f.ids["key"] = b.do(t, 201, "addPublisherKey", map[string]any{"publisher": f.ids["publisher"]}, map[string]any{"public_key": newKey(t)})["id"].(string)
 	in := map[string]any{"tenant": f.ids["tenant"]}
 	f.ids["connection"] = b.do(t, 201, "createConnection", in, map[string]any{
 		"name": "github", "type": "bearer", "hosts": []string{"api.github.com"}, "credential": map[string]any{"token": "t0k3n"},
+	})["id"].(string)
+	f.ids["session"] = b.do(t, 201, "createConnectSession", in, map[string]any{"connection": "github"})["id"].(string)
+	f.ids["app"] = b.do(t, 201, "createApp", in, map[string]any{
+		"name": "github", "provider": "github", "client_id": "c", "secret": map[string]any{"client_secret": "s3cr3t"},
 	})["id"].(string)
 	f.ids["installation"] = b.do(t, 201, "createInstallation", in, map[string]any{"plugin": "private"})["id"].(string)
 	f.ids["endpoint"] = b.do(t, 201, "createEndpoint", in, map[string]any{
 		"installation": f.ids["installation"], "webhook": "issues",
 	})["id"].(string)
+	f.ids["schedule"] = b.do(t, 201, "createSchedule", in, map[string]any{
+		"installation": f.ids["installation"], "poll": "news", "when": map[string]any{"cron": "0 3 * * *"}, "paused": true,
+	})["id"].(string)
 	call := b.do(t, 200, "callAction", map[string]any{
 		"tenant": f.ids["tenant"], "installation": f.ids["installation"], "action": "greet",
 	}, map[string]any{})
 	f.ids["event"], f.ids["execution"] = call["event"].(string), call["execution"].(string)
+	f.ids["rotation"] = b.do(t, 201, "startKeyRotation", in, nil)["id"].(string)
 	f.ids["redrive"] = b.do(t, 201, "startRedrive", in, map[string]any{"all": true})["redrive"].(map[string]any)["id"].(string)
+	f.ids["redelivery"] = b.do(t, 201, "startRedelivery", in, map[string]any{"event": f.ids["event"]})["redelivery"].(map[string]any)["id"].(string)
 	f.ids["token"] = b.do(t, 201, "createToken", in, map[string]any{"name": "own"})["id"].(string)
 	return f
 }
@@ -158,7 +170,9 @@ func TestReach(t *testing.T) {
 // refusesStrangers tries no token, tokens that do not exist, and one without the scope.
 func (f fixture) refusesStrangers(t *testing.T, method, path string, op operation) {
 	t.Helper()
-	for _, secret := range []string{"", "nonsense", "cfd_0000000000000000000000000000000000000000000", f.operator + "x"} {
+	// Wrong tokens that all begin alike would be held up.
+	unknown := "cfd_" + (op.ID + strings.Repeat("0", 43))[:43]
+	for _, secret := range []string{"", "nonsense", unknown, f.token(t, "", token.Read) + "x"} {
 		a := f.call(t, method, f.path(path, nil), secret, op)
 		if a.status != 401 || a.header.Get("WWW-Authenticate") == "" {
 			t.Errorf("with the token %q: status %d, want 401 with WWW-Authenticate", secret, a.status)
@@ -188,13 +202,15 @@ func (f fixture) hidesOthers(t *testing.T, method, path string, op operation) {
 		}
 	}
 	own := f.path(path, map[string]string{"tenant": "me"})
-	objects := slices.DeleteFunc(parameter.FindAllString(path, -1), func(p string) bool { return p == "{tenant}" })
+	objects := slices.DeleteFunc(parameter.FindAllString(path, -1), func(p string) bool {
+		return p == "{tenant}" || p == "{provider}" // Which are everybody's.
+	})
 	switch a := f.call(t, method, own, f.thief, op); {
 	case len(objects) > 0 && a.status != 404:
 		t.Errorf("%s %s: status %d, want 404: %s", method, own, a.status, a.body)
 	case len(objects) == 0 && method == "get":
 		for name, id := range f.ids {
-			if name != "version" && strings.Contains(string(a.body), fmt.Sprintf("%q", id)) {
+			if name != "version" && name != "provider" && strings.Contains(string(a.body), fmt.Sprintf("%q", id)) {
 				t.Errorf("%s shows the victim's %s: %s", own, name, a.body)
 			}
 		}

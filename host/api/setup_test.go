@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cofferdam-run/cofferdam/host"
@@ -36,6 +38,8 @@ type bundle struct {
 	c *apitest.Client
 	// log is what the server logged.
 	log *buffer
+	// requests counts those of raw.
+	requests atomic.Int64
 }
 
 // setup starts a server. wrap changes the store that the host sees.
@@ -64,8 +68,12 @@ func setupHost(t *testing.T, o api.Options, change func(*host.Config)) *bundle {
 		t.Fatal(err)
 	}
 	b := &bundle{log: &buffer{}}
+	if o.TrustedProxies == nil {
+		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	}
 	o.Logger = slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c := host.Config{Store: db, Keeper: key, Logger: slog.New(slog.DiscardHandler), CacheDir: runtimetest.CacheDir(t)}
+	c.Audit = auditKey(t)
 	change(&c)
 	b.h, err = host.New(t.Context(), c)
 	if err != nil {
@@ -163,6 +171,9 @@ func (b *bundle) raw(t *testing.T, method, path, secret, body string, header ...
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	// Each request is of somebody else: nobody is held up for what others try.
+	n := b.requests.Add(1)
+	req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255))
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

@@ -30,7 +30,7 @@ func shadowRoutes() []route {
 	list := line(http.MethodGet, all, "listShadowRuns", "List shadow runs", "The newest first: those of all tenants, or those of one. Their reports have no groups.")
 	list.Refuses, list.bind = []int{http.StatusNotFound}, handle((*server).listShadowRuns)
 
-	get := line(http.MethodGet, one, "getShadowRun", "Show a shadow run", "How far it has come, and its report. Samples show what customers' executions said.")
+	get := line(http.MethodGet, one, "getShadowRun", "Show a shadow run", "How far it has come, and its report. Samples show what customers' executions said, if the run is of one tenant; those of a run of all tenants only name executions.")
 	get.bind = handle((*server).getShadowRun)
 
 	cancel := line(http.MethodPost, one+"/cancel", "cancelShadowRun", "Cancel a shadow run", "Its report stays as it is.")

@@ -32,12 +32,6 @@ func tenantRoutes() []route {
 			Example: `{"limits":{"running":32},"retention":{"days":7}}`, bind: handle((*server).limitTenant),
 		},
 		{
-			Method: http.MethodDelete, Path: one, Reach: operated, Scope: token.Admin, ID: "deleteTenant", Tag: "tenants",
-			Summary: "Delete a tenant", Description: "It must be paused. Its key and its tokens are gone when this answers, so that nothing that it had sealed can be opened again. " +
-				"All else that it owns but what it has used is taken away in the background: until then its state is `deleting`, and then it is not found, and its name is free.",
-			Status: http.StatusAccepted, Refuses: []int{http.StatusConflict}, bind: handle((*server).deleteTenant),
-		},
-		{
 			Method: http.MethodPost, Path: one + "/pause", Reach: operated, Scope: token.Admin, ID: "pauseTenant", Tag: "tenants",
 			Summary: "Pause a tenant", Description: "Events are accepted and kept, and nothing runs until it is resumed.",
 			bind: handle((*server).pauseTenant),
@@ -72,15 +66,9 @@ type retentionBody struct {
 }
 
 func (s *server) listTenants(ctx context.Context, in *param.Page) (*answer[page[tenant.Tenant]], error) {
-	after, err := in.After(ident.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	all, err := s.h.Tenants.List(ctx, after, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	return pageOf(all, in.Limit, func(t tenant.Tenant) string { return t.ID }), nil
+	return paged(*in, ident.Tenant, func(after string, limit int) ([]tenant.Tenant, error) {
+		return s.h.Tenants.List(ctx, after, limit)
+	}, func(t tenant.Tenant) string { return t.ID })
 }
 
 type createTenantInput struct {
@@ -117,10 +105,6 @@ func (s *server) limitTenant(ctx context.Context, in *limitTenantInput) (*answer
 		c.Days, c.Bytes = in.Body.Retention.Days, in.Body.Retention.Bytes
 	}
 	return answered(s.h.Tenants.Update(ctx, in.Tenant, c))
-}
-
-func (s *server) deleteTenant(ctx context.Context, in *param.InTenant) (*answer[tenant.Tenant], error) {
-	return answered(s.h.Tenants.Delete(ctx, in.Tenant))
 }
 
 func (s *server) pauseTenant(ctx context.Context, in *param.InTenant) (*answer[tenant.Tenant], error) {

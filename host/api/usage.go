@@ -58,13 +58,7 @@ func (s *server) listUsage(ctx context.Context, in *listUsageInput) (*answer[pag
 	if err != nil {
 		return nil, err
 	}
-	after, err := in.After(ident.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	all, err := s.h.Usage.Tenants(ctx, r, after, in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	return pageOf(all, in.Limit, func(t usage.Total) string { return t.Tenant }), nil
+	return paged(in.Page, ident.Tenant, func(after string, limit int) ([]usage.Total, error) {
+		return s.h.Usage.Tenants(ctx, r, after, limit)
+	}, func(t usage.Total) string { return t.Tenant })
 }

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,29 +16,10 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/connection"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/vault"
-	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
+	"github.com/cofferdam-run/cofferdam/host/vault/vaulttest"
 )
 
 const tenant = "ten_a"
-
-// keys keeps tenants' wrapped keys in memory.
-type keys struct{ kept sync.Map }
-
-func (s *keys) Key(_ context.Context, tenant string) (vault.Key, error) {
-	if k, ok := s.kept.Load(tenant); ok {
-		return k.(vault.Key), nil
-	}
-	return vault.Key{}, fault.NotFound("key", tenant)
-}
-
-func (s *keys) InsertKey(_ context.Context, k vault.Key) (vault.Key, error) {
-	first, _ := s.kept.LoadOrStore(k.Tenant, k)
-	return first.(vault.Key), nil
-}
-
-func (*keys) AnyKey(context.Context) (vault.Key, error) {
-	return vault.Key{}, fault.NotFound("key", "any")
-}
 
 type row struct {
 	connection.Connection
@@ -103,17 +83,20 @@ type bundle struct {
 	store       *store
 	connections *connection.Connections
 	now         time.Time
+	fitting     func(id string, fields json.RawMessage) error // Who judges fields, if it is set.
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	keeper, err := keyfile.Ephemeral()
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := &bundle{store: &store{rows: map[string]row{}}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	b.connections = connection.New(connection.Config{
-		Store: b.store, Vault: vault.New(&keys{}, keeper), Now: func() time.Time { return b.now },
+		Store: b.store, Vault: vaulttest.New(t), Now: func() time.Time { return b.now },
+		Fitting: func(_ context.Context, _, id string, fields json.RawMessage) error {
+			if b.fitting == nil {
+				return nil
+			}
+			return b.fitting(id, fields)
+		},
 	})
 	return b
 }
@@ -227,5 +210,83 @@ func TestDelete(t *testing.T) {
 	}
 	if _, err := b.connections.Get(t.Context(), tenant, c.ID); fault.Status(fault.From(err)) != 404 {
 		t.Errorf("got %v, want not found", err)
+	}
+}
+
+func TestFieldsAreChangedAndTheCredentialStays(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	spec := connection.Spec{
+		Name: "github", Type: connection.Bearer, Hosts: []string{"api.github.com"},
+		Fields: json.RawMessage(`{"login":"octo"}`), Credential: connection.Credential{Token: "t0ken"},
+	}
+	c, err := b.connections.Create(t.Context(), tenant, spec)
+	if err != nil || string(c.Fields) != `{"login":"octo"}` {
+		t.Fatalf("got %s, %v", c.Fields, err)
+	}
+	for _, fields := range []json.RawMessage{json.RawMessage(`{"login":"cat"}`), nil} {
+		got, err := b.connections.SetFields(t.Context(), tenant, "github", fields)
+		if err != nil || !bytes.Equal(got.Fields, fields) {
+			t.Fatalf("got %s, %v, want %s", got.Fields, err, fields)
+		}
+	}
+	if got, err := b.connections.Get(t.Context(), tenant, c.ID); err != nil || got.Version != 3 {
+		t.Errorf("got version %d, %v, want 3", got.Version, err)
+	}
+	r := request(t, "https://api.github.com/")
+	if _, err := b.connections.For(tenant, map[string]string{"github": c.ID}).Apply(t.Context(), "github", r); err != nil || r.Header.Get("Authorization") != "Bearer t0ken" {
+		t.Errorf("the credential is %q by now, %v", r.Header.Get("Authorization"), err)
+	}
+}
+
+func TestFieldsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, fields := range map[string]string{
+		"a list": `["s3cret"]`, "null": `null`, "no JSON": `{s3cret`, "not UTF-8": "{\"a\":\"\xff\"}", "too many": `{"a":"` + strings.Repeat("x", 17_000) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			c := b.create(t, bearer())
+			_, err := b.connections.SetFields(t.Context(), tenant, c.ID, json.RawMessage(fields))
+			f := fault.From(err)
+			if f == nil || f.Code != "invalid_connection" || f.Where != "/fields" || strings.Contains(f.Message, "s3cret") {
+				t.Errorf("got %v, want to be told what is wrong, and nothing repeated", err)
+			}
+			spec := bearer()
+			spec.Name, spec.Fields = "other", json.RawMessage(fields)
+			if _, err := b.connections.Create(t.Context(), tenant, spec); err == nil {
+				t.Error("it was taken when the connection was made")
+			}
+		})
+	}
+	b := setup(t)
+	c := b.create(t, bearer())
+	if _, err := b.connections.SetFields(t.Context(), "ten_b", c.ID, nil); fault.From(err).Code != fault.CodeNotFound {
+		t.Errorf("another tenant's: got %v", err)
+	}
+}
+
+func TestFieldsWithWhichAPluginCouldNotWorkAreRefused(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("it asks for other fields")
+	b := setup(t)
+	c, err := b.connections.Create(t.Context(), tenant, connection.Spec{
+		Name: "github", Type: connection.Bearer, Hosts: []string{"api.github.com"}, Credential: connection.Credential{Token: "t0ken"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.fitting = func(id string, _ json.RawMessage) error {
+		if id != c.ID {
+			t.Errorf("asked about %s", id)
+		}
+		return refused
+	}
+	if _, err := b.connections.SetFields(t.Context(), tenant, "github", json.RawMessage(`{}`)); !errors.Is(err, refused) {
+		t.Errorf("got %v, want %v", err, refused)
+	}
+	if got, err := b.connections.Get(t.Context(), tenant, c.ID); err != nil || got.Version != 1 {
+		t.Errorf("got version %d, %v, want nothing changed", got.Version, err)
 	}
 }

@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 )
 
 const redacted = "[redacted]"
@@ -38,22 +41,51 @@ func (s Spec) LogValue() slog.Value {
 // all the headers, so that a longer one could never be sent.
 const maxCredential = 8 << 10
 
-// parts are the parts of a credential by the names that users know.
-func (c Credential) parts() map[string]string {
-	return map[string]string{"token": c.Token, "username": c.Username, "password": c.Password, "key": c.Key}
+// part is a part of a credential, by the name that users know.
+type part struct{ name, value string }
+
+func (c Credential) parts() []part {
+	return []part{
+		{"token", c.Token},
+		{"username", c.Username},
+		{"password", c.Password},
+		{"key", c.Key},
+		{"key_encoding", c.KeyEncoding},
+		{"private_key", c.PrivateKey},
+		{"key_id", c.KeyID},
+		{"certificate", c.Certificate},
+		{"access_key_id", c.AccessKeyID},
+		{"secret_access_key", c.SecretAccessKey},
+		{"session_token", c.SessionToken},
+		{"region", c.Region},
+		{"service", c.Service},
+	}
 }
 
-// partsOf names the parts that a type of credential has.
-func partsOf(t Type) []string {
+// Parts names the parts of a type's credential: those that it needs, and those that it
+// may lack. A password that is needed may be empty.
+func Parts(t Type) (needed, optional []string) { return partsOf(t) }
+
+// partsOf names the parts that a type of credential has: those that it needs, and those
+// that it may lack.
+func partsOf(t Type) (needed, optional []string) {
 	switch t {
 	case Bearer:
-		return []string{"token"}
+		return []string{"token"}, nil
 	case Basic:
-		return []string{"username", "password"}
+		return []string{"username", "password"}, nil
 	case APIKey:
-		return []string{"key"}
+		return []string{"key"}, nil
+	case HMAC:
+		return []string{"key"}, []string{"key_encoding", "key_id"}
+	case PrivateKey:
+		return []string{"private_key"}, []string{"key_id"}
+	case AWS:
+		return []string{"access_key_id", "secret_access_key", "region", "service"}, []string{"session_token"}
+	case Certificate:
+		return []string{"certificate", "private_key"}, nil
 	default:
-		return nil
+		return nil, nil
 	}
 }
 
@@ -63,32 +95,50 @@ func (c Credential) problems(t Type) []fault.Problem {
 	say := func(part, format string, args ...any) {
 		found = append(found, fault.Problem{Where: "/credential/" + part, Message: fmt.Sprintf(format, args...)})
 	}
-	wanted := map[string]bool{}
-	for _, part := range partsOf(t) {
-		wanted[part] = true
+	if t == OAuth2 {
+		return c.unneeded()
 	}
-	values := c.parts()
-	for _, part := range []string{"token", "username", "password", "key"} {
-		value := values[part]
+	needed, optional := partsOf(t)
+	for _, p := range c.parts() {
+		wanted := slices.Contains(needed, p.name)
+		lines := p.name == "private_key" || p.name == "certificate" // PEM has them.
 		switch {
-		case value == "" && wanted[part] && part != "password": // Stripe's users are keys without a password.
-			say(part, "a connection of type %s needs a %s", t, part)
-		case value != "" && !wanted[part]:
-			say(part, "a connection of type %s has no %s: it has %s", t, part, strings.Join(partsOf(t), " and "))
-		case len(value) > maxCredential:
-			say(part, "the %s is %d bytes long, and %d is the limit", part, len(value), maxCredential)
-		case strings.ContainsFunc(value, isControl):
-			say(part, "the %s has a line break or another control character: was it copied whole, and nothing else?", part)
-		case part != "password" && value != strings.TrimSpace(value):
-			say(part, "the %s begins or ends with a space: was it copied with one?", part)
+		case p.value == "" && wanted && p.name != "password": // Stripe's users are keys without a password.
+			say(p.name, "a connection of type %s needs a %s", t, p.name)
+		case p.value != "" && !wanted && !slices.Contains(optional, p.name):
+			say(p.name, "a connection of type %s has no %s: it has %s", t, p.name, strings.Join(slices.Concat(needed, optional), " and "))
+		case len(p.value) > maxCredential:
+			say(p.name, "the %s is %d bytes long, and %d is the limit", p.name, len(p.value), maxCredential)
+		case lines:
+		case strings.ContainsFunc(p.value, isControl):
+			say(p.name, "the %s has a line break or another control character: was it copied whole, and nothing else?", p.name)
+		case p.name != "password" && p.value != strings.TrimSpace(p.value):
+			say(p.name, "the %s begins or ends with a space: was it copied with one?", p.name)
 		}
+	}
+	if len(found) == 0 {
+		found = c.keyProblems(t)
 	}
 	if strings.Contains(c.Username, ":") {
 		// https://www.rfc-editor.org/rfc/rfc7617#section-2
 		say("username", "the username has a colon, which basic authentication cannot send")
 	}
 	if (t == Bearer || t == APIKey) && !isASCII(c.Token+c.Key) {
-		say(partsOf(t)[0], "the %s has a character that is not ASCII, which a header cannot carry", partsOf(t)[0])
+		say(needed[0], "the %s has a character that is not ASCII, which a header cannot carry", needed[0])
+	}
+	return found
+}
+
+// unneeded says of the parts of a credential that an OAuth2 has none.
+func (c Credential) unneeded() []fault.Problem {
+	var found []fault.Problem
+	for _, p := range c.parts() {
+		if p.value != "" {
+			found = append(found, fault.Problem{
+				Where:   "/credential/" + p.name,
+				Message: fmt.Sprintf("a connection of type %s has no %s: its tokens come from its provider, once somebody has agreed", OAuth2, p.name),
+			})
+		}
 	}
 	return found
 }
@@ -101,9 +151,17 @@ func isASCII(s string) bool {
 
 // apply adds c to r as conn says, and returns what must not come back to the
 // guest.
-func (c Credential) apply(conn Connection, r *http.Request) (secrets []string, err error) {
+func (c Credential) apply(conn Connection, r *http.Request, now func() time.Time) (secrets []string, err error) {
 	switch {
-	case conn.Type == Bearer:
+	case conn.Type == HMAC && conn.Header != "":
+		return c.applyHMAC(conn, r)
+	case conn.Type == HMAC, conn.Type == PrivateKey:
+		return nil, fmt.Errorf("%w: its key signs, and goes with no request; ask for a signature with it", egress.ErrHostNotAllowed)
+	case conn.Type == AWS:
+		return c.applyAWS(r, now())
+	case conn.Type == Certificate:
+		return c.applyCertificate(r)
+	case conn.Type == Bearer, conn.Type == OAuth2: // One that is Held.
 		setHeader(r.Header, "Authorization", "Bearer "+c.Token)
 		return []string{c.Token}, nil
 	case conn.Type == Basic:
@@ -115,7 +173,7 @@ func (c Credential) apply(conn Connection, r *http.Request) (secrets []string, e
 		return []string{c.Password, pair}, nil
 	case conn.Type == APIKey && conn.Header != "":
 		setHeader(r.Header, conn.Header, c.Key)
-		return []string{c.Key}, nil
+		return append(words(c.Key), c.Key), nil
 	case conn.Type == APIKey && conn.Query != "":
 		escaped := setQuery(r, conn.Query, c.Key)
 		return []string{c.Key, escaped}, nil
@@ -124,10 +182,37 @@ func (c Credential) apply(conn Connection, r *http.Request) (secrets []string, e
 	}
 }
 
-// setHeader replaces a header however the guest spelt it.
+// placeable are the parts of c that a guest's placeholders may stand for: those that are
+// sent as they are.
+func (c Credential) placeable(conn Connection) (map[string]string, error) {
+	switch conn.Type {
+	case Bearer:
+		return map[string]string{"token": c.Token}, nil
+	case Basic:
+		return map[string]string{"username": c.Username, "password": c.Password}, nil
+	case APIKey:
+		return map[string]string{"key": c.Key}, nil
+	case OAuth2: // One that is Held.
+		return map[string]string{accessPart: c.Token}, nil
+	default:
+		return nil, fmt.Errorf("%w: it is a %s, whose key stays outside, and fills no placeholder", egress.ErrHostNotAllowed, conn.Type)
+	}
+}
+
+// words are the parts of a key such as "Token abc" that could be echoed by themselves.
+func words(key string) []string {
+	const telling = 8 // "Bearer" is none.
+	if !strings.Contains(key, " ") {
+		return nil
+	}
+	return slices.DeleteFunc(strings.Fields(key), func(w string) bool { return len(w) < telling })
+}
+
+// setHeader replaces a header however the guest spelt it. Some servers read "_" as "-".
 func setHeader(h http.Header, name, value string) {
+	plain := strings.NewReplacer("_", "-")
 	for given := range h {
-		if strings.EqualFold(given, name) {
+		if strings.EqualFold(plain.Replace(given), plain.Replace(name)) {
 			delete(h, given)
 		}
 	}

@@ -1,11 +1,13 @@
 package connection
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
@@ -30,20 +32,23 @@ type Spec struct {
 	// Hosts are the only ones that the credential is sent to: a host name or "*."
 	// and a host name, each with an optional port, as in egress.Rule.
 	Hosts []string `json:"hosts"`
-	// Header or Query is where an APIKey goes: one of them.
-	Header     string     `json:"header,omitempty"`
-	Query      string     `json:"query,omitempty"`
-	Credential Credential `json:"credential"`
+	// Header or Query is where an APIKey goes: one of them. An HMAC may have a Header.
+	Header string `json:"header,omitempty"`
+	Query  string `json:"query,omitempty"`
+	// Fields are what plugins may know of the account: a JSON object, nothing secret.
+	Fields     json.RawMessage `json:"fields,omitempty"`
+	Credential Credential      `json:"credential"`
 }
 
 // check returns an InvalidInput fault with everything that is wrong with s.
 func (s Spec) check() error {
 	found := s.nameProblems()
 	found = append(found, s.hostProblems()...)
-	if partsOf(s.Type) == nil {
+	found = append(found, fieldProblems(s.Fields)...)
+	if !slices.Contains(Types(), s.Type) {
 		found = append(found, fault.Problem{
 			Where:   "/type",
-			Message: fmt.Sprintf("the type is %.64q: it must be %s, %s or %s", s.Type, Bearer, Basic, APIKey),
+			Message: fmt.Sprintf("the type is %.64q: it must be one of %s", s.Type, strings.Trim(strings.ReplaceAll(fmt.Sprint(Types()), " ", ", "), "[]")),
 		})
 		return invalid(found)
 	}
@@ -97,6 +102,26 @@ func (s Spec) hostProblems() []fault.Problem {
 	return found
 }
 
+// maxFields of a connection, which go into each call.
+const maxFields = 16 << 10
+
+// fieldProblems checks what can be checked without knowing what is granted the
+// connection. It never quotes what it met: people do put secrets there.
+func fieldProblems(fields json.RawMessage) []fault.Problem {
+	if fields == nil {
+		return nil
+	}
+	var object map[string]json.RawMessage
+	switch {
+	case len(fields) > maxFields:
+		return []fault.Problem{{Where: "/fields", Message: fmt.Sprintf("the fields have %d bytes, and %d is the limit", len(fields), maxFields)}}
+	case !utf8.Valid(fields) || json.Unmarshal(fields, &object) != nil || object == nil:
+		return []fault.Problem{{Where: "/fields", Message: "the fields must be a JSON object, such as {\"account_id\":\"a-1\"}"}}
+	default:
+		return nil
+	}
+}
+
 // ruleFor lets egress judge hosts, so that the hosts of connections and those of
 // grants mean the same. Methods are the grants' affair: one stands for all.
 func ruleFor(host string) egress.Rule {
@@ -108,10 +133,12 @@ func (s Spec) placeProblems() []fault.Problem {
 	switch {
 	case s.Type != APIKey && s.Header == "" && s.Query == "":
 		return nil
+	case s.Type == HMAC && s.Query == "":
+		return s.headerProblems()
 	case s.Type != APIKey:
 		return []fault.Problem{{
 			Where:   "/" + placeOf(s),
-			Message: fmt.Sprintf("a connection of type %s goes into the authorization header: only one of type %s names a header or query", s.Type, APIKey),
+			Message: fmt.Sprintf("a connection of type %s has a place of its own, such as the authorization header: only one of type %s names a header or query", s.Type, APIKey),
 		}}
 	case (s.Header == "") == (s.Query == ""):
 		return []fault.Problem{{Where: "/header", Message: "a connection of type api_key needs a header or a query parameter to put the key into, and not both"}}
@@ -120,9 +147,18 @@ func (s Spec) placeProblems() []fault.Problem {
 			Where:   "/query",
 			Message: fmt.Sprintf("the query parameter is %.128q: it must have 1 to 128 letters, digits, _, ., -, [ and ], and nothing else", s.Query),
 		}}
-	case s.Header != "" && !validHeader.MatchString(s.Header):
+	default:
+		return s.headerProblems()
+	}
+}
+
+func (s Spec) headerProblems() []fault.Problem {
+	switch {
+	case s.Header == "":
+		return nil
+	case !validHeader.MatchString(s.Header):
 		return []fault.Problem{{Where: "/header", Message: fmt.Sprintf("%.128q cannot be the name of a header", s.Header)}}
-	case s.Header != "" && isReserved(s.Header):
+	case isReserved(s.Header):
 		return []fault.Problem{{
 			Where:   "/header",
 			Message: fmt.Sprintf("the header %s says how a request travels, and cannot carry a key: use the one that the vendor's documentation names", s.Header),

@@ -44,7 +44,7 @@ func TestCreateRefuses(t *testing.T) {
 		{"a long name", func(s *connection.Spec) { s.Name = strings.Repeat("a", 64) }, "/name", "63"},
 		{"a name with a line break", func(s *connection.Spec) { s.Name = "github\n" }, "/name", `\n`},
 		{"a name like an id", func(s *connection.Spec) { s.Name = "con_github" }, "/name", "must not begin with con_, for that is how ids begin"},
-		{"no type", func(s *connection.Spec) { s.Type = "" }, "/type", "bearer, basic or api_key"},
+		{"no type", func(s *connection.Spec) { s.Type = "" }, "/type", "bearer, basic, api_key, hmac"},
 		{"an unknown type", func(s *connection.Spec) { s.Type = "oauth3" }, "/type", "oauth3"},
 
 		{"no hosts", hosts(), "/hosts", "api.example.com"},

@@ -23,9 +23,8 @@ type cache struct {
 }
 
 type opened struct {
-	endpoint Endpoint
-	secret   string
-	until    time.Time
+	Opened
+	until time.Time
 }
 
 func newCache(limit int, ttl time.Duration) *cache {
@@ -49,7 +48,7 @@ func (c *cache) get(id string, now time.Time) (*opened, uint64) {
 	return o, c.epoch
 }
 
-func (c *cache) put(e Endpoint, secret string, now time.Time, epoch uint64) {
+func (c *cache) put(e Opened, now time.Time, epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if epoch != c.epoch {
@@ -58,7 +57,7 @@ func (c *cache) put(e Endpoint, secret string, now time.Time, epoch uint64) {
 	if old, ok := c.byID[e.ID]; ok {
 		c.remove(old)
 	}
-	c.byID[e.ID] = c.used.PushFront(&opened{e, secret, now.Add(c.ttl)})
+	c.byID[e.ID] = c.used.PushFront(&opened{e, now.Add(c.ttl)})
 	if c.used.Len() > c.max {
 		c.remove(c.used.Back())
 	}
@@ -73,7 +72,20 @@ func (c *cache) drop(id string) {
 	}
 }
 
+// trim drops what get would not return any more.
+func (c *cache) trim(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for e := c.used.Front(); e != nil; {
+		next := e.Next()
+		if !now.Before(e.Value.(*opened).until) { // Only put fills the list.
+			c.remove(e)
+		}
+		e = next
+	}
+}
+
 func (c *cache) remove(e *list.Element) {
 	o := c.used.Remove(e).(*opened) // Only put fills the list.
-	delete(c.byID, o.endpoint.ID)
+	delete(c.byID, o.ID)
 }

@@ -3,6 +3,7 @@ package endpoint
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -15,8 +16,12 @@ type Endpoint struct {
 	// Webhook names the manifest's webhook that deliveries go to.
 	Webhook string `json:"webhook"`
 	// Scheme names how deliveries are signed.
-	Scheme  string `json:"scheme"`
-	Version int64  `json:"version"`
+	Scheme string `json:"scheme"`
+	// Descriptor says how, where none of that name comes with the program.
+	Descriptor json.RawMessage `json:"descriptor,omitempty" doc:"How deliveries are signed, where it is not a scheme that comes with the program."`
+	// Parameters are what the scheme was told, but for what is secret.
+	Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme was told, without what is secret."`
+	Version    int64             `json:"version"`
 	// Disabled endpoints answer 410 Gone.
 	Disabled  bool      `json:"disabled"`
 	CreatedAt time.Time `json:"created_at"`

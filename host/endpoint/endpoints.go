@@ -2,6 +2,8 @@ package endpoint
 
 import (
 	"context"
+	"crypto/subtle"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -21,14 +23,37 @@ const (
 type Config struct {
 	Store Store
 	Vault *vault.Vault
-	// Webhook returns the installation's id and the scheme of a webhook of it, or
-	// a fault if there is none.
-	Webhook func(ctx context.Context, tenant, installation, webhook string) (id, scheme string, err error)
-	// NewSecret makes a signing secret in the form that a scheme wants; CheckSecret
-	// refuses one that it cannot use.
-	NewSecret   func(scheme string) (string, error)
-	CheckSecret func(scheme, secret string) error
-	Now         func() time.Time
+	// Webhook finds a webhook of an installation, or returns a fault if there is none.
+	Webhook func(ctx context.Context, tenant, installation, webhook string) (Webhook, error)
+	// Scheme finds how deliveries are signed: the scheme of a name, or what a descriptor
+	// says if there is one.
+	Scheme func(name string, descriptor json.RawMessage) (Scheme, error)
+	Now    func() time.Time
+}
+
+// Webhook is where deliveries go, and how they are signed unless an endpoint has a
+// descriptor of its own.
+type Webhook struct {
+	// Installation is its id.
+	Installation string
+	Scheme       string
+	Descriptor   json.RawMessage
+}
+
+// Scheme is how deliveries are signed.
+type Scheme interface {
+	// SchemeName names it.
+	SchemeName() string
+	// NewSecret makes a signing secret, or none if the vendor's first request brings it or
+	// there is none. CheckSecret refuses one that cannot be used.
+	NewSecret() (string, error)
+	CheckSecret(secret string) error
+	// Adopts says that the vendor's first request brings the secret.
+	Adopts() bool
+	// Tell checks parameters, and takes apart what is secret of them.
+	Tell(given map[string]string) (public, secret map[string]string, err error)
+	// Weakness says why it is not to be used unless that is wanted, or nothing.
+	Weakness() string
 }
 
 // Endpoints are where vendors deliver. They are safe for concurrent use.
@@ -40,6 +65,10 @@ type Endpoints struct {
 // New returns Endpoints.
 func New(c Config) *Endpoints { return &Endpoints{c: c, open: newCache(maxOpen, openFor)} }
 
+// Trim forgets the secrets of endpoints that no delivery came to for a while. It is to
+// be called now and then.
+func (s *Endpoints) Trim() { s.open.trim(s.c.Now()) }
+
 // Spec asks for an endpoint.
 type Spec struct {
 	// Installation is an id or a name.
@@ -47,31 +76,64 @@ type Spec struct {
 	Webhook      string `json:"webhook"`
 	// Secret is the vendor's, or empty to have one made.
 	Secret string `json:"secret,omitempty"`
+	// Descriptor says how deliveries are signed, if it is not as the plugin says.
+	Descriptor json.RawMessage `json:"descriptor,omitempty"`
+	// Parameters are what the scheme must be told.
+	Parameters map[string]string `json:"parameters,omitempty"`
+	// AllowWeak says that a scheme is wanted though it is weak.
+	AllowWeak bool `json:"allow_weak,omitempty"`
 }
 
 // Create adds an endpoint, and returns its signing secret, which is shown this once.
 func (s *Endpoints) Create(ctx context.Context, tenant string, spec Spec) (Endpoint, string, error) {
-	installation, scheme, err := s.c.Webhook(ctx, tenant, spec.Installation, spec.Webhook)
+	hook, err := s.c.Webhook(ctx, tenant, spec.Installation, spec.Webhook)
 	if err != nil {
 		return Endpoint{}, "", fmt.Errorf("find webhook %q: %w", spec.Webhook, err)
+	}
+	if len(spec.Descriptor) > 0 {
+		hook.Scheme, hook.Descriptor = "", spec.Descriptor
+	}
+	scheme, err := s.c.Scheme(hook.Scheme, hook.Descriptor)
+	if err != nil {
+		return Endpoint{}, "", fmt.Errorf("find the signature scheme: %w", err)
+	}
+	if why := scheme.Weakness(); why != "" && !spec.AllowWeak {
+		return Endpoint{}, "", fault.New(fault.InvalidInput, "weak_scheme", "the scheme %s is weak: %s", scheme.SchemeName(), why).
+			At("/allow_weak").WithHint("Have the vendor sign in a newer way, or say that you want it with allow_weak.")
+	}
+	now := s.c.Now()
+	o := Opened{Endpoint: Endpoint{
+		ID: ident.New(ident.Endpoint, now), Tenant: tenant, Installation: hook.Installation,
+		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, Version: 1, CreatedAt: now,
+	}}
+	if o.Parameters, o.Secret, err = scheme.Tell(spec.Parameters); err != nil {
+		return Endpoint{}, "", fmt.Errorf("check the parameters: %w", err)
 	}
 	secret, err := s.secret(scheme, spec.Secret)
 	if err != nil {
 		return Endpoint{}, "", err
 	}
-	now := s.c.Now()
-	e := Endpoint{
-		ID: ident.New(ident.Endpoint, now), Tenant: tenant, Installation: installation,
-		Webhook: spec.Webhook, Scheme: scheme, Version: 1, CreatedAt: now,
-	}
-	sealed, err := s.seal(ctx, e, secret)
+	o.sealed = o.rotated(secret, now, now)
+	o.AdoptUntil = adoptUntil(scheme, secret, now)
+	sealed, err := s.seal(ctx, o)
 	if err != nil {
 		return Endpoint{}, "", err
 	}
-	if err := s.c.Store.InsertEndpoint(ctx, e, sealed); err != nil {
+	if err := s.c.Store.InsertEndpoint(ctx, o.Endpoint, sealed); err != nil {
 		return Endpoint{}, "", fmt.Errorf("store endpoint: %w", err)
 	}
-	return e, secret, nil
+	return o.Endpoint, secret, nil
+}
+
+// adoptFor is how long a new endpoint waits for the secret that a handshake brings: whoever
+// knows its address could bring another.
+const adoptFor = time.Hour
+
+func adoptUntil(scheme Scheme, secret string, now time.Time) time.Time {
+	if scheme.Adopts() && secret == "" {
+		return now.Add(adoptFor)
+	}
+	return time.Time{}
 }
 
 // Get finds an endpoint by id.
@@ -92,36 +154,112 @@ func (s *Endpoints) List(ctx context.Context, tenant string) ([]Endpoint, error)
 	return all, nil
 }
 
-// Rotate replaces the signing secret; an empty one has one made. Deliveries that
-// are signed with the one before are refused from then on, within seconds in
-// other processes.
-func (s *Endpoints) Rotate(ctx context.Context, tenant, id, secret string) (Endpoint, string, error) {
-	e, err := s.Get(ctx, tenant, id)
+// MaxKeep bounds how long a secret that was replaced may count.
+const MaxKeep = 30 * 24 * time.Hour
+
+// Rotate replaces the signing secret; an empty one has one made. Deliveries that are signed
+// with the one before are taken for as long as keep says, and refused from then on; in other
+// processes what changes is seen within seconds.
+func (s *Endpoints) Rotate(ctx context.Context, tenant, id, secret string, keep time.Duration) (Endpoint, string, error) {
+	if keep < 0 || keep > MaxKeep {
+		return Endpoint{}, "", fault.New(fault.InvalidInput, "invalid_keep", "the old secret may count for 0 to %d seconds more, not %d", int(MaxKeep/time.Second), int(keep/time.Second)).
+			At("/keep_seconds")
+	}
+	err := s.change(ctx, tenant, id, func(o *Opened) error {
+		scheme, err := s.c.Scheme(o.Scheme, o.Descriptor)
+		if err != nil {
+			return fmt.Errorf("find the signature scheme: %w", err)
+		}
+		if secret, err = s.secret(scheme, secret); err != nil {
+			return err
+		}
+		now := s.c.Now()
+		o.sealed = o.rotated(secret, now.Add(keep), now)
+		o.AdoptUntil = adoptUntil(scheme, secret, now)
+		return nil
+	})
 	if err != nil {
 		return Endpoint{}, "", err
 	}
-	if secret, err = s.secret(e.Scheme, secret); err != nil {
+	e, err := s.Get(ctx, tenant, id)
+	return e, secret, err
+}
+
+// Adopt takes the secret that a vendor's handshake brought, if the endpoint waits for one. It
+// does nothing if it has that already.
+func (s *Endpoints) Adopt(ctx context.Context, tenant, id, secret string) error {
+	o, err := s.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	now := s.c.Now()
+	if current := o.Secrets(now); len(current) > 0 && subtle.ConstantTimeCompare([]byte(current[0]), []byte(secret)) == 1 {
+		return nil
+	}
+	if o.settled() || !now.Before(o.AdoptUntil) {
+		return fault.New(fault.Denied, "handshake_not_expected", "the endpoint does not wait for a secret").
+			WithHint("Rotate its secret without giving one: it waits for the vendor's handshake for an hour then.")
+	}
+	return s.change(ctx, tenant, id, func(o *Opened) error {
+		o.Keys = append([]Key{{Secret: secret}}, o.Keys...) // Those before keep their ends.
+		return nil
+	})
+}
+
+// Adopted is the secret that a vendor's handshake brought, while it is new: some vendors ask
+// for it.
+func (s *Endpoints) Adopted(ctx context.Context, tenant, id string) (Endpoint, string, error) {
+	if _, err := s.Get(ctx, tenant, id); err != nil {
 		return Endpoint{}, "", err
 	}
-	if e, err = s.update(ctx, e, secret); err != nil {
+	o, err := s.load(ctx, id)
+	if err != nil {
 		return Endpoint{}, "", err
 	}
-	return e, secret, nil
+	if !o.settled() || !s.c.Now().Before(o.AdoptUntil) {
+		return Endpoint{}, "", fault.New(fault.Conflict, "no_handshake", "no vendor's handshake has brought a secret within the last hour").
+			WithHint("Have the vendor deliver to the endpoint; if an hour is over, rotate the secret without giving one.")
+	}
+	return o.Endpoint, o.Keys[0].Secret, nil
+}
+
+// Change is what can be changed of an endpoint; what is nil stays.
+type Change struct {
+	// Disabled stops or allows deliveries.
+	Disabled *bool
+	// Parameters replace those that there are.
+	Parameters map[string]string
+}
+
+// Update changes an endpoint.
+func (s *Endpoints) Update(ctx context.Context, tenant, id string, c Change) (Endpoint, error) {
+	e, err := s.Get(ctx, tenant, id)
+	if err != nil || c.Parameters == nil && (c.Disabled == nil || *c.Disabled == e.Disabled) {
+		return e, err
+	}
+	err = s.change(ctx, tenant, id, func(o *Opened) error {
+		if c.Disabled != nil {
+			o.Disabled = *c.Disabled
+		}
+		if c.Parameters == nil {
+			return nil
+		}
+		scheme, err := s.c.Scheme(o.Scheme, o.Descriptor)
+		if err != nil {
+			return fmt.Errorf("find the signature scheme: %w", err)
+		}
+		o.Parameters, o.Secret, err = scheme.Tell(c.Parameters)
+		return err //nolint:wrapcheck // It is a fault with words for users.
+	})
+	if err != nil {
+		return Endpoint{}, err
+	}
+	return s.Get(ctx, tenant, id)
 }
 
 // Disable stops or allows deliveries.
 func (s *Endpoints) Disable(ctx context.Context, tenant, id string, disabled bool) (Endpoint, error) {
-	e, err := s.Get(ctx, tenant, id)
-	if err != nil || e.Disabled == disabled {
-		return e, err
-	}
-	// Not from the cache: the version that is read is the one that is replaced.
-	e, secret, err := s.load(ctx, id)
-	if err != nil {
-		return Endpoint{}, err
-	}
-	e.Disabled = disabled
-	return s.update(ctx, e, secret)
+	return s.Update(ctx, tenant, id, Change{Disabled: &disabled})
 }
 
 // Delete forgets an endpoint; deliveries to it are 404 from then on.
@@ -133,71 +271,94 @@ func (s *Endpoints) Delete(ctx context.Context, tenant, id string) error {
 	return nil
 }
 
-// Open finds an endpoint for a delivery, with its signing secret. It is cached
-// for a few seconds, for it stands before every delivery.
-func (s *Endpoints) Open(ctx context.Context, id string) (Endpoint, string, error) {
+// Open finds an endpoint for a delivery, with what that is verified by. It is cached for a
+// few seconds, for it stands before every delivery.
+func (s *Endpoints) Open(ctx context.Context, id string) (Opened, error) {
 	if !isID(id) { // Whoever probes for endpoints is not worth a query.
-		return Endpoint{}, "", fault.NotFound("endpoint", shorten(id))
+		return Opened{}, fault.NotFound("endpoint", shorten(id))
 	}
 	now := s.c.Now()
 	held, epoch := s.open.get(id, now)
 	if held != nil {
-		return held.endpoint, held.secret, nil
+		return held.Opened, nil
 	}
-	e, secret, err := s.load(ctx, id)
+	o, err := s.load(ctx, id)
 	if err != nil {
-		return Endpoint{}, "", err
+		return Opened{}, err
 	}
-	s.open.put(e, secret, now, epoch)
-	return e, secret, nil
+	s.open.put(o, now, epoch)
+	return o, nil
+}
+
+// change writes an endpoint as its next version. It is not read from the cache: the version
+// that is read is the one that is replaced.
+func (s *Endpoints) change(ctx context.Context, tenant, id string, f func(*Opened) error) error {
+	if _, err := s.Get(ctx, tenant, id); err != nil {
+		return err
+	}
+	o, err := s.load(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := f(&o); err != nil {
+		return err
+	}
+	return s.update(ctx, o)
 }
 
 // secret checks a secret that was given, or makes one.
-func (s *Endpoints) secret(scheme, given string) (string, error) {
+func (s *Endpoints) secret(scheme Scheme, given string) (string, error) {
 	if given == "" {
-		made, err := s.c.NewSecret(scheme)
+		made, err := scheme.NewSecret()
 		if err != nil {
 			return "", fmt.Errorf("make a signing secret: %w", err)
 		}
 		return made, nil
 	}
-	if err := s.c.CheckSecret(scheme, given); err != nil {
+	if err := scheme.CheckSecret(given); err != nil {
 		return "", fmt.Errorf("check the signing secret: %w", err)
 	}
 	return given, nil
 }
 
-// update writes e as its next version. The secret is sealed anew with every
-// version, because it is bound to it: an old one that is put back opens no more.
-func (s *Endpoints) update(ctx context.Context, e Endpoint, secret string) (Endpoint, error) {
-	e.Version++
-	sealed, err := s.seal(ctx, e, secret)
+// update writes o as its next version. The secrets are sealed anew with every version,
+// because they are bound to it: old ones that are put back open no more.
+func (s *Endpoints) update(ctx context.Context, o Opened) error {
+	o.Version++
+	sealed, err := s.seal(ctx, o)
 	if err != nil {
-		return Endpoint{}, err
+		return err
 	}
-	defer s.open.drop(e.ID) // Also after an error, which may have come after the commit.
-	if err := s.c.Store.UpdateEndpoint(ctx, e, sealed); err != nil {
-		return Endpoint{}, fmt.Errorf("update endpoint: %w", err)
+	defer s.open.drop(o.ID) // Also after an error, which may have come after the commit.
+	if err := s.c.Store.UpdateEndpoint(ctx, o.Endpoint, sealed); err != nil {
+		return fmt.Errorf("update endpoint: %w", err)
 	}
-	return e, nil
+	return nil
 }
 
-func (s *Endpoints) load(ctx context.Context, id string) (Endpoint, string, error) {
+func (s *Endpoints) load(ctx context.Context, id string) (Opened, error) {
 	e, sealed, err := s.c.Store.Delivery(ctx, id)
 	if err != nil {
-		return Endpoint{}, "", fmt.Errorf("find endpoint: %w", err)
+		return Opened{}, fmt.Errorf("find endpoint: %w", err)
 	}
-	secret, err := s.c.Vault.Open(ctx, fieldOf(e), sealed)
+	plain, err := s.c.Vault.Open(vault.Using(ctx, vault.Use{Purpose: "signature"}), fieldOf(e), sealed)
 	if err != nil {
-		return Endpoint{}, "", fmt.Errorf("open the signing secret of endpoint %s: %w", id, err)
+		return Opened{}, fmt.Errorf("open the signing secrets of endpoint %s: %w", id, err)
 	}
-	return e, string(secret), nil
+	defer clear(plain)
+	secrets, err := unmarshal(plain)
+	return Opened{e, secrets}, err
 }
 
-func (s *Endpoints) seal(ctx context.Context, e Endpoint, secret string) ([]byte, error) {
-	sealed, err := s.c.Vault.Seal(ctx, fieldOf(e), []byte(secret))
+func (s *Endpoints) seal(ctx context.Context, o Opened) ([]byte, error) {
+	plain, err := o.marshal()
 	if err != nil {
-		return nil, fmt.Errorf("seal the signing secret: %w", err)
+		return nil, err
+	}
+	defer clear(plain)
+	sealed, err := s.c.Vault.Seal(ctx, fieldOf(o.Endpoint), plain)
+	if err != nil {
+		return nil, fmt.Errorf("seal the signing secrets: %w", err)
 	}
 	return sealed, nil
 }

@@ -16,29 +16,10 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/vault"
-	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
+	"github.com/cofferdam-run/cofferdam/host/vault/vaulttest"
 )
 
 const tenant = "ten_a"
-
-// keys keeps tenants' wrapped keys in memory.
-type keys struct{ kept sync.Map }
-
-func (s *keys) Key(_ context.Context, tenant string) (vault.Key, error) {
-	if k, ok := s.kept.Load(tenant); ok {
-		return k.(vault.Key), nil
-	}
-	return vault.Key{}, fault.NotFound("key", tenant)
-}
-
-func (s *keys) InsertKey(_ context.Context, k vault.Key) (vault.Key, error) {
-	first, _ := s.kept.LoadOrStore(k.Tenant, k)
-	return first.(vault.Key), nil
-}
-
-func (*keys) AnyKey(context.Context) (vault.Key, error) {
-	return vault.Key{}, fault.NotFound("key", "any")
-}
 
 type row struct {
 	endpoint.Endpoint
@@ -120,6 +101,57 @@ func (s *store) DeleteEndpoint(_ context.Context, tenant, id string) error {
 
 var errWeak = errors.New("the secret is too weak")
 
+// scheme is one whose descriptor has the words adopts, weak and other.
+type scheme struct {
+	name, descriptor string
+	made             *int
+}
+
+func (s scheme) SchemeName() string {
+	if s.descriptor != "" {
+		return "own"
+	}
+	return s.name
+}
+
+func (s scheme) Adopts() bool { return strings.Contains(s.descriptor, "adopts") }
+
+func (s scheme) Weakness() string {
+	if strings.Contains(s.descriptor, "weak") {
+		return "anybody can sign"
+	}
+	return ""
+}
+
+func (s scheme) NewSecret() (string, error) {
+	if s.Adopts() {
+		return "", nil
+	}
+	*s.made++
+	return fmt.Sprintf("%s-made-%d", s.SchemeName(), *s.made), nil
+}
+
+func (s scheme) CheckSecret(secret string) error {
+	if secret == "weak" {
+		return errWeak
+	}
+	return nil
+}
+
+func (s scheme) Tell(given map[string]string) (public, secret map[string]string, err error) {
+	for name, value := range given {
+		switch name {
+		case "url":
+			public = map[string]string{name: value}
+		case "token":
+			secret = map[string]string{name: value}
+		default:
+			return nil, nil, fault.New(fault.InvalidInput, "invalid_parameters", "there is no %s", name)
+		}
+	}
+	return public, secret, nil
+}
+
 type bundle struct {
 	store     *store
 	config    endpoint.Config
@@ -129,30 +161,22 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	keeper, err := keyfile.Ephemeral()
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := &bundle{store: &store{rows: map[string]row{}}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	made := 0
 	b.config = endpoint.Config{
 		Store: b.store,
-		Vault: vault.New(&keys{}, keeper),
-		Webhook: func(_ context.Context, tenant, installation, webhook string) (id, scheme string, err error) {
+		Vault: vaulttest.New(t),
+		Webhook: func(_ context.Context, tenant, installation, webhook string) (endpoint.Webhook, error) {
 			if tenant != "ten_a" || installation != "hello" || webhook != "issues" {
-				return "", "", fault.NotFound("webhook", webhook)
+				return endpoint.Webhook{}, fault.NotFound("webhook", webhook)
 			}
-			return "ins_1", "github", nil
+			return endpoint.Webhook{Installation: "ins_1", Scheme: "github"}, nil
 		},
-		NewSecret: func(scheme string) (string, error) {
-			made++
-			return fmt.Sprintf("%s-made-%d", scheme, made), nil
-		},
-		CheckSecret: func(scheme, secret string) error {
-			if scheme != "github" || secret == "weak" {
-				return errWeak
+		Scheme: func(name string, descriptor json.RawMessage) (endpoint.Scheme, error) {
+			if name+string(descriptor) == "" {
+				return nil, errors.New("no scheme")
 			}
-			return nil
+			return scheme{name: name, descriptor: string(descriptor), made: &made}, nil
 		},
 		Now: func() time.Time { return b.now },
 	}
@@ -172,11 +196,11 @@ func (b *bundle) create(t *testing.T) endpoint.Endpoint {
 // wantOpen checks what a delivery meets.
 func (b *bundle) wantOpen(t *testing.T, endpoints *endpoint.Endpoints, id, want string) endpoint.Endpoint {
 	t.Helper()
-	e, secret, err := endpoints.Open(t.Context(), id)
-	if err != nil || secret != want || e.ID != id {
-		t.Errorf("open: got %q, %v, want %q", secret, err, want)
+	e, err := endpoints.Open(t.Context(), id)
+	if got := e.Secrets(b.now); err != nil || len(got) == 0 || got[0] != want || e.ID != id {
+		t.Errorf("open: got %q, %v, want %q", got, err, want)
 	}
-	return e
+	return e.Endpoint
 }
 
 func wantStatus(t *testing.T, what string, err error, want int) {
@@ -205,7 +229,7 @@ func TestCreateShowsTheSecretOnce(t *testing.T) {
 		t.Errorf("the secret is in the clear (%v): %s", err, shown)
 	}
 	b.wantOpen(t, b.endpoints, got.ID, secret)
-	if found, err := b.endpoints.Get(t.Context(), tenant, got.ID); err != nil || found != got {
+	if found, err := b.endpoints.Get(t.Context(), tenant, got.ID); err != nil || !cmp.Equal(found, got) {
 		t.Errorf("get: %v, %v", found, err)
 	}
 	if all, err := b.endpoints.List(t.Context(), tenant); err != nil || len(all) != 1 {
@@ -235,7 +259,7 @@ func TestOthersEndpointsAreNotFound(t *testing.T) {
 	e := b.create(t)
 	_, err := b.endpoints.Get(t.Context(), "ten_b", e.ID)
 	wantStatus(t, "get", err, 404)
-	_, _, err = b.endpoints.Rotate(t.Context(), "ten_b", e.ID, "")
+	_, _, err = b.endpoints.Rotate(t.Context(), "ten_b", e.ID, "", 0)
 	wantStatus(t, "rotate", err, 404)
 	_, err = b.endpoints.Disable(t.Context(), "ten_b", e.ID, true)
 	wantStatus(t, "disable", err, 404)
@@ -243,7 +267,7 @@ func TestOthersEndpointsAreNotFound(t *testing.T) {
 	if all, err := b.endpoints.List(t.Context(), "ten_b"); err != nil || len(all) != 0 {
 		t.Errorf("list: %v, %v", all, err)
 	}
-	if got := b.wantOpen(t, b.endpoints, e.ID, "s3cr3t"); got != e {
+	if got := b.wantOpen(t, b.endpoints, e.ID, "s3cr3t"); !cmp.Equal(got, e) {
 		t.Errorf("it changed to %v", got)
 	}
 }
@@ -251,9 +275,14 @@ func TestOthersEndpointsAreNotFound(t *testing.T) {
 func TestOpenRefusesWhatIsNoEndpoint(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	none := b.create(t).ID[:29] + "0"
+	none := b.create(t).ID
+	last := "0"
+	if strings.HasSuffix(none, last) {
+		last = "1"
+	}
+	none = none[:29] + last
 	for _, id := range []string{"", "end_", none, "con_" + none[4:], none + "0", none[:29] + "'", strings.Repeat("x", 1<<16)} {
-		_, _, err := b.endpoints.Open(t.Context(), id)
+		_, err := b.endpoints.Open(t.Context(), id)
 		wantStatus(t, fmt.Sprintf("%.40q", id), err, 404)
 		if len(err.Error()) > 200 {
 			t.Errorf("a stranger's %d bytes are in the error", len(err.Error()))
@@ -275,7 +304,7 @@ func TestOpenIsCachedForAWhile(t *testing.T) {
 	if b.store.looks != 1 {
 		t.Errorf("the store was asked %d times, want once", b.store.looks)
 	}
-	if _, _, err := other.Rotate(t.Context(), tenant, e.ID, "new"); err != nil {
+	if _, _, err := other.Rotate(t.Context(), tenant, e.ID, "new", 0); err != nil {
 		t.Fatal(err)
 	}
 	b.now = b.now.Add(5*time.Second - 1)
@@ -290,13 +319,13 @@ func TestChangesAreSeenAtOnce(t *testing.T) {
 	e := b.create(t)
 	b.wantOpen(t, b.endpoints, e.ID, "s3cr3t")
 
-	e, secret, err := b.endpoints.Rotate(t.Context(), tenant, e.ID, "")
+	e, secret, err := b.endpoints.Rotate(t.Context(), tenant, e.ID, "", 0)
 	if err != nil || secret != "github-made-1" || e.Version != 2 {
 		t.Fatalf("rotate: got %v, %q, %v", e, secret, err)
 	}
 	b.wantOpen(t, b.endpoints, e.ID, secret)
 
-	if _, _, err = b.endpoints.Rotate(t.Context(), tenant, e.ID, "weak"); !errors.Is(err, errWeak) {
+	if _, _, err = b.endpoints.Rotate(t.Context(), tenant, e.ID, "weak", 0); !errors.Is(err, errWeak) {
 		t.Errorf("rotate to a weak secret: got %v", err)
 	}
 	for i, disabled := range []bool{true, true, false} {
@@ -310,7 +339,7 @@ func TestChangesAreSeenAtOnce(t *testing.T) {
 	if err = b.endpoints.Delete(t.Context(), tenant, e.ID); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = b.endpoints.Open(t.Context(), e.ID)
+	_, err = b.endpoints.Open(t.Context(), e.ID)
 	wantStatus(t, "deleted", err, 404)
 }
 
@@ -323,7 +352,7 @@ func TestOpenThatOvertakesARotationIsNotCached(t *testing.T) {
 		b.store.mu.Lock()
 		b.store.looked = nil
 		b.store.mu.Unlock()
-		if _, _, err := b.endpoints.Rotate(t.Context(), tenant, e.ID, "new"); err != nil {
+		if _, _, err := b.endpoints.Rotate(t.Context(), tenant, e.ID, "new", 0); err != nil {
 			t.Error(err)
 		}
 	}
@@ -336,12 +365,12 @@ func TestAnOldSecretCannotBePutBack(t *testing.T) {
 	b := setup(t)
 	e := b.create(t)
 	old := b.store.rows[e.ID].sealed
-	e, _, err := b.endpoints.Rotate(t.Context(), tenant, e.ID, "new")
+	e, _, err := b.endpoints.Rotate(t.Context(), tenant, e.ID, "new", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.store.rows[e.ID] = row{e, old}
-	if _, _, err := b.endpoints.Open(t.Context(), e.ID); !errors.Is(err, vault.ErrSealed) {
+	if _, err := b.endpoints.Open(t.Context(), e.ID); !errors.Is(err, vault.ErrSealed) {
 		t.Errorf("got %v, want ErrSealed", err)
 	}
 }
@@ -354,7 +383,7 @@ func TestConcurrentChangesConflict(t *testing.T) {
 		b.store.mu.Lock()
 		b.store.looked = nil
 		b.store.mu.Unlock()
-		if _, _, err := endpoint.New(b.config).Rotate(t.Context(), tenant, e.ID, "new"); err != nil {
+		if _, _, err := endpoint.New(b.config).Rotate(t.Context(), tenant, e.ID, "new", 0); err != nil {
 			t.Error(err)
 		}
 	}
@@ -371,7 +400,7 @@ func TestEndpointsAreSafeForConcurrentUse(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 100 {
-				if _, _, err := b.endpoints.Open(t.Context(), e.ID); err != nil {
+				if _, err := b.endpoints.Open(t.Context(), e.ID); err != nil {
 					t.Error(err)
 				}
 			}
@@ -380,7 +409,7 @@ func TestEndpointsAreSafeForConcurrentUse(t *testing.T) {
 	last := ""
 	for i := range 20 {
 		last = fmt.Sprintf("secret %d", i)
-		if _, _, err := b.endpoints.Rotate(t.Context(), tenant, e.ID, last); err != nil {
+		if _, _, err := b.endpoints.Rotate(t.Context(), tenant, e.ID, last, 0); err != nil {
 			t.Error(err)
 		}
 		b.wantOpen(t, b.endpoints, e.ID, last)

@@ -1,9 +1,10 @@
 // Package event is what arrived and is stored: a webhook delivery, an API call,
-// an emitted record.
+// a schedule's tick, an emitted record.
 package event
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -21,6 +22,9 @@ const (
 	Test Kind = "test"
 	// Record was emitted by an execution.
 	Record Kind = "record"
+	// Schedule is a schedule's tick. Its execution is of the kind that the schedule
+	// calls for, a Poll or an Action.
+	Schedule Kind = "schedule"
 )
 
 // Event is something that arrived. It never changes.
@@ -29,10 +33,11 @@ type Event struct {
 	Tenant       string `json:"tenant"`
 	Installation string `json:"installation"`
 	Kind         Kind   `json:"kind"`
-	// Name is the webhook, action, poll or record.
+	// Name is the webhook, action, poll, record or schedule.
 	Name string `json:"name"`
 	// Source and DedupeKey together are unique within the tenant, if DedupeKey is
-	// not empty: an endpoint and its delivery id, an installation and a record's key.
+	// not empty: an endpoint and its delivery id, an installation and a record's key,
+	// a schedule and the instant that was due.
 	Source    string `json:"source,omitempty"`
 	DedupeKey string `json:"dedupe_key,omitempty"`
 	// Request is a webhook's, without its body; nil for other kinds.
@@ -40,6 +45,29 @@ type Event struct {
 	// Body is the raw bytes of a delivery, an action's input, a record's data.
 	Body       []byte    `json:"-"`
 	ReceivedAt time.Time `json:"received_at"`
+}
+
+// TickKey is the DedupeKey of a tick that was due at an instant. What was asked for by
+// hand has an id, too, so that it is never the tick of that instant.
+func TickKey(at time.Time, byHand string) string {
+	key := at.UTC().Format(time.RFC3339Nano)
+	if byHand != "" {
+		key += " " + byHand
+	}
+	return key
+}
+
+// ScheduledAt is when a tick was due, or zero for events of another kind.
+func (e Event) ScheduledAt() time.Time {
+	if e.Kind != Schedule {
+		return time.Time{}
+	}
+	instant, _, _ := strings.Cut(e.DedupeKey, " ")
+	at, err := time.Parse(time.RFC3339Nano, instant)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
 }
 
 // Request is how a delivery arrived. Headers that carry signatures or

@@ -42,6 +42,7 @@ type Completion struct {
 	// Execution's fields, each as in Execution.
 	Reason      string
 	Until       time.Time
+	WaitsFor    string
 	VersionID   string
 	Output      []byte
 	Error       []byte

@@ -60,7 +60,8 @@ const (
 	ReasonRateLimited = "rate_limited"
 	// ReasonSleep: its guest sleeps.
 	ReasonSleep = "sleep"
-	// ReasonReconnect: a person has to renew one of its connections.
+	// ReasonReconnect: one of its connections has to work again, for which a person may
+	// have to do something; then it goes on by itself.
 	ReasonReconnect = "reconnect"
 	// ReasonConfirm: the plugin is asked later whether an effect has happened.
 	ReasonConfirm = "confirm"
@@ -98,6 +99,8 @@ type Execution struct {
 	// Reason and Until say what a waiting execution waits for.
 	Reason string    `json:"reason,omitempty"`
 	Until  time.Time `json:"until,omitzero"`
+	// WaitsFor is the connection that a ReasonReconnect is about.
+	WaitsFor string `json:"waits_for,omitempty"`
 	// Mode is how it was redriven, until it has run.
 	Mode   Mode   `json:"mode,omitempty"`
 	Claim  int64  `json:"claim"`
@@ -157,4 +160,14 @@ type Trace struct {
 	Attempts  []Attempt   `json:"attempts"`
 	// Emitted are the ids of the events that its records became.
 	Emitted []string `json:"emitted"`
+	// Redelivery is nil for the execution that the event was accepted with.
+	Redelivery *Redelivered `json:"redelivery,omitempty"`
+}
+
+// Redelivered says that an execution was made of an event that had been accepted before.
+type Redelivered struct {
+	// Job is the redelivery's id.
+	Job string `json:"job"`
+	// Follows is the execution that was the event's latest until then.
+	Follows string `json:"follows"`
 }

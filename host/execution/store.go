@@ -111,6 +111,7 @@ type Store interface {
 	// Release queues what waits for a reason, such as ReasonPaused, in an
 	// installation or, with an empty one, in the tenant.
 	Release(ctx context.Context, tenant, installation, reason string) (int, error)
+	Reconnecting
 }
 
 // Pins says what still needs a plugin version.

@@ -93,6 +93,12 @@ const (
 	// this program works with, or lacks what was asked for.
 	CodeSchemaTooNew = "schema_too_new"
 	CodeSchemaTooOld = "schema_too_old"
+	// CodeKeeperUnavailable and CodeKeeperRefused: what holds the key that all keys are
+	// wrapped with does not answer, or says no.
+	CodeKeeperUnavailable = "keeper_unavailable"
+	CodeKeeperRefused     = "keeper_refused"
+	// CodeLoginUnavailable: the provider that knows who logs in does not answer.
+	CodeLoginUnavailable = "login_unavailable"
 	// CodeInternal: an error that nobody gave words for users to.
 	CodeInternal = "internal"
 )

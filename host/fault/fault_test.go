@@ -57,6 +57,7 @@ func TestStatusByCode(t *testing.T) {
 		{fault.New(fault.Denied, fault.CodeEndpointDisabled, "m"), 410},
 		{fault.New(fault.Platform, fault.CodeDatabaseUnreachable, "m"), 503},
 		{fault.New(fault.Platform, fault.CodeDatabaseReadOnly, "m"), 503},
+		{fault.New(fault.Platform, fault.CodeLoginUnavailable, "m"), 503},
 		{fault.New(fault.Platform, "database_full", "m"), 503},
 		{fault.New(fault.Platform, "schema_too_new", "m"), 503},
 		{fault.New(fault.Platform, "schema_too_old", "m"), 503},

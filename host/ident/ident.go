@@ -3,7 +3,10 @@
 package ident
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -23,9 +26,45 @@ const (
 	Job           = "job_"
 	Token         = "tok_"
 	Worker        = "wrk_"
+	App           = "app_"
+	Notice        = "not_"
+	Schedule      = "sch_"
+	// ConnectSession is that of a user's visit to connect an account.
+	ConnectSession = "cse_"
 )
 
 // New returns an id made at a time. Ids of one millisecond sort at random.
 func New(prefix string, at time.Time) string {
 	return prefix + ulid.MustNew(ulid.Timestamp(at), rand.Reader).String()
+}
+
+// Bound is before all ids of a prefix that are made at a time or later, to the
+// millisecond, and after those that were made before.
+func Bound(prefix string, at time.Time) string {
+	var id ulid.ULID
+	if err := id.SetTime(ulid.Timestamp(at)); err != nil {
+		return prefix + "~" // Later than any id can be.
+	}
+	return prefix + id.String()
+}
+
+// Derive returns the id of what parts belong to, made at a time: the same each time
+// that it is asked for, and no other parts' (of a million, two are the same with a
+// probability of 1 in 2^41).
+func Derive(prefix string, at time.Time, parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(p), p) // A hash takes everything.
+	}
+	return prefix + ulid.MustNew(ulid.Timestamp(at), bytes.NewReader(h.Sum(nil))).String()
+}
+
+// Time is when an id was made, to the millisecond; false if it is none.
+func Time(id string) (time.Time, bool) {
+	const prefix = 4
+	if len(id) < prefix {
+		return time.Time{}, false
+	}
+	u, err := ulid.ParseStrict(id[prefix:])
+	return ulid.Time(u.Time()).UTC(), err == nil
 }

@@ -37,7 +37,7 @@ func (s *Installations) Callable(ctx context.Context, tenant, id string, kind ev
 		if err = testable(v); err == nil {
 			err = noInput(kind, input)
 		}
-	case event.Record:
+	case event.Record, event.Schedule:
 		err = fault.New(fault.InvalidInput, "kind_invalid", "an event of the kind %q cannot be asked for", kind).
 			WithHint("Ask for an action, a poll or a test.")
 	default:

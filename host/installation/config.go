@@ -62,7 +62,7 @@ func (c *cache) compiled(v registry.Version, action string, raw json.RawMessage)
 // lists every problem and shows no value.
 func (s *Installations) fit(v registry.Version, config json.RawMessage) (json.RawMessage, error) {
 	invalid := func(problems ...fault.Problem) error {
-		e := fault.New(fault.InvalidInput, "config_invalid", "the configuration does not fit %s %s", v.Name, v.Version).
+		e := fault.New(fault.InvalidInput, codeConfigInvalid, "the configuration does not fit %s %s", v.Name, v.Version).
 			WithHint("Its schema is in the plugin's manifest: see `cofferdam plugin show %s -o json`.", v.Name).At("/config")
 		e.Problems = problems
 		return e

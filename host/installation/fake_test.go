@@ -1,6 +1,7 @@
 package installation_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,11 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/channel"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
 )
 
@@ -22,6 +24,7 @@ import (
 type memory struct {
 	all    []installation.Installation
 	writes int
+	reads  int // Of who follows a channel.
 	fail   error
 	// meanwhile is what somebody else does just before the next update.
 	meanwhile func(*installation.Installation)
@@ -66,6 +69,31 @@ func (m *memory) UpdateInstallation(_ context.Context, i installation.Installati
 	return m.fail
 }
 
+func (m *memory) Following(_ context.Context, after installation.Place, limit int) ([]installation.Installation, error) {
+	m.reads++
+	return m.list(after, limit, func(i installation.Installation) bool { return i.Channel != "" }), m.fail
+}
+
+func (m *memory) Running(_ context.Context, tenant, version string, after installation.Place, limit int) ([]installation.Installation, error) {
+	return m.list(after, limit, func(i installation.Installation) bool {
+		return i.VersionID == version && (tenant == "" || i.Tenant == tenant)
+	}), m.fail
+}
+
+// list lists some of all tenants' that are not removed.
+func (m *memory) list(after installation.Place, limit int, some func(installation.Installation) bool) []installation.Installation {
+	var found []installation.Installation
+	for _, i := range m.all {
+		if i.State != installation.Removed && some(i) && (i.Tenant > after.Tenant || i.Tenant == after.Tenant && i.ID > after.ID) {
+			found = append(found, i)
+		}
+	}
+	slices.SortFunc(found, func(a, b installation.Installation) int {
+		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.ID, b.ID))
+	})
+	return found[:min(limit, len(found))]
+}
+
 // versions answers Resolve from a list, newest first. Only the operator sees
 // what is hidden.
 type versions struct {
@@ -78,7 +106,8 @@ func (f *versions) Resolve(_ context.Context, v registry.Viewer, ref string) (re
 	f.asked++
 	name, exact, _ := strings.Cut(ref, "@")
 	for _, o := range f.all {
-		named := o.ID == ref || (o.Name == name || o.Plugin == name) && (exact == o.Version || exact == o.ID || exact == "" && o.YankedAt.IsZero())
+		newest := exact == "" || channel.Channel(exact).Gives(o.Channel)
+		named := o.ID == ref || (o.Name == name || o.Plugin == name) && (exact == o.Version || exact == o.ID || newest && o.YankedAt.IsZero())
 		if named && (v.Operator || !f.hidden) {
 			return o, nil
 		}
@@ -90,7 +119,8 @@ type testBundle struct {
 	*installation.Installations
 	store       *memory
 	versions    *versions
-	connections map[string]string // What ten_1 has, names to ids.
+	connections map[string]string          // What ten_1 has, names to ids.
+	fields      map[string]json.RawMessage // Of connections, by id.
 	released    []string
 	broken      error // What the look-up of connections returns, if it is set.
 	now         time.Time
@@ -107,14 +137,15 @@ func setup(t *testing.T) *testBundle {
 	}
 	b.Installations = installation.New(installation.Config{
 		Store: b.store, Registry: b.versions,
-		Connection: func(_ context.Context, t, idOrName string) (string, error) {
+		Across: b.store,
+		Connection: func(_ context.Context, t, idOrName string) (installation.Account, error) {
 			if b.broken != nil {
-				return "", b.broken
+				return installation.Account{}, b.broken
 			}
 			if id, ok := b.connections[idOrName]; ok && t == tenant {
-				return id, nil
+				return installation.Account{ID: id, Fields: b.fields[id]}, nil
 			}
-			return "", fmt.Errorf("look: %w", fault.NotFound("connection", idOrName))
+			return installation.Account{}, fmt.Errorf("look: %w", fault.NotFound("connection", idOrName))
 		},
 		Release: func(ctx context.Context, t, id string) error {
 			i, err := b.store.Installation(ctx, t, id)
@@ -186,7 +217,7 @@ func checkFault(t *testing.T, err error, code string, where ...string) *fault.Er
 	for _, p := range got.Problems {
 		places = append(places, p.Where)
 	}
-	if diff := cmp.Diff(where, places); diff != "" {
+	if diff := gocmp.Diff(where, places); diff != "" {
 		t.Errorf("problems (-want +got):\n%s\n%v", diff, got.Problems)
 	}
 	return got

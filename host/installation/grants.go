@@ -27,7 +27,7 @@ func (s *Installations) grants(ctx context.Context, tenant string, m manifest.Ma
 		Connections: map[string]string{}, Limits: wish.Limits,
 	}
 	for _, name := range slices.Sorted(maps.Keys(wish.Connections)) {
-		id, err := s.c.Connection(ctx, tenant, wish.Connections[name])
+		account, err := s.c.Connection(ctx, tenant, wish.Connections[name])
 		if isNotFound(err) {
 			return Grants{}, fault.New(fault.InvalidInput, "connection_missing", "the tenant has no connection %q, which is to be granted as %q", clip(wish.Connections[name]), name).
 				WithHint("Create the connection first, then grant it by its name or id.").At("/grants/connections/" + name)
@@ -35,9 +35,9 @@ func (s *Installations) grants(ctx context.Context, tenant string, m manifest.Ma
 		if err != nil {
 			return Grants{}, fmt.Errorf("find connection: %w", err)
 		}
-		granted.Connections[name] = id
+		granted.Connections[name] = account.ID
 	}
-	return granted, nil
+	return granted, s.connectable(ctx, tenant, m, granted.Connections)
 }
 
 // allOf grants all that a manifest asks for. A connection that the tenant does
@@ -48,16 +48,16 @@ func (s *Installations) allOf(ctx context.Context, tenant string, m manifest.Man
 		Connections: map[string]string{},
 	}
 	for _, c := range m.Connections {
-		id, err := s.c.Connection(ctx, tenant, c.Name)
+		account, err := s.c.Connection(ctx, tenant, c.Name)
 		if isNotFound(err) {
 			continue
 		}
 		if err != nil {
 			return Grants{}, fmt.Errorf("find connection: %w", err)
 		}
-		g.Connections[c.Name] = id
+		g.Connections[c.Name] = account.ID
 	}
-	return g, nil
+	return g, s.connectable(ctx, tenant, m, g.Connections)
 }
 
 // excess lists what a grant allows beyond a manifest.
@@ -81,6 +81,7 @@ func excess(m manifest.Manifest, g Grants) []fault.Problem {
 	}
 	excessLimit("/grants/limits/memory_mib", int64(g.Limits.MemoryMiB), int64(m.Limits.MemoryMiB), report)
 	excessLimit("/grants/limits/timeout_ms", int64(g.Limits.TimeoutMS), int64(m.Limits.TimeoutMS), report)
+	excessLimit("/grants/limits/stream_mib", int64(g.Limits.StreamMiB), int64(m.Limits.StreamMiB), report)
 	excessLimit("/grants/limits/fuel", g.Limits.Fuel, m.Limits.Fuel, report)
 	return problems
 }

@@ -9,7 +9,13 @@
 //	removed   (kept for its executions; nothing runs any more)
 //
 // An installation runs one pinned version. Upgrade and Rollback change the pin;
-// unfinished executions stay on the version that they began with.
+// unfinished executions stay on the version that they began with. One that follows a
+// channel is upgraded by itself, forward only.
+//
+// A version that asks for more than the one before waits for the tenant's consent:
+// the installation stays where it is and says in Upgrade what is asked for. Consent
+// adds that to the grants and nothing else, so that what a tenant has narrowed stays
+// as narrow as it was.
 package installation
 
 import (
@@ -17,6 +23,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/registry/channel"
+	"github.com/cofferdam-run/cofferdam/registry/diff"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
 )
 
@@ -39,13 +47,17 @@ type Installation struct {
 	Name   string `json:"name"`
 	Plugin string `json:"plugin"`
 	// VersionID pins the version that runs; Previous is what Rollback goes back to.
-	VersionID  string          `json:"version_id"`
-	PluginName string          `json:"plugin_name"`
-	Version    string          `json:"version"`
-	Previous   string          `json:"previous_version_id,omitempty"`
-	Config     json.RawMessage `json:"config"`
-	Grants     Grants          `json:"grants"`
-	State      State           `json:"state"`
+	VersionID  string `json:"version_id"`
+	PluginName string `json:"plugin_name"`
+	Version    string `json:"version"`
+	Previous   string `json:"previous_version_id,omitempty"`
+	// Channel is what it follows; empty for one that is pinned.
+	Channel channel.Channel `json:"channel,omitempty"`
+	// Upgrade is the version that it waits to go to, or nil.
+	Upgrade *Upgrade        `json:"upgrade,omitempty"`
+	Config  json.RawMessage `json:"config"`
+	Grants  Grants          `json:"grants"`
+	State   State           `json:"state"`
 	// Reason says why the state is error.
 	Reason    string    `json:"reason,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
@@ -60,6 +72,23 @@ type Grants struct {
 	// Functions are host functions beyond the built-in ones.
 	Functions []string        `json:"functions"`
 	Limits    manifest.Limits `json:"limits,omitzero"`
+}
+
+// Upgrade is a version that an installation waits to go to.
+type Upgrade struct {
+	To        string `json:"to"`
+	VersionID string `json:"version_id"`
+	// Asks are what the version asks for beyond the one that runs and the grants.
+	Asks []diff.Change `json:"asks"`
+	// Digest names the asks: to consent with it is to consent to exactly them.
+	Digest string `json:"digest"`
+	// Problem says why it cannot go there whatever the tenant consents to: the
+	// configuration does not fit, or a connection.
+	Problem string `json:"problem,omitempty"`
+	// Channel is the one that offers it; empty if the tenant has asked for it.
+	Channel channel.Channel `json:"channel,omitempty"`
+	// Since is when it began to wait.
+	Since time.Time `json:"since"`
 }
 
 // CodeChanged is the code of a change that another one came before.
@@ -79,3 +108,15 @@ type Store interface {
 	// back what the other has taken away.
 	UpdateInstallation(ctx context.Context, i Installation, since time.Time) error
 }
+
+// Across looks at the installations of all tenants at once, for the operator.
+type Across interface {
+	// Following lists those that follow a channel and come after one, by tenant and id.
+	Following(ctx context.Context, after Place, limit int) ([]Installation, error)
+	// Running lists those that are pinned to a version, of one tenant or, if that is
+	// empty, of all.
+	Running(ctx context.Context, tenant, version string, after Place, limit int) ([]Installation, error)
+}
+
+// Place is where an installation comes in a list of all.
+type Place struct{ Tenant, ID string }

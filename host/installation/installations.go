@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"strings"
 	"time"
@@ -12,18 +13,29 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/channel"
 )
 
 // Config configures Installations.
 type Config struct {
 	Store    Store
+	Across   Across
 	Registry Versions
-	// Connection says whether a tenant has a connection, by id or name, and
-	// returns its id.
-	Connection func(ctx context.Context, tenant, idOrName string) (string, error)
+	// Connection finds a tenant's connection by id or name.
+	Connection func(ctx context.Context, tenant, idOrName string) (Account, error)
 	// Release queues what waited because an installation was paused.
 	Release func(ctx context.Context, tenant, installation string) error
-	Now     func() time.Time
+	// Now is the clock, and After what Run waits on.
+	Now    func() time.Time
+	After  func(d time.Duration) <-chan time.Time
+	Logger *slog.Logger
+}
+
+// Account is what an installation may know of a connection.
+type Account struct {
+	ID string
+	// Fields is a JSON object, or nil.
+	Fields json.RawMessage
 }
 
 // Versions finds plugin versions: a *registry.Registry.
@@ -35,15 +47,21 @@ type Versions interface {
 type Installations struct {
 	c     Config
 	cache *cache
+	// nudged has a value when a channel may offer something new.
+	nudged chan struct{}
 }
 
 // New returns Installations.
-func New(c Config) *Installations { return &Installations{c: c, cache: newCache()} }
+func New(c Config) *Installations {
+	return &Installations{c: c, cache: newCache(), nudged: make(chan struct{}, 1)}
+}
 
 // Spec asks for an installation.
 type Spec struct {
 	// Plugin is a reference that registry.Resolve understands.
 	Plugin string `json:"plugin"`
+	// Channel is what to follow. Defaults to none: the version is pinned.
+	Channel channel.Channel `json:"channel,omitempty"`
 	// Name defaults to the plugin's.
 	Name string `json:"name,omitempty"`
 	// Config is completed with the defaults of the schema's properties.
@@ -62,7 +80,11 @@ func (s *Installations) Create(ctx context.Context, tenant string, spec Spec) (I
 	if err := checkName(spec.Name); err != nil {
 		return Installation{}, err
 	}
-	v, err := s.offered(ctx, tenant, spec.Plugin)
+	ref, err := spec.ref()
+	if err != nil {
+		return Installation{}, err
+	}
+	v, err := s.offered(ctx, tenant, ref)
 	if err != nil {
 		return Installation{}, err
 	}
@@ -77,7 +99,7 @@ func (s *Installations) Create(ctx context.Context, tenant string, spec Spec) (I
 	now := s.c.Now()
 	i := Installation{
 		ID: ident.New(ident.Installation, now), Tenant: tenant, Name: spec.Name,
-		Config: config, Grants: grants, State: Active, CreatedAt: now, UpdatedAt: now,
+		Channel: spec.Channel, Config: config, Grants: grants, State: Active, CreatedAt: now, UpdatedAt: now,
 	}
 	if i.Name == "" {
 		i.Name = v.Name
@@ -87,6 +109,25 @@ func (s *Installations) Create(ctx context.Context, tenant string, spec Spec) (I
 		return Installation{}, fmt.Errorf("insert installation: %w", err)
 	}
 	return i, nil
+}
+
+// ref is the version that is asked for: that of the channel, if one is to be followed.
+func (s Spec) ref() (string, error) {
+	if s.Channel == "" {
+		return s.Plugin, nil
+	}
+	if _, err := channel.Parse(string(s.Channel)); err != nil {
+		return "", invalidChannel(err)
+	}
+	if strings.Contains(s.Plugin, "@") || strings.HasPrefix(s.Plugin, ident.PluginVersion) {
+		return "", fault.New(fault.InvalidInput, "version_and_channel", "%.100q names a version, and the channel %s is to be followed", s.Plugin, s.Channel).
+			WithHint("Name the plugin without a version, or leave out the channel.").At("/plugin")
+	}
+	return s.Plugin + "@" + string(s.Channel), nil
+}
+
+func invalidChannel(err error) error {
+	return fault.New(fault.InvalidInput, "channel_unknown", "%v", err).At("/channel")
 }
 
 // checkName refuses names that are none; an empty one is the plugin's. The
@@ -169,37 +210,6 @@ func (s *Installations) Resume(ctx context.Context, tenant, id string) (Installa
 	return i, nil
 }
 
-// Upgrade pins another version of the same plugin, whose schema the
-// configuration must fit; an empty version is the newest. Grants stay as they are.
-func (s *Installations) Upgrade(ctx context.Context, tenant, id, version string) (Installation, error) {
-	return s.update(ctx, tenant, id, func(i *Installation) error {
-		ref := i.Plugin
-		if version != "" {
-			ref += "@" + version
-		}
-		v, err := s.offered(ctx, tenant, ref)
-		if err != nil {
-			return err
-		}
-		return s.move(ctx, i, v)
-	})
-}
-
-// Rollback pins the version before, yanked or not; another Rollback goes forward again.
-func (s *Installations) Rollback(ctx context.Context, tenant, id string) (Installation, error) {
-	return s.update(ctx, tenant, id, func(i *Installation) error {
-		if i.Previous == "" {
-			return fault.New(fault.Conflict, "no_previous_version", "the installation %q has run no version before %s", i.Name, i.Version).
-				WithHint("Upgrade it to the version that you want.")
-		}
-		v, err := s.pinned(ctx, i.Previous)
-		if err != nil {
-			return err
-		}
-		return s.move(ctx, i, v)
-	})
-}
-
 // Uninstall ends the installation. What is queued for it is cancelled when it is claimed.
 func (s *Installations) Uninstall(ctx context.Context, tenant, id string) error {
 	i, err := s.Get(ctx, tenant, id)
@@ -219,6 +229,9 @@ func (s *Installations) Uninstall(ctx context.Context, tenant, id string) error 
 	// What was parked is claimed, and then cancelled.
 	return s.c.Release(ctx, tenant, i.ID)
 }
+
+// errUnchanged ends a change that changes nothing.
+var errUnchanged = errors.New("unchanged")
 
 // updateTries is how often a change is made anew that another one came before.
 const updateTries = 3
@@ -242,7 +255,11 @@ func (s *Installations) updateOnce(ctx context.Context, tenant, id string, chang
 		return Installation{}, err
 	}
 	since := i.UpdatedAt
-	if err := change(&i); err != nil {
+	err = change(&i)
+	if errors.Is(err, errUnchanged) {
+		return i, nil
+	}
+	if err != nil {
 		return Installation{}, err
 	}
 	i.UpdatedAt = s.c.Now()
@@ -262,31 +279,6 @@ func (s *Installations) present(ctx context.Context, tenant, id string) (Install
 			WithHint("Install the plugin again.")
 	}
 	return i, err
-}
-
-// move pins another version, if the configuration fits it.
-func (s *Installations) move(ctx context.Context, i *Installation, v registry.Version) error {
-	if v.Plugin != i.Plugin {
-		return fault.New(fault.InvalidInput, "other_plugin", "the version %q is of another plugin, %s", v.Version, v.Name).At("/version")
-	}
-	if v.ID == i.VersionID {
-		return nil
-	}
-	before, err := s.pinned(ctx, i.VersionID)
-	if err != nil {
-		return err
-	}
-	config, err := s.carry(before, v, i.Config)
-	if err != nil {
-		return err
-	}
-	i.Config, i.Previous = config, i.VersionID
-	i.pin(v)
-	return nil
-}
-
-func (i *Installation) pin(v registry.Version) {
-	i.Plugin, i.PluginName, i.VersionID, i.Version = v.Plugin, v.Name, v.ID, v.Version
 }
 
 // offered finds a version that a tenant may take up.

@@ -161,16 +161,16 @@ func TestUpgradeAndRollback(t *testing.T) {
 
 	const old = `{"api_url":"https://api.github.com","label":"triage","team":"a"}`
 	const grown = `{"api_url":"https://api.github.com","depth":3,"label":"triage","team":"a"}`
-	got, err := b.Upgrade(t.Context(), tenant, i.ID, "")
+	got, err := b.Upgrade(t.Context(), tenant, i.ID, installation.Move{})
 	check(got, err, "1.1.0", "plv_issues1.0.0", grown)
-	got, err = b.Upgrade(t.Context(), tenant, i.ID, "1.1.0") // It has it already.
+	got, err = b.Upgrade(t.Context(), tenant, i.ID, installation.Move{Version: "1.1.0"}) // It has it already.
 	check(got, err, "1.1.0", "plv_issues1.0.0", grown)
 	// The old schema knows no depth, which was only a default of the new one.
 	got, err = b.Rollback(t.Context(), tenant, i.ID)
 	check(got, err, "1.0.0", "plv_issues1.1.0", old)
 	got, err = b.Rollback(t.Context(), tenant, i.ID)
 	check(got, err, "1.1.0", "plv_issues1.0.0", grown)
-	got, err = b.Upgrade(t.Context(), tenant, i.ID, "plv_issues1.0.0")
+	got, err = b.Upgrade(t.Context(), tenant, i.ID, installation.Move{Version: "plv_issues1.0.0"})
 	check(got, err, "1.0.0", "plv_issues1.1.0", old)
 }
 
@@ -189,7 +189,7 @@ func TestUpgradeRefuses(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			i := b.install(t, "issues@1.0.0", "")
-			_, err := b.Upgrade(t.Context(), tenant, i.ID, tt.version)
+			_, err := b.Upgrade(t.Context(), tenant, i.ID, installation.Move{Version: tt.version})
 			checkFault(t, err, tt.code, tt.where...)
 			if kept, err := b.Get(t.Context(), tenant, i.ID); err != nil || kept.Version != "1.0.0" || kept.Previous != "" {
 				t.Errorf("got %s, %v, want it unchanged", kept.Version, err)
@@ -206,7 +206,7 @@ func TestUpgradeKeepsToThePlugin(t *testing.T) {
 	b.versions.all = append(b.versions.all, registry.Version{ID: "plv_x", Plugin: "plg_issues", Name: "issues", Version: "3.0.0"})
 	b.store.all[0].Plugin = "plg_other"
 	b.versions.all[len(b.versions.all)-1].Name = "plg_other"
-	_, err := b.Upgrade(t.Context(), tenant, i.ID, "3.0.0")
+	_, err := b.Upgrade(t.Context(), tenant, i.ID, installation.Move{Version: "3.0.0"})
 	checkFault(t, err, "other_plugin")
 }
 
@@ -218,7 +218,7 @@ func TestInstalledVersionsOutliveTheirSharing(t *testing.T) {
 	if _, err := b.Configure(t.Context(), tenant, i.ID, nil); err != nil {
 		t.Errorf("configure: %v", err)
 	}
-	_, err := b.Upgrade(t.Context(), tenant, i.ID, "1.1.0")
+	_, err := b.Upgrade(t.Context(), tenant, i.ID, installation.Move{Version: "1.1.0"})
 	checkFault(t, err, "not_found")
 }
 

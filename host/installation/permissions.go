@@ -3,6 +3,7 @@ package installation
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -58,6 +59,26 @@ func NotDone(i Installation, m manifest.Manifest) []egress.NotDoneRule {
 		}
 	}
 	return rules
+}
+
+// Slots are where the manifest has parts of credentials written, by connection.
+func Slots(m manifest.Manifest) map[string]egress.Slots {
+	slots := map[string]egress.Slots{}
+	for _, c := range m.Connections {
+		if !c.Slots.IsZero() {
+			slots[c.Name] = egress.Slots{Headers: c.Slots.Headers, Query: c.Slots.Query, JSON: c.Slots.JSON, Form: c.Slots.Form}
+		}
+	}
+	return slots
+}
+
+// HostIn is the host that a manifest names, or empty if the configuration has none there.
+func HostIn(host string, config json.RawMessage) string {
+	name, ok := declared(host, config)
+	if !ok {
+		return ""
+	}
+	return name
 }
 
 // declared is the host that a manifest names.
@@ -178,4 +199,16 @@ func Limits(i Installation, m manifest.Manifest, most runtime.Limits) runtime.Li
 		}
 	}
 	return l
+}
+
+// StreamBytes is the most of a body that a run streams: the least of what the manifest
+// asks for and the tenant grants, 0 for what the operator allows.
+func StreamBytes(i Installation, m manifest.Manifest) int64 {
+	least := int64(0)
+	for _, wish := range []manifest.Limits{m.Limits, i.Grants.Limits} {
+		if mib := int64(wish.StreamMiB); mib > 0 && mib <= math.MaxInt64>>20 && (least == 0 || mib<<20 < least) {
+			least = mib << 20
+		}
+	}
+	return least
 }

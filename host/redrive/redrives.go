@@ -38,11 +38,18 @@ type Config struct {
 }
 
 // Redrives are the redrives of many. They are the job.Handler of Kind, and safe for
-// concurrent use.
-type Redrives struct{ c Config }
+// concurrent use. One that is paused stops within a second; what one has redriven that
+// is cancelled goes on.
+type Redrives struct {
+	*job.Of[Redrive]
+
+	c Config
+}
 
 // New returns Redrives.
-func New(c Config) *Redrives { return &Redrives{c: c} }
+func New(c Config) *Redrives {
+	return &Redrives{Of: job.NewOf(c.Jobs, Kind, "redrive", redriveOf), c: c}
+}
 
 // Plan says what a redrive would do, and does nothing.
 func (r *Redrives) Plan(ctx context.Context, tenant string, s Spec) (Plan, error) {
@@ -85,46 +92,11 @@ func (r *Redrives) Start(ctx context.Context, tenant string, s Spec) (Redrive, e
 	if err != nil {
 		return Redrive{}, err
 	}
-	return view(r.c.Jobs.Create(ctx, tenant, Kind, order{Spec: s, Matched: plan.Matched}))
-}
-
-// Get returns a redrive.
-func (r *Redrives) Get(ctx context.Context, tenant, id string) (Redrive, error) {
-	j, err := r.c.Jobs.Get(ctx, tenant, id)
-	if f := fault.From(err); err == nil && j.Kind != Kind || err != nil && f.Code == fault.CodeNotFound {
-		err = fault.NotFound("redrive", id)
-	}
-	return view(j, err)
-}
-
-// List lists the newest first, 50 if no limit is said; before is an id, or empty.
-func (r *Redrives) List(ctx context.Context, tenant, before string, limit int) ([]Redrive, error) {
-	all, err := r.c.Jobs.List(ctx, tenant, job.Filter{Kind: Kind, Before: before, Limit: limit})
+	j, err := r.c.Jobs.Create(ctx, tenant, Kind, order{Spec: s, Matched: plan.Matched})
 	if err != nil {
-		return nil, err
+		return Redrive{}, err
 	}
-	list := make([]Redrive, len(all))
-	for i, j := range all {
-		if list[i], err = redriveOf(j); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
-}
-
-// Pause has a redrive stop within a second.
-func (r *Redrives) Pause(ctx context.Context, tenant, id string) (Redrive, error) {
-	return r.steer(ctx, tenant, id, r.c.Jobs.Pause)
-}
-
-// Resume has a redrive go on that was paused, or has failed.
-func (r *Redrives) Resume(ctx context.Context, tenant, id string) (Redrive, error) {
-	return r.steer(ctx, tenant, id, r.c.Jobs.Resume)
-}
-
-// Cancel ends a redrive. What was redriven goes on.
-func (r *Redrives) Cancel(ctx context.Context, tenant, id string) (Redrive, error) {
-	return r.steer(ctx, tenant, id, r.c.Jobs.Cancel)
+	return redriveOf(j)
 }
 
 // Step implements job.Handler: it redrives the next executions, as many as the rate
@@ -194,13 +166,6 @@ func (r *Redrives) count(ctx context.Context, tenant string, s Spec) (Plan, erro
 	return plan, nil
 }
 
-func (r *Redrives) steer(ctx context.Context, tenant, id string, do func(context.Context, string, string) (job.Job, error)) (Redrive, error) {
-	if _, err := r.Get(ctx, tenant, id); err != nil {
-		return Redrive{}, err
-	}
-	return view(do(ctx, tenant, id))
-}
-
 // one redrives an execution and counts what became of that.
 func (r *Redrives) one(ctx context.Context, e execution.Execution, mode execution.Mode, p *Progress) error {
 	_, err := r.c.Executions.Redrive(ctx, e.Tenant, e.ID, mode)
@@ -249,13 +214,6 @@ func (r *Redrives) next(ctx context.Context, tenant string, f Filter, after stri
 		}
 	}
 	return b, nil
-}
-
-func view(j job.Job, err error) (Redrive, error) {
-	if err != nil {
-		return Redrive{}, err
-	}
-	return redriveOf(j)
 }
 
 // isRefusal says that it is about this execution, and not about us.

@@ -34,6 +34,16 @@ type Config struct {
 	Store Store
 	// Default is how long things are kept for tenants that say nothing themselves.
 	Default tenant.Retention
+	// Fresh is how long after its destruction a tenant's key may be held in memory
+	// somewhere: a deletion is not over before. Defaults to none.
+	Fresh time.Duration
+	// Leave is asked, about a tenant whose deletion is due, how much is left of what others
+	// are to be told while its key is there still, such as tokens that are to be revoked
+	// where they came from. It is asked until nothing is, for an hour at most: who is not
+	// there keeps nobody from being deleted. Defaults to nothing.
+	Leave func(ctx context.Context, tenant string) (left int, err error)
+	// Destroyed is told of a tenant whose key this process has destroyed. Defaults to nobody.
+	Destroyed func(tenant string)
 	// Holder names this process among those of a cluster.
 	Holder string
 	// Registerer is where metrics go. Defaults to none.
@@ -53,6 +63,12 @@ type Purger struct {
 
 // New returns a Purger, which does nothing until it is run.
 func New(c Config) *Purger {
+	if c.Destroyed == nil {
+		c.Destroyed = func(string) {}
+	}
+	if c.Leave == nil {
+		c.Leave = func(context.Context, string) (int, error) { return 0, nil }
+	}
 	return &Purger{c: c, metrics: newMetrics(c.Registerer), nudged: make(chan struct{}, 1)}
 }
 

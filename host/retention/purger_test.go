@@ -30,6 +30,10 @@ type shelf struct {
 	rows   map[string]int
 	waits  map[string]string
 	buried []string
+	// destroyed are those whose keys are.
+	destroyed []string
+	// noted is what was noted that a deletion waits for.
+	noted  []string
 	holder map[string]string
 	fail   map[string]error
 	// each is called at each step.
@@ -84,6 +88,30 @@ func (s *shelf) Sweep(context.Context, time.Time) (retention.Purged, error) {
 	return got, s.fail["sweep"]
 }
 
+func (s *shelf) DestroyKey(_ context.Context, id string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.tenants, func(t tenant.Tenant) bool { return t.ID == id })
+	if s.fail[id] == nil && s.waits[id] != "others" {
+		s.tenants[i].State = tenant.Deleting
+		s.destroyed = append(s.destroyed, id)
+	}
+	return s.tenants[i].State == tenant.Deleting, s.fail[id]
+}
+
+func (s *shelf) Needed(_ context.Context, id string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waits[id] == "others", nil
+}
+
+func (s *shelf) NoteWait(_ context.Context, id, what string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noted = append(s.noted, id+" waits for "+what)
+	return s.fail["note"]
+}
+
 func (s *shelf) Erase(_ context.Context, id string) (retention.Erased, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,6 +147,8 @@ type testBundle struct {
 	mu   sync.Mutex
 	now  time.Time
 	logs strings.Builder
+	// leave is asked what is left; nil is nothing.
+	leave func() (int, error)
 }
 
 // Write implements io.Writer, for logs.
@@ -157,6 +187,12 @@ func setup(t *testing.T) *testBundle {
 	}
 	b.Purger = retention.New(retention.Config{
 		Store: b.store, Default: tenant.Retention{Days: 30, Bytes: 1 << 30}, Holder: "me", Registerer: b.metrics,
+		Leave: func(context.Context, string) (int, error) {
+			if b.leave == nil {
+				return 0, nil
+			}
+			return b.leave()
+		},
 		Logger: slog.New(slog.NewTextHandler(io.Writer(b), nil)), Now: b.clock,
 		After: func(d time.Duration) <-chan time.Time {
 			a := asked{d, make(chan time.Time, 1)}

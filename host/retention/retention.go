@@ -24,12 +24,13 @@
 // Answers to idempotency keys go after [AnswerLife]. What a tenant has used is
 // kept: it is what bills are made of.
 //
-// SQLite gives no room back to the disk: pages that are freed are used for what
-// comes next, so that the file stays as large as it was at its largest. Postgres
+// SQLite gives no room back to the disk: pages that are freed are overwritten and used
+// for what comes next, so that the file stays as large as it was at its largest. Postgres
 // does likewise through its autovacuum. Nothing here runs VACUUM.
 //
-// A tenant that is being deleted is emptied in the same way, in steps that can be
-// repeated: its state says that it is, so that after a crash any process goes on.
+// A tenant whose deletion is due leaves those who know it, which takes an hour at most,
+// has its key destroyed, and is then emptied in the same way, in steps that can be repeated: its state says that it is, so that after a crash
+// any process goes on.
 package retention
 
 import (
@@ -69,6 +70,19 @@ type Store interface {
 	Forget(ctx context.Context, tenant string, keys, work time.Time) (Purged, error)
 	// Sweep takes away some answers to idempotency keys of before a time.
 	Sweep(ctx context.Context, before time.Time) (Purged, error)
+	Endings
+}
+
+// Endings are what becomes of tenants that are deleted.
+type Endings interface {
+	// Needed says whether others use what would go with a tenant, and notes that its
+	// deletion waits for them.
+	Needed(ctx context.Context, tenant string) (bool, error)
+	// DestroyKey destroys the key of a tenant whose deletion is due, and says whether it
+	// is destroyed now.
+	DestroyKey(ctx context.Context, tenant string) (bool, error)
+	// NoteWait notes what a deletion waits for.
+	NoteWait(ctx context.Context, tenant, what string) error
 	// Erase takes away some of what a tenant has that is being deleted. It asks
 	// runs in flight to end, and does not take their executions from under them.
 	Erase(ctx context.Context, tenant string) (Erased, error)

@@ -18,9 +18,11 @@
 //
 // # Sharp edges
 //
-// The samples of a report show some of what customers' executions said. A run of one
-// tenant is that tenant's job, and is deleted with it; so is a run of all tenants that
-// has a sample of it.
+// The samples of a report show some of what customers' executions said, where the run
+// is of one tenant: it is that tenant's job, sealed with its key and deleted with it. No
+// key is all tenants', so the samples of a run of all of them only name executions: a
+// run of one of the tenants says more of them. Such a run is deleted, too, with a tenant
+// that it has a sample of.
 //
 // What would come after the first call that differs is not known, and not guessed.
 package shadow
@@ -61,6 +63,8 @@ type Verdict string
 const (
 	// Same says that it asked for the same and came to the same.
 	Same Verdict = "same"
+	// Mended says that the old version failed, and it succeeded after the same calls.
+	Mended Verdict = "mended"
 	// OutputDiffers says that it succeeded with another output.
 	OutputDiffers Verdict = "output_differs"
 	// LeftDiffers says that the records, tags or state that it left differ.
@@ -71,8 +75,8 @@ const (
 	AsksBeyond Verdict = "asks_beyond"
 	// Fails says that it failed where the old version did not.
 	Fails Verdict = "fails"
-	// OutcomeDiffers says that the old version failed, and the new one did not, or
-	// failed in another way.
+	// OutcomeDiffers says that it ended otherwise: it failed in another way, or one of
+	// the two waits.
 	OutcomeDiffers Verdict = "outcome_differs"
 	// FuelDiffers says that one and the same module used other fuel: a bug of this
 	// program's.
@@ -91,6 +95,7 @@ type Report struct {
 	Done  int `json:"done"`
 
 	Same           int `json:"same"`
+	Mended         int `json:"mended"`
 	OutputDiffers  int `json:"output_differs"`
 	LeftDiffers    int `json:"left_differs"`
 	CallsDiffer    int `json:"calls_differ"`
@@ -113,7 +118,8 @@ type Report struct {
 	Seconds         float64 `json:"seconds"`
 }
 
-// Differs is how many did not come to the same.
+// Differs is how many did not come to the same, without those that are Mended: it is
+// what a new version may be held back for.
 func (r *Report) Differs() int {
 	return r.OutputDiffers + r.LeftDiffers + r.CallsDiffer + r.AsksBeyond + r.Fails + r.OutcomeDiffers + r.FuelDiffers
 }
@@ -121,7 +127,7 @@ func (r *Report) Differs() int {
 // of is the count of a verdict.
 func (r *Report) of(v Verdict) *int {
 	return map[Verdict]*int{
-		Same: &r.Same, OutputDiffers: &r.OutputDiffers, LeftDiffers: &r.LeftDiffers, CallsDiffer: &r.CallsDiffer,
+		Same: &r.Same, Mended: &r.Mended, OutputDiffers: &r.OutputDiffers, LeftDiffers: &r.LeftDiffers, CallsDiffer: &r.CallsDiffer,
 		AsksBeyond: &r.AsksBeyond, Fails: &r.Fails, OutcomeDiffers: &r.OutcomeDiffers, FuelDiffers: &r.FuelDiffers,
 		NotComparable: &r.NotComparable, Skipped: &r.Skipped,
 	}[v]
@@ -154,7 +160,8 @@ type Group struct {
 type Sample struct {
 	Tenant    string `json:"tenant"`
 	Execution string `json:"execution"`
-	// Recorded and Now are the two sides of the first difference, for people.
+	// Recorded and Now are the two sides of the first difference, for people; these and
+	// Changes are empty in a run of all tenants.
 	Recorded string `json:"recorded,omitempty"`
 	Now      string `json:"now,omitempty"`
 	// Changes are the first few places in which JSON differs.

@@ -37,7 +37,11 @@ func judge(of *replay.Recording, r *replay.Report) result {
 	case v == replay.OutcomeDiffers && r.Outcome == replay.Failed && of.Outcome != replay.Failed:
 		judgeFailure(r, &res)
 	case v == replay.OutcomeDiffers:
-		res.verdict, res.key = OutcomeDiffers, ending(of.Outcome, of.Error)+" becomes "+ending(r.Outcome, r.Error)
+		res.verdict = OutcomeDiffers
+		if of.Outcome == replay.Failed && r.Outcome == replay.Succeeded {
+			res.verdict = Mended
+		}
+		res.key = ending(of.Outcome, of.Error) + " becomes " + ending(r.Outcome, r.Error)
 	case v == replay.OutputDiffers:
 		res.verdict = OutputDiffers
 		res.differ(changes(of.Output, replay.Kept(r.Output)))

@@ -19,7 +19,7 @@ func (s *SQL) Buried(ctx context.Context, tenant string, f redrive.Filter, after
 // BuriedGroups implements redrive.Store.
 func (s *SQL) BuriedGroups(ctx context.Context, tenant string, f redrive.Filter) ([]execution.DeadLetters, error) {
 	w := buried(tenant, f)
-	return list(ctx, s, scanDeadLetters,
+	return s.deadLetters(ctx, tenant,
 		`SELECT g.fingerprint, g.installation, g.n, g.first_at, g.last_at, g.sample, e.error FROM (
 		   SELECT fingerprint, installation, count(*) AS n, min(finished_at) AS first_at, max(finished_at) AS last_at, max(id) AS sample
 		   FROM executions `+w.String()+` GROUP BY fingerprint, installation) g

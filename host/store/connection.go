@@ -10,7 +10,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 )
 
-const connectionColumns = `SELECT tenant, id, name, type, hosts, header, query, version, created_at, updated_at, sealed FROM connections `
+const connectionColumns = `SELECT tenant, id, name, type, hosts, header, query, version, created_at, updated_at, sealed, fields FROM connections `
 
 // InsertConnection implements connection.Store.
 func (s *SQL) InsertConnection(ctx context.Context, c connection.Connection, sealed []byte) error {
@@ -19,23 +19,21 @@ func (s *SQL) InsertConnection(ctx context.Context, c connection.Connection, sea
 		return err
 	}
 	return s.insert(ctx, "insert a connection", connectionTaken(c), fault.NotFound("tenant", c.Tenant),
-		`INSERT INTO connections (tenant, id, name, type, hosts, header, query, version, created_at, updated_at, sealed)
-		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		`INSERT INTO connections (tenant, id, name, type, hosts, header, query, version, created_at, updated_at, sealed, fields)
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		c.Tenant, c.ID, c.Name, string(c.Type), hosts, c.Header, c.Query, c.Version,
-		column.Micros(c.CreatedAt), column.Micros(c.UpdatedAt), column.Bytes(sealed))
+		column.Micros(c.CreatedAt), column.Micros(c.UpdatedAt), column.Bytes(sealed), column.Bytes(c.Fields))
 }
 
 // Connection implements connection.Store.
 func (s *SQL) Connection(ctx context.Context, tenant, idOrName string) (connection.Connection, error) {
-	c, err := find(ctx, s, fault.NotFound("connection", idOrName), scanConnection,
-		connectionColumns+`WHERE tenant = $1 AND (id = $2 OR name = $2)`, tenant, idOrName)
+	c, err := find(ctx, s, fault.NotFound("connection", idOrName), scanConnection, connectionColumns+`WHERE tenant = $1 AND (id = $2 OR name = $2)`, tenant, idOrName)
 	return c.Connection, err
 }
 
 // Sealed implements connection.Store.
 func (s *SQL) Sealed(ctx context.Context, tenant, id string) (connection.Connection, []byte, error) {
-	c, err := find(ctx, s, fault.NotFound("connection", id), scanConnection,
-		connectionColumns+`WHERE tenant = $1 AND id = $2`, tenant, id)
+	c, err := find(ctx, s, fault.NotFound("connection", id), scanConnection, connectionColumns+`WHERE tenant = $1 AND id = $2`, tenant, id)
 	return c.Connection, c.sealed, err
 }
 
@@ -58,9 +56,9 @@ func (s *SQL) UpdateConnection(ctx context.Context, c connection.Connection, sea
 	err = s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
 		n, err := execOn(ctx, tx,
 			`UPDATE connections SET name = $4, type = $5, hosts = $6, header = $7, query = $8, version = $3, updated_at = $9,
-			 sealed = COALESCE($10, sealed) WHERE tenant = $1 AND id = $2 AND version = $3 - 1`,
-			c.Tenant, c.ID, c.Version, c.Name, string(c.Type), hosts, c.Header, c.Query,
-			column.Micros(c.UpdatedAt), column.Bytes(sealed))
+			 sealed = COALESCE($10, sealed), fields = $11 WHERE tenant = $1 AND id = $2 AND version = $3 - 1`,
+			c.Tenant, c.ID, c.Version, c.Name, string(c.Type), hosts, c.Header, c.Query, column.Micros(c.UpdatedAt), column.Bytes(sealed),
+			column.Bytes(c.Fields))
 		if err != nil || n == 1 {
 			return err
 		}
@@ -100,13 +98,13 @@ type sealedConnection struct {
 
 func scanConnection(r scanner) (sealedConnection, error) {
 	var c sealedConnection
-	var hosts []byte
+	var hosts, fields []byte
 	var created, updated int64
-	err := r.Scan(&c.Tenant, &c.ID, &c.Name, &c.Type, &hosts, &c.Header, &c.Query, &c.Version, &created, &updated, &c.sealed)
+	err := r.Scan(&c.Tenant, &c.ID, &c.Name, &c.Type, &hosts, &c.Header, &c.Query, &c.Version, &created, &updated, &c.sealed, &fields)
 	if err != nil {
 		return c, err
 	}
-	c.CreatedAt, c.UpdatedAt = column.Time(created), column.Time(updated)
+	c.CreatedAt, c.UpdatedAt, c.Fields = column.Time(created), column.Time(updated), column.Bytes(fields)
 	err = column.FromJSON(hosts, &c.Hosts)
 	return c, err
 }

@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
 
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -16,7 +19,7 @@ func (s *SQL) InsertEndpoint(ctx context.Context, e endpoint.Endpoint, sealed []
 		conflict("endpoint_exists", "there is an endpoint %q already", e.ID), fault.NotFound("installation", e.Installation),
 		`INSERT INTO endpoints (tenant, id, installation, webhook, scheme, version, disabled, created_at, sealed)
 		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		e.Tenant, e.ID, e.Installation, e.Webhook, e.Scheme, e.Version, e.Disabled, column.Micros(e.CreatedAt), column.Bytes(sealed))
+		e.Tenant, e.ID, e.Installation, e.Webhook, schemeOf(e), e.Version, e.Disabled, column.Micros(e.CreatedAt), column.Bytes(sealed))
 }
 
 // Endpoint implements endpoint.Store.
@@ -47,7 +50,7 @@ func (s *SQL) UpdateEndpoint(ctx context.Context, e endpoint.Endpoint, sealed []
 		n, err := execOn(ctx, tx,
 			`UPDATE endpoints SET webhook = $4, scheme = $5, disabled = $6, version = $3, sealed = COALESCE($7, sealed)
 			 WHERE tenant = $1 AND id = $2 AND version = $3 - 1`,
-			e.Tenant, e.ID, e.Version, e.Webhook, e.Scheme, e.Disabled, column.Bytes(sealed))
+			e.Tenant, e.ID, e.Version, e.Webhook, schemeOf(e), e.Disabled, column.Bytes(sealed))
 		if err != nil || n == 1 {
 			return err
 		}
@@ -73,7 +76,37 @@ type sealedEndpoint struct {
 func scanEndpoint(r scanner) (sealedEndpoint, error) {
 	var e sealedEndpoint
 	var created int64
-	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Webhook, &e.Scheme, &e.Version, &e.Disabled, &created, &e.sealed)
-	e.CreatedAt = column.Time(created)
-	return e, err
+	var scheme string
+	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Webhook, &scheme, &e.Version, &e.Disabled, &created, &e.sealed)
+	if err != nil {
+		return e, err
+	}
+	e.CreatedAt, e.Scheme = column.Time(created), scheme
+	if !strings.HasPrefix(scheme, "{") {
+		return e, nil
+	}
+	var s storedScheme
+	if err := json.Unmarshal([]byte(scheme), &s); err != nil {
+		return e, fmt.Errorf("read the scheme of endpoint %s: %w", e.ID, err)
+	}
+	e.Scheme, e.Descriptor, e.Parameters = s.Name, s.Descriptor, s.Parameters
+	return e, nil
+}
+
+// storedScheme is what the column scheme has of an endpoint that was told more than a name,
+// as JSON: the schema before has no other place for it, and no scheme's name begins with a
+// brace. The descriptor is base64 in it, and
+// stays as it was written.
+type storedScheme struct {
+	Name       string            `json:"name"`
+	Descriptor []byte            `json:"descriptor,omitempty"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+}
+
+func schemeOf(e endpoint.Endpoint) string {
+	if len(e.Descriptor) == 0 && len(e.Parameters) == 0 {
+		return e.Scheme
+	}
+	b, _ := json.Marshal(storedScheme{e.Scheme, e.Descriptor, e.Parameters}) // It never fails: they are texts.
+	return string(b)
 }

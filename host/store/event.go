@@ -8,6 +8,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 )
 
 // maxList is the most that one list returns.
@@ -17,7 +18,11 @@ const eventColumns = `SELECT tenant, id, installation, kind, name, source, dedup
 
 // Event implements event.Store.
 func (s *SQL) Event(ctx context.Context, tenant, id string) (event.Event, error) {
-	return find(ctx, s, fault.NotFound("event", id), scanEvent, eventColumns+`WHERE tenant = $1 AND id = $2 AND kind <> 'purged'`, tenant, id)
+	row, err := find(ctx, s, fault.NotFound("event", id), scanEvent, eventColumns+`WHERE tenant = $1 AND id = $2 AND kind <> 'purged'`, tenant, id)
+	if err != nil {
+		return event.Event{}, err
+	}
+	return s.sealing.OpenEvent(ctx, row)
 }
 
 // Events implements event.Store.
@@ -29,24 +34,36 @@ func (s *SQL) Events(ctx context.Context, tenant string, f event.Filter) ([]even
 	w.given("name = ?", f.Name)
 	w.given("source = ?", f.Endpoint)
 	w.given("id < ?", f.Before)
-	query := eventColumns + w.String() + " ORDER BY id DESC " + w.limit(f.Limit)
-	return list(ctx, s, scanEvent, query, w.args...)
+	query := w.String() + " ORDER BY id DESC " + w.limit(f.Limit)
+	return s.events(ctx, query, w.args...)
 }
 
-func scanEvent(r scanner) (event.Event, error) {
-	var e event.Event
-	var key, request []byte
-	var received int64
-	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Kind, &e.Name, &e.Source, &key, &request, &e.Body, &received)
+func (s *SQL) events(ctx context.Context, which string, args ...any) ([]event.Event, error) {
+	rows, err := list(ctx, s, scanEvent, eventColumns+which, args...)
 	if err != nil {
-		return e, err
+		return nil, err
 	}
+	return opened(rows, func(row sealing.Event) (event.Event, error) { return s.sealing.OpenEvent(ctx, row) })
+}
+
+// opened opens rows once all are read: keys may have to be read for that.
+func opened[Row, T any](rows []Row, open func(Row) (T, error)) ([]T, error) {
+	all := make([]T, len(rows))
+	for i, row := range rows {
+		var err error
+		if all[i], err = open(row); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func scanEvent(r scanner) (sealing.Event, error) {
+	var e sealing.Event
+	var key []byte
+	var received int64
+	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Kind, &e.Name, &e.Source, &key, &e.Headers, &e.Body, &received)
 	e.DedupeKey, e.ReceivedAt = string(key), column.Time(received)
-	if request == nil {
-		return e, nil
-	}
-	e.Request = &event.Request{}
-	err = column.FromJSON(request, e.Request)
 	return e, err
 }
 
@@ -74,6 +91,12 @@ func (w *where) given(cond, arg string) {
 
 // last names the last argument.
 func (w *where) last() string { return fmt.Sprintf("$%d", len(w.args)) }
+
+// next adds an argument, and returns its number.
+func (w *where) next(arg any) string {
+	w.args = append(w.args, arg)
+	return w.last()
+}
 
 // limit is the LIMIT clause, at most maxList.
 func (w *where) limit(n int) string {

@@ -35,8 +35,15 @@ func (s *SQL) Trace(ctx context.Context, tenant, id string) (execution.Trace, er
 	if t.Event, err = s.Event(ctx, tenant, t.Execution.Event); err != nil {
 		return execution.Trace{}, err
 	}
-	t.Attempts, err = list(ctx, s, scanAttempt,
-		`SELECT body FROM attempts WHERE tenant = $1 AND execution = $2 ORDER BY claim`, tenant, id)
+	if t.Redelivery, err = s.redelivery(ctx, tenant, id); err != nil {
+		return execution.Trace{}, err
+	}
+	traces, err := list(ctx, s, scanTrace,
+		`SELECT execution, claim, body FROM attempts WHERE tenant = $1 AND execution = $2 ORDER BY claim`, tenant, id)
+	if err != nil {
+		return execution.Trace{}, err
+	}
+	t.Attempts, err = opened(traces, func(row traceRow) (execution.Attempt, error) { return s.attempt(ctx, tenant, row) })
 	if err != nil {
 		return execution.Trace{}, err
 	}
@@ -65,8 +72,15 @@ func (s *SQL) Executions(ctx context.Context, tenant string, f execution.Filter)
 		w.and("state = ?", n)
 	}
 	if f.Event != "" {
-		// An event has one execution, which it names.
-		w.and("id = (SELECT execution FROM events WHERE tenant = $1 AND id = ?)", f.Event)
+		ids, err := s.executionsOf(ctx, tenant, f.Event)
+		if err != nil {
+			return nil, err
+		}
+		names, err := texts(ids)
+		if err != nil {
+			return nil, err
+		}
+		w.conds = append(w.conds, s.d.In("id", s.d.Each(w.next(names))))
 	}
 	if f.Tag.Name != "" {
 		w.args = append(w.args, []byte(f.Tag.Name))
@@ -86,7 +100,7 @@ func (s *SQL) Changed(ctx context.Context, tenant string, since time.Time, limit
 
 // DeadLetters implements execution.Store.
 func (s *SQL) DeadLetters(ctx context.Context, tenant string) ([]execution.DeadLetters, error) {
-	return list(ctx, s, scanDeadLetters,
+	return s.deadLetters(ctx, tenant,
 		`SELECT g.fingerprint, g.installation, g.n, g.first_at, g.last_at, g.sample, e.error FROM (
 		   SELECT fingerprint, installation, count(*) AS n, min(finished_at) AS first_at, max(finished_at) AS last_at, max(id) AS sample
 		   FROM executions WHERE tenant = $1 AND state = 4 GROUP BY fingerprint, installation) g
@@ -109,16 +123,41 @@ func (s *SQL) Pinned(ctx context.Context, versionID string) (installations, exec
 }
 
 func (s *SQL) executions(ctx context.Context, which string, args ...any) ([]execution.Execution, error) {
-	return list(ctx, s, scanExecution, executionColumns+which, args...)
+	rows, err := list(ctx, s, scanExecution, executionColumns+which, args...)
+	if err != nil {
+		return nil, err
+	}
+	return opened(rows, func(row executionRow) (execution.Execution, error) { return s.execution(ctx, row) })
 }
 
-func scanExecution(r scanner) (execution.Execution, error) {
-	var e execution.Execution
+// executionRow is an execution of which Output and failure may be sealed.
+type executionRow struct {
+	execution.Execution
+	failure []byte
+}
+
+func (s *SQL) execution(ctx context.Context, row executionRow) (execution.Execution, error) {
+	e := row.Execution
+	output := []byte(e.Output)
+	err := s.sealing.OpenEnd(ctx, e.Tenant, e.ID, &output, &row.failure)
+	if err != nil {
+		return e, err
+	}
+	e.Output = output
+	if len(row.failure) > 0 {
+		e.Error = &fault.Error{}
+		err = column.FromJSON(row.failure, e.Error)
+	}
+	return e, err
+}
+
+func scanExecution(r scanner) (executionRow, error) {
+	var e executionRow
 	var state int
 	var runAt, created, started, finished, changed int64
-	var output, fail, tags []byte
+	var output, tags []byte
 	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Event, &e.Kind, &e.Name, &e.VersionID, &state, &e.Lane, &e.Reason, &runAt, &e.Claim,
-		&e.Worker, &e.Attempt, &e.CancelRequested, &output, &fail, &e.Fingerprint, &tags, &created, &started, &finished, &changed, &e.Mode)
+		&e.Worker, &e.Attempt, &e.CancelRequested, &output, &e.failure, &e.Fingerprint, &tags, &created, &started, &finished, &changed, &e.Mode)
 	if err != nil {
 		return e, err
 	}
@@ -132,38 +171,65 @@ func scanExecution(r scanner) (execution.Execution, error) {
 	case state == column.Waiting && runAt != column.Never:
 		e.Until = column.Time(runAt)
 	}
-	if len(fail) > 0 {
-		e.Error = &fault.Error{}
-		if err := column.FromJSON(fail, e.Error); err != nil {
-			return e, err
-		}
+	if e.State == execution.Waiting && e.Reason == execution.ReasonReconnect {
+		e.WaitsFor = e.Worker // See the schema.
+	}
+	if state != column.Running {
+		e.Worker = ""
 	}
 	err = column.FromJSON(tags, &e.Tags)
 	return e, err
 }
 
-func scanAttempt(r scanner) (execution.Attempt, error) {
+// traceRow is the trace of a run as it is stored.
+type traceRow struct {
+	execution string
+	claim     int64
+	body      []byte
+}
+
+func scanTrace(r scanner) (traceRow, error) {
+	var t traceRow
+	err := r.Scan(&t.execution, &t.claim, &t.body)
+	return t, err
+}
+
+func (s *SQL) attempt(ctx context.Context, tenant string, row traceRow) (execution.Attempt, error) {
 	var a execution.Attempt
-	var body []byte
-	if err := r.Scan(&body); err != nil {
+	if err := s.sealing.OpenAttempt(ctx, tenant, row.execution, row.claim, &row.body); err != nil {
 		return a, err
 	}
-	err := column.FromJSON(body, &a)
+	err := column.FromJSON(row.body, &a)
 	return a, err
 }
 
-func scanDeadLetters(r scanner) (execution.DeadLetters, error) {
-	var d execution.DeadLetters
+// deadRow is a group of dead letters, with the failure of its sample as it is stored.
+type deadRow struct {
+	execution.DeadLetters
+	failure []byte
+}
+
+func (s *SQL) deadLetters(ctx context.Context, tenant, query string, args ...any) ([]execution.DeadLetters, error) {
+	rows, err := list(ctx, s, scanDeadLetters, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	return opened(rows, func(row deadRow) (execution.DeadLetters, error) {
+		d := row.DeadLetters
+		if err := s.sealing.OpenEnd(ctx, tenant, d.Sample, new([]byte), &row.failure); err != nil {
+			return d, err
+		}
+		var f struct{ Class, Code, Message string }
+		err := column.FromJSON(row.failure, &f)
+		d.Class, d.Code, d.Message = f.Class, f.Code, f.Message
+		return d, err
+	})
+}
+
+func scanDeadLetters(r scanner) (deadRow, error) {
+	var d deadRow
 	var first, last int64
-	var fail []byte
-	if err := r.Scan(&d.Fingerprint, &d.Installation, &d.Count, &first, &last, &d.Sample, &fail); err != nil {
-		return d, err
-	}
+	err := r.Scan(&d.Fingerprint, &d.Installation, &d.Count, &first, &last, &d.Sample, &d.failure)
 	d.First, d.Last = column.Time(first), column.Time(last)
-	var f struct{ Class, Code, Message string }
-	if err := column.FromJSON(fail, &f); err != nil {
-		return d, err
-	}
-	d.Class, d.Code, d.Message = f.Class, f.Code, f.Message
-	return d, nil
+	return d, err
 }

@@ -9,7 +9,24 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
+	"github.com/cofferdam-run/cofferdam/host/vault"
 )
+
+// Key is an Idempotency-Key within its scope.
+type Key struct {
+	// Scope is the tenant, or "operator".
+	Scope string
+	Key   string
+	// Digest is of the request's method, path and body.
+	Digest []byte
+}
+
+// Answered is the answer to a request.
+type Answered struct {
+	Status int
+	Body   []byte
+}
 
 const (
 	// keepAnswers is how long an answer is given again: a day, as vendors who
@@ -37,17 +54,33 @@ func (s *SQL) Reserve(ctx context.Context, k Key, at time.Time) (*Answered, erro
 		earlier, err = answered(ctx, tx, k)
 		return err
 	})
-	if err != nil {
+	if err != nil || earlier == nil {
 		return nil, err
 	}
-	return earlier, nil
+	return earlier, s.sealing.Open(ctx, answerOf(k), &earlier.Body)
+}
+
+// operatorScope is that of the operator's requests, whose answers no tenant's key seals.
+const operatorScope = "operator"
+
+// answerOf is where the answer to a request belongs.
+func answerOf(k Key) vault.Field {
+	tenant := k.Scope
+	if tenant == operatorScope {
+		tenant = ""
+	}
+	return sealing.Field(tenant, "idempotency_keys", "answer", 1, k.Key)
 }
 
 // Settle implements Idempotency.
 func (s *SQL) Settle(ctx context.Context, k Key, a Answered) error {
-	_, err := s.exec(ctx, "settle an idempotency key",
+	body, err := s.sealing.Seal(ctx, answerOf(k), a.Body)
+	if err != nil {
+		return err
+	}
+	_, err = s.exec(ctx, "settle an idempotency key",
 		`UPDATE idempotency_keys SET status = $4, body = $5 WHERE scope = $1 AND key = $2 AND digest = $3 AND status = 0`,
-		k.Scope, []byte(k.Key), k.Digest, a.Status, column.Bytes(a.Body))
+		k.Scope, []byte(k.Key), k.Digest, a.Status, column.Bytes(body))
 	return err
 }
 

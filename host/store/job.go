@@ -9,15 +9,19 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/job"
+	"github.com/cofferdam-run/cofferdam/host/redeliver"
 	"github.com/cofferdam-run/cofferdam/host/redrive"
 	"github.com/cofferdam-run/cofferdam/host/shadow"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
+	"github.com/cofferdam-run/cofferdam/host/vault"
 )
 
 // Jobs is the store of long work, and of what it looks for.
 type Jobs interface {
 	job.Store
 	redrive.Store
+	redeliver.Store
 	shadow.Store
 }
 
@@ -48,8 +52,22 @@ func (s *SQL) InsertJob(ctx context.Context, j job.Job, most int) error {
 
 // Job implements job.Store.
 func (s *SQL) Job(ctx context.Context, tenant, id string) (job.Job, error) {
-	return find(ctx, s, fault.NotFound("job", id), scanJob, `SELECT `+jobFields+` FROM jobs WHERE tenant = $1 AND id = $2`, tenant, id)
+	j, err := find(ctx, s, fault.NotFound("job", id), scanJob, `SELECT `+jobFields+` FROM jobs WHERE tenant = $1 AND id = $2`, tenant, id)
+	if err != nil {
+		return j, err
+	}
+	return s.openJob(ctx, j)
 }
+
+// openJob opens what a job's steps have left: it may show what executions did.
+func (s *SQL) openJob(ctx context.Context, j job.Job) (job.Job, error) {
+	progress := []byte(j.Progress)
+	err := s.sealing.Open(ctx, progressOf(j), &progress)
+	j.Progress = progress
+	return j, err
+}
+
+func progressOf(j job.Job) vault.Field { return sealing.Field(j.Tenant, "jobs", "progress", 1, j.ID) }
 
 // Jobs implements job.Store.
 func (s *SQL) Jobs(ctx context.Context, tenant string, f job.Filter) ([]job.Job, error) {
@@ -58,7 +76,15 @@ func (s *SQL) Jobs(ctx context.Context, tenant string, f job.Filter) ([]job.Job,
 	w.given("kind = ?", f.Kind)
 	w.given("id < ?", f.Before)
 	query := w.String() + " ORDER BY id DESC " + w.limit(f.Limit)
-	return list(ctx, s, scanJob, `SELECT `+jobFields+` FROM jobs `+query, w.args...)
+	rows, err := list(ctx, s, scanJob, `SELECT `+jobFields+` FROM jobs `+query, w.args...)
+	if err != nil {
+		return nil, err
+	}
+	return s.openJobs(ctx, rows)
+}
+
+func (s *SQL) openJobs(ctx context.Context, rows []job.Job) ([]job.Job, error) {
+	return opened(rows, func(j job.Job) (job.Job, error) { return s.openJob(ctx, j) })
 }
 
 // SteerJob implements job.Store. A lease stays as it is: whoever holds the job saves
@@ -142,7 +168,7 @@ func (s *SQL) claimJobs(ctx context.Context, c job.Claiming, now time.Time) ([]j
 	if err != nil {
 		return nil, err
 	}
-	return claimed, nil
+	return s.openJobs(ctx, claimed)
 }
 
 // nextJob is when the next job of some kinds is due, 0 for never.
@@ -181,6 +207,10 @@ func (s *SQL) SaveJob(ctx context.Context, j job.Job, saved job.Saved) (job.Stat
 			return "", err
 		}
 	}
+	progress, err := s.sealing.Seal(ctx, progressOf(j), saved.Progress)
+	if err != nil {
+		return "", err
+	}
 	now := s.d.Clock()
 	return s.heldJob(ctx, "save a job",
 		`UPDATE jobs SET progress = $4, cursor = $5, error = $6, tries = 0, changed_at = $8,
@@ -188,7 +218,7 @@ func (s *SQL) SaveJob(ctx context.Context, j job.Job, saved job.Saved) (job.Stat
 		   due_at = CASE WHEN state IN ('queued', 'running') AND $7 = '' THEN $9 ELSE $8 END,
 		   state = CASE WHEN state <> 'cancelled' AND $7 <> '' THEN $7 WHEN state = 'queued' THEN 'running' ELSE state END
 		 WHERE tenant = $1 AND id = $2 AND claim = $3 AND state NOT IN ('done', 'failed') RETURNING state`,
-		j.Tenant, j.ID, j.Claim, column.Bytes(saved.Progress), saved.Cursor, fail, string(saved.To),
+		j.Tenant, j.ID, j.Claim, column.Bytes(progress), saved.Cursor, fail, string(saved.To),
 		column.Micros(now), column.Micros(now.Add(saved.Due)))
 }
 

@@ -17,6 +17,11 @@ func (s *SQL) Journal(ctx context.Context, tenant, id string) (execution.Recorde
 	if err != nil {
 		return execution.Recorded{}, err
 	}
+	for i := range segments {
+		if err := s.sealing.OpenSegment(ctx, tenant, id, &segments[i]); err != nil {
+			return execution.Recorded{}, err
+		}
+	}
 	var r execution.Recorded
 	if len(segments) > 0 && segments[0].Seq == record.WorldSeq {
 		r.World, segments = segments[0].Data, segments[1:]
@@ -34,6 +39,9 @@ func (s *SQL) Journal(ctx context.Context, tenant, id string) (execution.Recorde
 	}
 	r.Segments[0].Large = make(map[journal.Digest][]byte, len(bodies))
 	for _, b := range bodies {
+		if err := s.sealing.OpenLarge(ctx, tenant, b.digest, &b.bytes); err != nil {
+			return r, err
+		}
 		r.Segments[0].Large[b.digest] = b.bytes
 	}
 	return r, nil

@@ -3,10 +3,12 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/signature"
 )
 
 const publisherColumns = `SELECT id, name, kind, tenant, created_at FROM publishers `
@@ -28,6 +30,39 @@ func (s *SQL) Publishers(ctx context.Context) ([]registry.Publisher, error) {
 // Publisher implements registry.Publishers.
 func (s *SQL) Publisher(ctx context.Context, idOrName string) (registry.Publisher, error) {
 	return find(ctx, s, notPublished("publisher", idOrName), scanPublisher, publisherColumns+`WHERE id = $1 OR name = $1`, idOrName)
+}
+
+// InsertPublisherKey implements registry.Publishers.
+func (s *SQL) InsertPublisherKey(ctx context.Context, k signature.Key) error {
+	taken := conflict("key_exists", "the publisher has the key %s already", k.ID).At("/public_key")
+	return s.insert(ctx, "insert a publisher's key", taken, nil,
+		`INSERT INTO publisher_keys (publisher, id, title, public, created_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		k.Publisher, k.ID, k.Title, k.Public, column.Micros(k.CreatedAt), column.Micros(k.RevokedAt))
+}
+
+// PublisherKeys implements registry.Publishers.
+func (s *SQL) PublisherKeys(ctx context.Context, publisher string) ([]signature.Key, error) {
+	return list(ctx, s, scanPublisherKey,
+		`SELECT publisher, id, title, public, created_at, revoked_at FROM publisher_keys WHERE publisher = $1 ORDER BY created_at, id`, publisher)
+}
+
+// RevokePublisherKey implements registry.Publishers.
+func (s *SQL) RevokePublisherKey(ctx context.Context, publisher, key string, at time.Time) error {
+	n, err := s.exec(ctx, "revoke a publisher's key",
+		`UPDATE publisher_keys SET revoked_at = CASE WHEN revoked_at = 0 THEN $3 ELSE revoked_at END WHERE publisher = $1 AND id = $2`,
+		publisher, key, column.Micros(at))
+	if err == nil && n == 0 {
+		return notPublished("key", key)
+	}
+	return err
+}
+
+func scanPublisherKey(r scanner) (signature.Key, error) {
+	var k signature.Key
+	var created, revoked int64
+	err := r.Scan(&k.Publisher, &k.ID, &k.Title, &k.Public, &created, &revoked)
+	k.CreatedAt, k.RevokedAt = column.Time(created), column.Time(revoked)
+	return k, err
 }
 
 // Blob implements registry.Blobs.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/cofferdam-run/cofferdam/host/retention"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
@@ -16,6 +17,15 @@ type purge struct {
 	// idle that before which a large body was used last if it may go.
 	keys, idle int64
 	got        retention.Purged
+	// rows counts what was deleted by table.
+	rows map[string]int64
+}
+
+// count notes that rows of a table are gone.
+func (p *purge) count(table string, n int64) {
+	if n > 0 && p.rows != nil {
+		p.rows[table] += n
+	}
 }
 
 // executions deletes those of the chosen that meet a condition, whose parameters
@@ -45,6 +55,7 @@ func (p *purge) executions(ctx context.Context, chosen []held, cond string, args
 		p.got.Bytes += byID[g.id].own
 	}
 	p.got.Executions += len(gone)
+	p.count("executions", int64(len(gone)))
 	if err := p.hanging(ctx, ids, events); err != nil {
 		return err
 	}
@@ -65,11 +76,14 @@ func (p *purge) hanging(ctx context.Context, executions, events []string) error 
 		return err
 	}
 	for _, table := range []string{"journal_refs", "journal", "attempts", "execution_tags"} {
-		if _, err := execOn(ctx, p.tx, `DELETE FROM `+table+` WHERE tenant = $1 AND `+p.in("execution"), p.tenant, of); err != nil {
+		n, err := execOn(ctx, p.tx, `DELETE FROM `+table+` WHERE tenant = $1 AND `+p.in("execution"), p.tenant, of)
+		if err != nil {
 			return err
 		}
+		p.count(table, n)
 	}
-	if err := p.events(ctx, p.in("id"), caused); err != nil {
+	// An event stays with its latest execution.
+	if err := p.events(ctx, p.in("id")+` AND `+p.d.In("execution", p.d.Each("$3")), caused, of); err != nil {
 		return err
 	}
 	// What an event caused in turn keeps it.
@@ -90,20 +104,24 @@ func (p *purge) bodies(ctx context.Context, executions string) error {
 	for _, n := range sizes {
 		p.got.Bytes += n
 	}
+	p.count("journal_bodies", int64(len(sizes)))
 	return err
 }
 
 // events deletes events, or leaves of those whose keys are to be known still
-// nothing else.
-func (p *purge) events(ctx context.Context, which, ids string) error {
+// nothing else. The parameters of which begin with $2.
+func (p *purge) events(ctx context.Context, which string, ids ...any) error {
+	args := append([]any{p.tenant}, ids...)
+	keys := "$" + strconv.Itoa(len(args)+1)
 	_, err := execOn(ctx, p.tx,
 		`UPDATE events SET kind = 'purged', name = '', request = NULL, body = NULL
-		 WHERE tenant = $1 AND `+which+` AND dedupe_key IS NOT NULL AND received_at >= $3`, p.tenant, ids, p.keys)
+		 WHERE tenant = $1 AND `+which+` AND dedupe_key IS NOT NULL AND received_at >= `+keys, append(args, p.keys)...)
 	if err != nil {
 		return err
 	}
-	n, err := execOn(ctx, p.tx, `DELETE FROM events WHERE tenant = $1 AND `+which+` AND kind <> 'purged'`, p.tenant, ids)
+	n, err := execOn(ctx, p.tx, `DELETE FROM events WHERE tenant = $1 AND `+which+` AND kind <> 'purged'`, args...)
 	p.got.Events += int(n)
+	p.count("events", n)
 	return err
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -49,6 +48,10 @@ func (s *SQL) Redrive(ctx context.Context, tenant, id string, r execution.Redriv
 	if r.SameVersion {
 		mode = ""
 	}
+	added, err := s.sealing.Segment(ctx, tenant, id, r.Journal)
+	if err != nil {
+		return err
+	}
 	return s.write(ctx, "redrive an execution", func(ctx context.Context, tx Conn) error {
 		now := column.Micros(s.d.Clock())
 		n, err := execOn(ctx, tx,
@@ -56,16 +59,32 @@ func (s *SQL) Redrive(ctx context.Context, tenant, id string, r execution.Redriv
 			   cancel_requested = FALSE, reason = '', run_at = $3,
 			   error = NULL, fingerprint = '', started_at = 0, finished_at = 0, changed_at = $3
 			 WHERE tenant = $1 AND id = $2 AND state IN (4, 5) AND (claim = $6 OR $6 = 0)`, tenant, id, now, string(mode), r.SameVersion, r.Claim)
+		if err == nil && n == 1 {
+			err = isLatest(ctx, tx, tenant, id)
+		}
 		switch {
 		case err != nil:
 			return err
-		case n == 1 && r.Journal != nil:
-			return record.Segment(ctx, tx, record.Of{Tenant: tenant, Execution: id}, *r.Journal, now)
+		case n == 1 && added != nil:
+			return record.Segment(ctx, tx, record.Of{Tenant: tenant, Execution: id}, *added, now)
 		case n == 1:
 			return nil
 		}
 		return s.notRedrivable(ctx, tx, tenant, id)
 	})
+}
+
+// isLatest holds an execution's event, and refuses one that is not its latest: its work
+// was redelivered, and would be done beside that.
+func isLatest(ctx context.Context, tx Conn, tenant, id string) error {
+	n, err := execOn(ctx, tx,
+		`UPDATE events SET execution = execution
+		 WHERE tenant = $1 AND id = (SELECT event FROM executions WHERE tenant = $1 AND id = $2) AND execution = $2`, tenant, id)
+	if err == nil && n == 0 {
+		return conflict(execution.CodeNotRedrivable, "the event of the execution %q was redelivered, and has a later execution", id).
+			WithHint("look at that one, or redeliver the event again")
+	}
+	return err
 }
 
 // notRedrivable says why a redrive has changed nothing.
@@ -89,7 +108,7 @@ func (s *SQL) Release(ctx context.Context, tenant, installation, reason string) 
 		query += ` AND reason = 'paused'` // As the index on them has it.
 	}
 	if installation != "" {
-		query += fmt.Sprintf(` AND installation = $%d`, len(args)+1)
+		query += ` AND installation = $4`
 		args = append(args, installation)
 	}
 	n, err := s.exec(ctx, "release waiting executions", query, args...)

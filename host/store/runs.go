@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 )
 
@@ -22,7 +23,17 @@ func (s *SQL) Cursor(ctx context.Context, tenant, installation, poll string) ([]
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return cursor, Fault(s.d, err, "read a checkpoint")
+	if err != nil {
+		return nil, Fault(s.d, err, "read a checkpoint")
+	}
+	err = s.sealing.OpenCursor(ctx, tenant, installation, poll, &cursor)
+	return cursor, err
+}
+
+// Polls implements archive.Source.
+func (s *SQL) Polls(ctx context.Context, tenant, installation, after string, limit int) ([]string, error) {
+	return list(ctx, s, scanString,
+		`SELECT poll FROM checkpoints WHERE tenant = $1 AND installation = $2 AND poll > $3 ORDER BY poll LIMIT $4`, tenant, installation, after, limit)
 }
 
 // reader is the state of one installation.
@@ -39,7 +50,10 @@ func (r reader) Get(ctx context.Context, key string) (state.Entry, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return state.Entry{Key: key}, nil
 	}
-	return e, Fault(r.s.d, err, "read state")
+	if err != nil {
+		return e, Fault(r.s.d, err, "read state")
+	}
+	return r.open(ctx, e)
 }
 
 // List implements state.Reader.
@@ -58,7 +72,19 @@ func (r reader) List(ctx context.Context, prefix, after string, limit int) ([]st
 	}
 	w.args = append(w.args, limit)
 	query := `SELECT key, value, version FROM state_values ` + w.String() + ` ORDER BY key LIMIT ` + w.last()
-	return list(ctx, r.s, scanEntry, query, w.args...)
+	entries, err := list(ctx, r.s, scanEntry, query, w.args...)
+	if err != nil {
+		return nil, err
+	}
+	return opened(entries, func(e state.Entry) (state.Entry, error) { return r.open(ctx, e) })
+}
+
+// open opens an entry's value.
+func (r reader) open(ctx context.Context, e state.Entry) (state.Entry, error) {
+	value := []byte(e.Value)
+	err := r.s.sealing.Open(ctx, sealing.State(r.tenant, r.installation, e.Key, e.Version), &value)
+	e.Value = value
+	return e, err
 }
 
 // prefixEnd is the first key after all those that begin with prefix, nil if

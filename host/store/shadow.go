@@ -118,7 +118,7 @@ func (s *SQL) Recorded(ctx context.Context, tenant string, ids []string) (map[st
 	if err != nil {
 		return nil, err
 	}
-	events, err := list(ctx, s, scanEvent, eventColumns+`WHERE tenant = $1 AND `+s.each("id")+` AND kind <> 'purged'`, tenant, eventNames)
+	events, err := s.events(ctx, `WHERE tenant = $1 AND `+s.each("id")+` AND kind <> 'purged'`, tenant, eventNames)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (s *SQL) Recorded(ctx context.Context, tenant string, ids []string) (map[st
 // each is the condition that a column has one of the texts in $2.
 func (s *SQL) each(col string) string { return s.d.In(col, s.d.Each("$2")) }
 
-// within are the first of the executions that hold no more than some bytes together.
+// within are as many of the executions as hold no more than some bytes together.
 func (s *SQL) within(ctx context.Context, tenant string, ids []string, most int64) ([]string, error) {
 	names, err := texts(ids)
 	if err != nil {
@@ -156,9 +156,10 @@ func (s *SQL) within(ctx context.Context, tenant string, ids []string, most int6
 	}
 	var small []string
 	for _, size := range sizes {
-		if most -= size.bytes; most < 0 {
-			break
+		if size.bytes > most {
+			continue // It is read alone.
 		}
+		most -= size.bytes
 		small = append(small, size.execution)
 	}
 	return small, nil
@@ -184,8 +185,15 @@ type owned[T any] struct {
 
 // runsOf reads what the runs of executions have left: their attempts and journals.
 func (s *SQL) runsOf(ctx context.Context, tenant, names string, all map[string]shadow.Recorded) error {
-	attempts, err := list(ctx, s, scanOwnedAttempt,
-		`SELECT execution, body FROM attempts WHERE tenant = $1 AND `+s.each("execution")+` ORDER BY execution, claim`, tenant, names)
+	traces, err := list(ctx, s, scanTrace,
+		`SELECT execution, claim, body FROM attempts WHERE tenant = $1 AND `+s.each("execution")+` ORDER BY execution, claim`, tenant, names)
+	if err != nil {
+		return err
+	}
+	attempts, err := opened(traces, func(row traceRow) (owned[execution.Attempt], error) {
+		a, err := s.attempt(ctx, tenant, row)
+		return owned[execution.Attempt]{row.execution, a}, err
+	})
 	if err != nil {
 		return err
 	}
@@ -201,10 +209,18 @@ func (s *SQL) runsOf(ctx context.Context, tenant, names string, all map[string]s
 	if err != nil {
 		return err
 	}
+	for i := range segments {
+		if err := s.sealing.OpenSegment(ctx, tenant, segments[i].execution, &segments[i].v); err != nil {
+			return err
+		}
+	}
 	large := map[string]map[journal.Digest][]byte{}
 	for _, b := range bodies {
 		if large[b.execution] == nil {
 			large[b.execution] = map[journal.Digest][]byte{}
+		}
+		if err := s.sealing.OpenLarge(ctx, tenant, b.v.digest, &b.v.bytes); err != nil {
+			return err
 		}
 		large[b.execution][b.v.digest] = b.v.bytes
 	}
@@ -233,16 +249,6 @@ func of[T any](rows []owned[T], execution string) []T {
 		vs = append(vs, r.v)
 	}
 	return vs
-}
-
-func scanOwnedAttempt(r scanner) (owned[execution.Attempt], error) {
-	var o owned[execution.Attempt]
-	var body []byte
-	if err := r.Scan(&o.execution, &body); err != nil {
-		return o, err
-	}
-	err := column.FromJSON(body, &o.v)
-	return o, err
 }
 
 func scanOwnedSegment(r scanner) (owned[journal.Segment], error) {

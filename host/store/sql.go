@@ -5,9 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
+	"github.com/cofferdam-run/cofferdam/host/vault"
 )
 
 // SQL is the part of a Store that is the same text for every database. The
@@ -15,6 +20,8 @@ import (
 // Claim, Begin, Complete), the schema and the hints.
 type SQL struct {
 	d Driver
+	// sealing seals payloads for the driver's part, too.
+	sealing *sealing.Sealing
 }
 
 // Driver is what differs between databases for SQL.
@@ -35,8 +42,17 @@ type Driver interface {
 	In(column, query string) string
 	// Each is a query of the texts in a parameter that is a JSON array of them.
 	Each(param string) string
+	// ExecAll runs statements of one transaction, and returns how many rows all have
+	// changed.
+	ExecAll(ctx context.Context, tx Conn, all []Statement) (changed int, err error)
 	// Problem says what an error of the driver means.
 	Problem(err error) Problem
+}
+
+// Statement is a statement with its parameters.
+type Statement struct {
+	Query string
+	Args  []any
 }
 
 // Conn runs statements with parameters $1, $2, ...: a pool or a transaction.
@@ -76,8 +92,12 @@ const (
 	CodeFull        = "database_full"
 )
 
-// New returns the shared part over a driver.
-func New(d Driver) *SQL { return &SQL{d: d} }
+// New returns the shared part over a driver, which seals payloads as the driver's own
+// part does.
+func New(d Driver, s *sealing.Sealing) *SQL { return &SQL{d: recorded{d}, sealing: s} }
+
+// SealWith implements Lifecycle.
+func (s *SQL) SealWith(v *vault.Vault) { s.sealing.With(v) }
 
 // Unavailable says that err comes from a database that is down, read-only or
 // full, so that the same call may work later.
@@ -130,13 +150,23 @@ func (s *SQL) exec(ctx context.Context, doing, query string, args ...any) (int64
 	err := s.write(ctx, doing, func(ctx context.Context, tx Conn) error {
 		var err error
 		n, err = execOn(ctx, tx, query, args...)
+		if err == nil && n == 0 {
+			return errUnchanged
+		}
 		return err
 	})
+	if errors.Is(err, errUnchanged) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}
 	return n, nil
 }
+
+// errUnchanged undoes a transaction that has changed nothing, so that nobody writes
+// down that it did.
+var errUnchanged = errors.New("nothing was changed")
 
 func (s *SQL) write(ctx context.Context, doing string, fn func(ctx context.Context, tx Conn) error) error {
 	return Fault(s.d, s.d.Write(ctx, fn), doing)
@@ -145,12 +175,33 @@ func (s *SQL) write(ctx context.Context, doing string, fn func(ctx context.Conte
 // insert runs an INSERT. A unique key that is taken becomes taken, and a missing
 // parent missing; either may be nil.
 func (s *SQL) insert(ctx context.Context, doing string, taken, missing *fault.Error, query string, args ...any) error {
-	err := s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
+	err := s.d.Write(audit.Made(ctx, idIn(args)), func(ctx context.Context, tx Conn) error {
 		_, err := execOn(ctx, tx, query, args...)
 		return err
 	})
 	return s.refused(err, doing, taken, missing)
 }
+
+// idIn is the first id among the values of a row, a tenant's only if there is no other.
+func idIn(args []any) string {
+	found := ""
+	for _, a := range args {
+		s, ok := a.(string)
+		if !ok || len(s) != idLength || s[3] != '_' {
+			continue
+		}
+		if !strings.HasPrefix(s, ident.Tenant) {
+			return s
+		}
+		if found == "" {
+			found = s
+		}
+	}
+	return found
+}
+
+// idLength is that of a prefix of 4 and a ULID.
+const idLength = 30
 
 // refused is the fault of a write that broke a key.
 func (s *SQL) refused(err error, doing string, taken, missing *fault.Error) error {

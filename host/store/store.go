@@ -11,11 +11,17 @@ import (
 	"context"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/app"
+	"github.com/cofferdam-run/cofferdam/host/archive"
+	"github.com/cofferdam-run/cofferdam/host/audit"
+	"github.com/cofferdam-run/cofferdam/host/authorization"
+	"github.com/cofferdam-run/cofferdam/host/connect"
 	"github.com/cofferdam-run/cofferdam/host/connection"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
-	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/health"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/notice"
 	"github.com/cofferdam-run/cofferdam/host/retention"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
@@ -30,6 +36,7 @@ type Store interface {
 	Plugins
 	Executions
 	Jobs
+	audit.Store
 	Idempotency
 	Lifecycle
 	Hints
@@ -39,11 +46,28 @@ type Store interface {
 type Nouns interface {
 	tenant.Store
 	installation.Store
-	connection.Store
+	installation.Across
+	Accounts
 	endpoint.Store
-	event.Store
+	Arrivals
 	token.Store
+	Keys
+}
+
+// Accounts are the stores of what is connected, and of what is told of it.
+type Accounts interface {
+	connection.Store
+	app.Store
+	connect.Store
+	authorization.Store
+	notice.Store
+	health.Ailments
+}
+
+// Keys is the store of tenants' keys, and of what is sealed with them.
+type Keys interface {
 	vault.Store
+	vault.Records
 }
 
 // Plugins is the registry's store.
@@ -60,6 +84,7 @@ type Executions interface {
 	execution.Claims
 	execution.Pins
 	retention.Store
+	archive.Source
 	usage.Store
 }
 
@@ -75,6 +100,10 @@ type Lifecycle interface {
 	Ready(ctx context.Context) error
 	// Now is the database's time: what leases and due times are measured by.
 	Now(ctx context.Context) (time.Time, error)
+	// SealWith has payloads (bodies of events, outputs, traces, journals, state) sealed
+	// with the keys of v, which this store keeps. It is for the wiring, before the store
+	// has another user; without it payloads are stored as they are.
+	SealWith(v *vault.Vault)
 	// Name is "sqlite" or "postgres".
 	Name() string
 	Close() error
@@ -100,19 +129,4 @@ type Idempotency interface {
 	// had no effect.
 	Settle(ctx context.Context, k Key, a Answered) error
 	ReleaseKey(ctx context.Context, k Key) error
-}
-
-// Key is an Idempotency-Key within its scope.
-type Key struct {
-	// Scope is the tenant, or "operator".
-	Scope string
-	Key   string
-	// Digest is of the request's method, path and body.
-	Digest []byte
-}
-
-// Answered is the answer to a request.
-type Answered struct {
-	Status int
-	Body   []byte
 }

@@ -8,8 +8,10 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
-// tenantColumns is followed by a condition. Those that were deleted are not found.
-const tenantColumns = `SELECT id, name, title, running, weight, state, created_at, keep_days, keep_bytes FROM tenants WHERE state <> 'deleted' AND `
+// tenantColumns is followed by a condition. Those that were deleted are not found, and the
+// one under which the operator's own is sealed is nobody's to find.
+const tenantColumns = `SELECT id, name, title, running, weight, state, created_at, keep_days, keep_bytes, delete_at
+ FROM tenants WHERE state NOT IN ('deleted', 'reserved') AND `
 
 // InsertTenant implements tenant.Store.
 func (s *SQL) InsertTenant(ctx context.Context, t tenant.Tenant) error {
@@ -36,9 +38,10 @@ func (s *SQL) UpdateTenant(ctx context.Context, t, was tenant.Tenant) error {
 		n, err := execOn(ctx, tx,
 			`UPDATE tenants SET name = $2, title = $3, running = $4, weight = $5, state = $6, keep_days = $7, keep_bytes = $8
 			 WHERE id = $1 AND name = $9 AND title = $10 AND running = $11 AND weight = $12 AND state = $13
-			   AND keep_days = $14 AND keep_bytes = $15`,
+			   AND keep_days = $14 AND keep_bytes = $15 AND delete_at = $16 AND state <> 'reserved'`,
 			t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State), t.Retention.Days, t.Retention.Bytes,
-			was.Name, was.Title, was.Limits.Running, was.Limits.Weight, string(was.State), was.Retention.Days, was.Retention.Bytes)
+			was.Name, was.Title, was.Limits.Running, was.Limits.Weight, string(was.State), was.Retention.Days, was.Retention.Bytes,
+			column.Micros(was.DeleteAt))
 		if err != nil || n == 1 {
 			return err
 		}
@@ -49,7 +52,7 @@ func (s *SQL) UpdateTenant(ctx context.Context, t, was tenant.Tenant) error {
 
 // tenantChanged says why an update changed nothing.
 func tenantChanged(ctx context.Context, tx Conn, t tenant.Tenant) error {
-	n, err := scanInt(tx.QueryRowContext(ctx, `SELECT count(*) FROM tenants WHERE id = $1`, t.ID))
+	n, err := scanInt(tx.QueryRowContext(ctx, `SELECT count(*) FROM tenants WHERE id = $1 AND state <> 'reserved'`, t.ID))
 	switch {
 	case err != nil:
 		return err
@@ -63,9 +66,9 @@ func tenantChanged(ctx context.Context, tx Conn, t tenant.Tenant) error {
 
 func scanTenant(r scanner) (tenant.Tenant, error) {
 	var t tenant.Tenant
-	var created int64
-	err := r.Scan(&t.ID, &t.Name, &t.Title, &t.Limits.Running, &t.Limits.Weight, &t.State, &created, &t.Retention.Days, &t.Retention.Bytes)
-	t.CreatedAt = column.Time(created)
+	var created, ends int64
+	err := r.Scan(&t.ID, &t.Name, &t.Title, &t.Limits.Running, &t.Limits.Weight, &t.State, &created, &t.Retention.Days, &t.Retention.Bytes, &ends)
+	t.CreatedAt, t.DeleteAt = column.Time(created), column.Time(ends)
 	return t, err
 }
 

@@ -30,7 +30,7 @@ func (s *SQL) UsageByInstallation(ctx context.Context, tenant, installation stri
 // reads no more than their days of the range.
 func (s *SQL) UsageByTenant(ctx context.Context, r usage.Range, after string, limit int) ([]usage.Total, error) {
 	return list(ctx, s, scanTotal,
-		`SELECT t.id, '', '', `+usageSums+`FROM (SELECT id FROM tenants WHERE id > $1 ORDER BY id LIMIT $2) t
+		`SELECT t.id, '', '', `+usageSums+`FROM (SELECT id FROM tenants WHERE id > $1 AND state <> 'reserved' ORDER BY id LIMIT $2) t
 		 LEFT JOIN usage_days u ON u.tenant = t.id AND u.day >= $3 AND u.day <= $4 GROUP BY t.id ORDER BY t.id`,
 		after, limit, string(r.From), string(r.To))
 }

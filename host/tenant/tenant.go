@@ -18,7 +18,9 @@ type Tenant struct {
 	Retention Retention `json:"retention"`
 	// State is active, paused or deleting; a paused tenant's events are kept and not
 	// run, and one that is being deleted takes none.
-	State     State     `json:"state"`
+	State State `json:"state"`
+	// DeleteAt is when it is to be deleted, if that was asked for.
+	DeleteAt  time.Time `json:"delete_at,omitzero"`
 	CreatedAt time.Time `json:"created_at"`
 }
 
@@ -38,6 +40,8 @@ const (
 	CodeChanged = "tenant_changed"
 	// CodeDeleting is the code of what cannot be done to a tenant that is being deleted.
 	CodeDeleting = "tenant_deleting"
+	// CodeLeaving is the code of what cannot be done to a tenant that is to be deleted.
+	CodeLeaving = "tenant_leaving"
 	// CodePublisher is the code of a deletion that would take plugins from others.
 	CodePublisher = "plugins_in_use"
 )
@@ -78,11 +82,7 @@ type Store interface {
 	Tenants(ctx context.Context, after string, limit int) ([]Tenant, error)
 	// UpdateTenant makes t of what was read as was. It returns a Conflict fault
 	// with CodeChanged if the tenant is no longer that: of two who change it at
-	// once, one would put back what the other has changed.
+	// once, one would put back what the other has changed. DeleteAt is not changed so.
 	UpdateTenant(ctx context.Context, t, was Tenant) error
-	// DeleteTenant marks what was read as was as Deleting, and takes its key and its
-	// tokens in the same transaction. It returns a Conflict fault with CodeChanged
-	// as UpdateTenant does, and one with CodePublisher if other tenants have
-	// installed plugins of its own.
-	DeleteTenant(ctx context.Context, was Tenant) error
+	Deletions
 }

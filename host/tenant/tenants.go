@@ -2,7 +2,6 @@ package tenant
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -20,7 +19,13 @@ type Config struct {
 	Now   func() time.Time
 	// Release queues what waited because a tenant was paused.
 	Release func(ctx context.Context, tenant string) error
-	// Deleted is told of a tenant whose deletion has begun. Defaults to nobody.
+	// Grace is how long after it was asked for a tenant is deleted, unless whoever asks
+	// says so. Negative is none. Defaults to 7 days.
+	Grace time.Duration
+	// Leave does what is to be done while the key of a tenant is there still that is deleted
+	// at once. It is waited for, and stops nothing. Defaults to nothing.
+	Leave func(ctx context.Context, tenant string)
+	// Deleted is told of a tenant whose deletion was asked for. Defaults to nobody.
 	Deleted func(tenant string)
 }
 
@@ -28,7 +33,13 @@ type Config struct {
 type Tenants struct{ c Config }
 
 // New returns Tenants.
-func New(c Config) *Tenants { return &Tenants{c: c} }
+func New(c Config) *Tenants {
+	if c.Grace == 0 {
+		c.Grace = defaultGrace
+	}
+	c.Grace = max(c.Grace, 0)
+	return &Tenants{c: c}
+}
 
 const (
 	defaultRunning = 16
@@ -119,35 +130,6 @@ func (t *Tenants) Update(ctx context.Context, idOrName string, c Change) (Tenant
 	})
 }
 
-// Delete begins the deletion of a tenant that is paused. Its key and its tokens
-// are gone when this returns: what it had sealed cannot be opened any more, from
-// no backup that lacks the key. The rest, all that it owns but what it has used,
-// is taken away in the background; until then it is Deleting, after that it is
-// not found, and its name is free. Deleting it again changes nothing.
-//
-// A tenant whose own plugins others have installed is not deleted.
-func (t *Tenants) Delete(ctx context.Context, idOrName string) (Tenant, error) {
-	found, err := t.Get(ctx, idOrName)
-	if err != nil {
-		return Tenant{}, err
-	}
-	switch found.State {
-	case Deleting:
-	case Paused:
-		if err := t.c.Store.DeleteTenant(ctx, found); err != nil {
-			return Tenant{}, fmt.Errorf("delete tenant: %w", err)
-		}
-		found.State = Deleting
-	default:
-		return Tenant{}, fault.New(fault.Conflict, "tenant_active", "the tenant %q is active, and only a paused one can be deleted", found.Name).
-			WithHint("pause it first, and make sure that nobody misses it: `cofferdam tenant pause %s`", found.Name)
-	}
-	if t.c.Deleted != nil {
-		t.c.Deleted(found.ID)
-	}
-	return found, nil
-}
-
 // Pause keeps a tenant's events without running them, until Resume.
 func (t *Tenants) Pause(ctx context.Context, idOrName string) (Tenant, error) {
 	return t.update(ctx, idOrName, func(found *Tenant) error {
@@ -159,6 +141,9 @@ func (t *Tenants) Pause(ctx context.Context, idOrName string) (Tenant, error) {
 // Resume runs what has gathered. If that fails, it can be called again.
 func (t *Tenants) Resume(ctx context.Context, idOrName string) (Tenant, error) {
 	resumed, err := t.update(ctx, idOrName, func(found *Tenant) error {
+		if !found.DeleteAt.IsZero() {
+			return Leaving(*found)
+		}
 		found.State = Active
 		return nil
 	})
@@ -180,7 +165,7 @@ func (t *Tenants) update(ctx context.Context, idOrName string, change func(*Tena
 	var err error
 	for range updateTries {
 		found, err = t.updateOnce(ctx, idOrName, change)
-		if e, ok := errors.AsType[*fault.Error](err); !ok || e.Code != CodeChanged {
+		if !isChanged(err) {
 			break
 		}
 	}

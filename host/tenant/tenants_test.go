@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -18,9 +19,10 @@ import (
 
 // memory is a Store in a slice.
 type memory struct {
-	tenants []tenant.Tenant
-	writes  int
-	fail    error
+	tenants   []tenant.Tenant
+	deletions map[string]tenant.Deletion
+	writes    int
+	fail      error
 	// race is what others do to a tenant between its being read and changed; it
 	// happens races times.
 	race  func(*tenant.Tenant)
@@ -64,12 +66,58 @@ func (m *memory) UpdateTenant(_ context.Context, t, was tenant.Tenant) error {
 	return m.fail
 }
 
-func (m *memory) DeleteTenant(_ context.Context, was tenant.Tenant) error {
+func (m *memory) AskDeletion(_ context.Context, was tenant.Tenant, grace time.Duration) (tenant.Deletion, error) {
 	m.writes++
 	i := slices.IndexFunc(m.tenants, func(o tenant.Tenant) bool { return o.ID == was.ID })
-	m.tenants[i].State = tenant.Deleting
+	if m.races > 0 {
+		m.races--
+		m.race(&m.tenants[i])
+	}
+	if m.tenants[i] != was {
+		return tenant.Deletion{}, fault.New(fault.Conflict, tenant.CodeChanged, "it has been changed")
+	}
+	d, ok := m.deletions[was.ID]
+	if !ok {
+		d = tenant.Deletion{Tenant: was.ID, Name: was.Name, State: tenant.DeletionAsked, AskedAt: noon, Was: was.State}
+	}
+	d.DueAt = noon.Add(grace)
+	m.deletions[was.ID], m.tenants[i].State, m.tenants[i].DeleteAt = d, tenant.Paused, d.DueAt
+	return d, m.fail
+}
+
+func (m *memory) RestoreTenant(_ context.Context, id string) error {
+	i := slices.IndexFunc(m.tenants, func(o tenant.Tenant) bool { return o.ID == id })
+	d, ok := m.deletions[id]
+	if ok && d.State == tenant.DeletionAsked {
+		m.tenants[i].State, m.tenants[i].DeleteAt = d.Was, time.Time{}
+		delete(m.deletions, id)
+	}
 	return m.fail
 }
+
+func (m *memory) DestroyKey(_ context.Context, id string) (bool, error) {
+	m.writes++
+	d := m.deletions[id]
+	d.State = tenant.DeletionErasing
+	m.deletions[id] = d
+	m.tenants[slices.IndexFunc(m.tenants, func(o tenant.Tenant) bool { return o.ID == id })].State = tenant.Deleting
+	return true, m.fail
+}
+
+func (m *memory) Deletion(_ context.Context, idOrName string) (tenant.Deletion, error) {
+	for _, d := range m.deletions {
+		if d.Tenant == idOrName || d.Name == idOrName {
+			return d, m.fail
+		}
+	}
+	return tenant.Deletion{}, fault.NotFound("deletion of tenant", idOrName)
+}
+
+func (m *memory) Deletions(context.Context, string, int) ([]tenant.Deletion, error) {
+	return slices.Collect(maps.Values(m.deletions)), m.fail
+}
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 type testBundle struct {
 	*tenant.Tenants
@@ -80,7 +128,7 @@ type testBundle struct {
 
 func setup(t *testing.T) *testBundle {
 	t.Helper()
-	b := &testBundle{store: &memory{}}
+	b := &testBundle{store: &memory{deletions: map[string]tenant.Deletion{}}}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	b.Tenants = tenant.New(tenant.Config{
 		Store:   b.store,
@@ -299,18 +347,56 @@ func TestDelete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = b.Delete(t.Context(), "acme")
-	checkFault(t, err, "tenant_active", "")
-	if len(b.deleted) > 0 || b.store.writes > 0 {
-		t.Fatal("an active tenant was deleted")
+	for _, grace := range []time.Duration{-1, 91 * 24 * time.Hour} {
+		_, err := b.Delete(t.Context(), "acme", &grace)
+		checkFault(t, err, "grace_invalid", "grace")
 	}
-	if _, err := b.Pause(t.Context(), "acme"); err != nil {
+	for i := range 2 { // Deleting twice asks once, and says so again: the first may not have been heard.
+		got, err := b.Delete(t.Context(), "acme", nil)
+		if err != nil || got.State != tenant.DeletionAsked || got.DueAt.Sub(got.AskedAt) != 7*24*time.Hour || b.store.writes != 1 ||
+			len(b.deleted) != i+1 || b.deleted[i] != created.ID {
+			t.Fatalf("got %+v, %v after %d writes; told of %v", got, err, b.store.writes, b.deleted)
+		}
+	}
+	_, err = b.Resume(t.Context(), "acme")
+	checkFault(t, err, tenant.CodeLeaving, "")
+	if _, err := b.Update(t.Context(), "acme", tenant.Change{Limits: &tenant.Limits{Running: 2}}); err != nil {
+		t.Errorf("its limits could not be changed: %v", err)
+	}
+	for range 2 { // So does restoring.
+		got, err := b.Restore(t.Context(), "acme")
+		if err != nil || got.State != tenant.Active || !got.DeleteAt.IsZero() {
+			t.Fatalf("got %+v, %v, want it back", got, err)
+		}
+	}
+	if len(b.released) != 2 {
+		t.Errorf("what has waited was released %d times", len(b.released))
+	}
+	_, err = b.Deletion(t.Context(), "acme")
+	checkFault(t, err, fault.CodeNotFound, "")
+
+	// Another change that comes between is met.
+	b.store.races, b.store.race = 1, func(o *tenant.Tenant) { o.State = tenant.Paused }
+	got, err := b.Delete(t.Context(), "acme", nil)
+	if err != nil || got.Was != tenant.Paused {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if back, err := b.Restore(t.Context(), "acme"); err != nil || back.State != tenant.Paused || len(b.released) != 2 {
+		t.Errorf("got %+v, %v: it was paused before", back, err)
+	}
+}
+
+func TestDeleteAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	if _, err := b.Create(t.Context(), "acme", "", tenant.Limits{}); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 2 { // Deleting twice marks once, and says so again: the first may not have been heard.
-		got, err := b.Delete(t.Context(), "acme")
-		if err != nil || got.State != tenant.Deleting || b.store.writes != 2 || len(b.deleted) != i+1 || b.deleted[i] != created.ID {
-			t.Fatalf("got %s, %v after %d writes; told of %v", got.State, err, b.store.writes, b.deleted)
+	none := time.Duration(0)
+	for range 2 {
+		got, err := b.Delete(t.Context(), "acme", &none)
+		if err != nil || got.State != tenant.DeletionErasing || b.store.writes != 2 {
+			t.Fatalf("got %+v, %v after %d writes, want its key gone", got, err, b.store.writes)
 		}
 	}
 	_, resumed := b.Resume(t.Context(), "acme")
@@ -322,7 +408,17 @@ func TestDelete(t *testing.T) {
 	if len(b.released) > 0 {
 		t.Error("what waits for a tenant that is being deleted was released")
 	}
-	_, err = b.Delete(t.Context(), "nobody")
+	b.store.tenants = nil // It is gone.
+	if got, err := b.Delete(t.Context(), "acme", nil); err != nil || got.Name != "acme" {
+		t.Errorf("got %+v, %v, want what has become of it", got, err)
+	}
+	all, err := b.Deletions(t.Context(), "", 0)
+	if err != nil || len(all) != 1 {
+		t.Errorf("got %+v, %v", all, err)
+	}
+	_, err = b.Delete(t.Context(), "nobody", nil)
+	checkFault(t, err, fault.CodeNotFound, "")
+	_, err = b.Restore(t.Context(), "nobody")
 	checkFault(t, err, fault.CodeNotFound, "")
 }
 
@@ -358,8 +454,12 @@ func TestTenantsPassOnTheStoresErrors(t *testing.T) {
 	_, created := b.Create(t.Context(), "other", "", tenant.Limits{})
 	_, resumed := b.Resume(t.Context(), "acme")
 	b.store.tenants[0].State = tenant.Paused
-	_, deleted := b.Delete(t.Context(), "acme")
-	for name, err := range map[string]error{"list": listed, "create": created, "resume": resumed, "delete": deleted} {
+	_, deleted := b.Delete(t.Context(), "acme", nil)
+	_, restored := b.Restore(t.Context(), "acme")
+	_, ends := b.Deletions(t.Context(), "", 1)
+	for name, err := range map[string]error{
+		"list": listed, "create": created, "resume": resumed, "delete": deleted, "restore": restored, "deletions": ends,
+	} {
 		if !errors.Is(err, b.store.fail) {
 			t.Errorf("%s: got %v, want %v", name, err, b.store.fail)
 		}

@@ -3,10 +3,12 @@ package token_test
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,54 +18,104 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/token"
 )
 
-// memory is a Store in a map.
+// row is a token as memory keeps it.
+type row struct {
+	token   token.Token
+	is, was string
+}
+
+// memory is a Store of a few rows.
 type memory struct {
-	byHash map[string]token.Token
-	fail   error
+	mu   sync.Mutex
+	rows []row
+	keys map[string]token.Key
+	fail error
+	// reads counts the look-ups of keys, and uses the writes of uses.
+	reads, uses int
 }
 
 func (m *memory) InsertToken(_ context.Context, t token.Token, hash []byte) error {
-	m.byHash[string(hash)] = t
+	m.rows = append(m.rows, row{token: t, is: string(hash)})
 	return m.fail
 }
 
-func (m *memory) TokenByHash(_ context.Context, hash []byte) (token.Token, error) {
-	t, ok := m.byHash[string(hash)]
-	if !ok {
-		return token.Token{}, fmt.Errorf("select: %w", fault.NotFound("token", "by hash"))
+func (m *memory) TokenByHash(_ context.Context, hash []byte, at time.Time) (token.Token, error) {
+	for _, r := range m.rows {
+		if r.is == string(hash) || r.was == string(hash) && r.token.OverlapUntil.After(at) {
+			return r.token, m.fail
+		}
 	}
-	return t, m.fail
+	return token.Token{}, fmt.Errorf("select: %w", fault.NotFound("token", "by hash"))
 }
 
 func (m *memory) Tokens(_ context.Context, tenant string) ([]token.Token, error) {
 	var found []token.Token
-	for _, t := range m.byHash {
-		if t.Tenant == tenant {
-			found = append(found, t)
+	for _, r := range m.rows {
+		if r.token.Tenant == tenant {
+			found = append(found, r.token)
 		}
 	}
 	return found, m.fail
 }
 
+func (m *memory) RotateToken(_ context.Context, t token.Token, hash []byte) error {
+	for i, r := range m.rows {
+		if r.token.ID == t.ID {
+			m.rows[i] = row{token: t, is: string(hash), was: r.is}
+		}
+	}
+	return m.fail
+}
+
 func (m *memory) RevokeToken(_ context.Context, tenant, id string, at time.Time) error {
-	for h, t := range m.byHash {
-		if t.ID == id && (tenant == "" || t.Tenant == tenant) {
-			t.RevokedAt = at
-			m.byHash[h] = t
+	for i, r := range m.rows {
+		if r.token.ID == id && (tenant == "" || r.token.Tenant == tenant) {
+			m.rows[i].token.RevokedAt = at
 			return m.fail
 		}
 	}
 	return fault.NotFound("token", id)
 }
 
+func (m *memory) UseTokens(_ context.Context, used map[string]time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.uses++
+	for i, r := range m.rows {
+		if at, ok := used[r.token.ID]; ok {
+			m.rows[i].token.UsedAt = at
+		}
+	}
+	return m.fail
+}
+
 func (m *memory) CountTokens(context.Context) (int, error) {
 	n := 0
-	for _, t := range m.byHash {
-		if t.Tenant == "" {
+	for _, r := range m.rows {
+		if r.token.Tenant == "" {
 			n++
 		}
 	}
 	return n, m.fail
+}
+
+func (m *memory) TokenKey(_ context.Context, tenant string) (token.Key, error) {
+	m.reads++
+	k, ok := m.keys[tenant]
+	if !ok {
+		return k, fault.NotFound("key", tenant)
+	}
+	return k, m.fail
+}
+
+func (m *memory) InsertTokenKey(_ context.Context, k token.Key) (token.Key, error) {
+	m.keys[k.Tenant] = k
+	return k, m.fail
+}
+
+func (m *memory) ReplaceTokenKey(_ context.Context, k token.Key) (bool, error) {
+	m.keys[k.Tenant] = k
+	return true, m.fail
 }
 
 type testBundle struct {
@@ -74,9 +126,37 @@ type testBundle struct {
 
 func setup(t *testing.T) *testBundle {
 	t.Helper()
-	b := &testBundle{store: &memory{byHash: map[string]token.Token{}}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	b.Tokens = token.New(token.Config{Store: b.store, Now: func() time.Time { return b.now }})
+	b := &testBundle{store: &memory{keys: map[string]token.Key{}}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	b.Tokens = b.process()
 	return b
+}
+
+// process is another process of the same store.
+func (b *testBundle) process() *token.Tokens {
+	return token.New(token.Config{Store: b.store, Seal: b.seal, Open: b.seal, Now: func() time.Time { return b.now }})
+}
+
+// seal binds what it seals to where it belongs, and is its own inverse.
+func (*testBundle) seal(_ context.Context, tenant string, version int64, in []byte) ([]byte, error) {
+	pad := sha256.Sum256(fmt.Append(nil, tenant, version))
+	out := make([]byte, len(in))
+	subtle.XORBytes(out, in, pad[:])
+	return out, nil
+}
+
+// enter authenticates a secret from nowhere in particular.
+func (b *testBundle) enter(t *testing.T, secret string) (token.Token, error) {
+	t.Helper()
+	return b.Authenticate(t.Context(), token.Presented{Secret: secret})
+}
+
+// wantFault checks what an error says.
+func wantFault(t *testing.T, err error, code, where string) {
+	t.Helper()
+	var got *fault.Error
+	if !errors.As(err, &got) || got.Code != code || got.Where != where {
+		t.Errorf("got %v, want %s at %q", err, code, where)
+	}
 }
 
 func TestMint(t *testing.T) {
@@ -99,10 +179,10 @@ func TestMint(t *testing.T) {
 		t.Errorf("got a secret of %d characters, want cfd_ and 43 more", len(secret))
 	}
 	sum := sha256.Sum256([]byte(secret))
-	if stored, ok := b.store.byHash[string(sum[:])]; !ok || strings.Contains(fmt.Sprint(stored), secret) {
+	if stored := b.store.rows[0]; stored.is != string(sum[:]) || strings.Contains(fmt.Sprint(stored), secret) {
 		t.Error("want the hash stored, and the secret not")
 	}
-	if found, err := b.Authenticate(t.Context(), secret); err != nil || !cmp.Equal(found, got) {
+	if found, err := b.enter(t, secret); err != nil || !cmp.Equal(found, got) {
 		t.Errorf("got %+v, %v, want the token", found, err)
 	}
 	_, other, err := b.Mint(t.Context(), token.Spec{Name: "CI"})
@@ -155,15 +235,16 @@ func TestAuthenticateRefusesAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.now = b.now.Add(time.Minute)
-	if _, err := b.Authenticate(t.Context(), valid); err != nil {
+	if _, err := b.enter(t, valid); err != nil {
 		t.Fatalf("the valid one: %v", err)
 	}
 	var first *fault.Error
 	for name, secret := range map[string]string{
 		"empty": "", "garbage": "x", "cut": valid[:46], "longer": valid + "a", "without its prefix": "abc_" + valid[4:],
 		"unknown": "cfd_" + strings.Repeat("a", 43), "expired": expired, "revoked": revoked,
+		"signed by nobody": "cfs_" + strings.Repeat("a", 43) + ".e30", "a signature alone": "cfs_" + strings.Repeat("a", 43),
 	} {
-		_, err := b.Authenticate(t.Context(), secret)
+		_, err := b.enter(t, secret)
 		var got *fault.Error
 		if !errors.As(err, &got) || got.Class != fault.Auth {
 			t.Errorf("%s: got %v, want a fault of class auth", name, err)
@@ -186,7 +267,7 @@ func TestAuthenticatePassesOnABrokenStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.store.fail = errors.New("database down")
-	_, err = b.Authenticate(t.Context(), secret)
+	_, err = b.enter(t, secret)
 	var refused *fault.Error
 	if !errors.Is(err, b.store.fail) || errors.As(err, &refused) {
 		t.Errorf("got %v, want the store's error and no refusal", err)
@@ -203,7 +284,7 @@ func TestBootstrap(t *testing.T) {
 	if err != nil || secret == "" {
 		t.Fatalf("got %q, %v, want a secret", secret, err)
 	}
-	first, err := b.Authenticate(t.Context(), secret)
+	first, err := b.enter(t, secret)
 	if err != nil || first.Tenant != "" || !slices.Contains(first.Scopes, token.Admin) || !first.ExpiresAt.IsZero() {
 		t.Errorf("got %+v, %v, want an operator's token", first, err)
 	}
@@ -226,30 +307,10 @@ func TestRevokeReachesItsTenantOnly(t *testing.T) {
 	if err := b.Revoke(t.Context(), "ten_2", minted.ID); !errors.As(err, &notFound) || notFound.Code != fault.CodeNotFound {
 		t.Errorf("got %v, want not_found", err)
 	}
-	if _, err := b.Authenticate(t.Context(), secret); err != nil {
+	if _, err := b.enter(t, secret); err != nil {
 		t.Errorf("got %v, want it valid still", err)
 	}
 	if listed, err := b.List(t.Context(), "ten_1"); err != nil || len(listed) != 1 || listed[0].ID != minted.ID {
 		t.Errorf("got %v, %v, want it listed", listed, err)
-	}
-}
-
-func TestAllows(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		has   []token.Scope
-		wants map[token.Scope]bool
-	}{
-		{[]token.Scope{token.Admin}, map[token.Scope]bool{token.Admin: true, token.Read: true, token.Publish: true}},
-		{[]token.Scope{token.Read}, map[token.Scope]bool{token.Admin: false, token.Read: true, token.Publish: false}},
-		{[]token.Scope{token.Publish}, map[token.Scope]bool{token.Admin: false, token.Read: true, token.Publish: true}},
-		{nil, map[token.Scope]bool{token.Admin: false, token.Read: false, token.Publish: false}},
-	}
-	for _, tt := range tests {
-		for scope, want := range tt.wants {
-			if got := (token.Token{Scopes: tt.has}).Allows(scope); got != want {
-				t.Errorf("%v allows %s: got %v, want %v", tt.has, scope, got, want)
-			}
-		}
 	}
 }

@@ -1,45 +1,69 @@
-// Package webhook takes deliveries: it verifies them against the raw bytes by
-// the endpoint's scheme, recognises those that came before, and stores the rest
-// before it says that they were taken.
+// Package webhook takes deliveries: it verifies them against the raw bytes by the endpoint's
+// scheme, answers vendors' handshakes, recognises what came before, and stores the rest
+// before it says that it was taken.
 //
-//	accepted, err := intake.Receive(ctx, webhook.Delivery{
+//	answer, err := intake.Receive(ctx, webhook.Delivery{
 //		Endpoint: chi.URLParam(r, "endpoint"), Method: r.Method, Path: r.URL.Path, Header: r.Header, Body: body,
 //	})
 //
-// How vendors sign is data: see scheme.
+// How vendors sign is data: see package descriptor. What whoever delivers is told of a
+// refusal is little; why it was refused, the operator reads in the log and counts in
+// cofferdam_webhook_refused_total.
 package webhook
 
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 )
 
 // Config configures an Intake.
 type Config struct {
 	Endpoints *endpoint.Endpoints
 	Events    event.Store
+	// Catalog has the schemes. Defaults to one of its own.
+	Catalog *Catalog
+	// Vendors are asked for certificates and keys. Defaults to nobody.
+	Vendors *signature.Vendors
+	// PublicURL is where vendors reach the program, without a slash at its end: some sign the
+	// URL. Defaults to unknown, so that endpoints have to be told theirs.
+	PublicURL string
 	// Wake is told the tenant of each execution that was queued. Defaults to nothing.
 	Wake func(ctx context.Context, tenant string)
-	Now  func() time.Time
+	// Registerer takes the metrics. Defaults to none.
+	Registerer prometheus.Registerer
+	// Logger is told why deliveries are refused. Defaults to nobody.
+	Logger *slog.Logger
+	Now    func() time.Time
 }
 
 // Intake takes deliveries. It is safe for concurrent use.
-type Intake struct{ c Config }
+type Intake struct {
+	c        Config
+	refusals *refusals
+}
 
 // New returns an Intake.
 func New(c Config) *Intake {
 	if c.Wake == nil {
 		c.Wake = func(context.Context, string) {}
 	}
-	return &Intake{c: c}
+	if c.Catalog == nil {
+		c.Catalog = NewCatalog()
+	}
+	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
+	return &Intake{c: c, refusals: newRefusals(c)}
 }
 
 // Delivery is a request that a vendor made.
@@ -54,53 +78,97 @@ type Delivery struct {
 	Body []byte
 }
 
-// Receive verifies a delivery and stores it; what it returns is durable. A zero
-// Accepted without an error is a vendor's ping, which was verified and leaves
-// nothing behind.
+// Answer is what the vendor is told.
+type Answer struct {
+	event.Accepted
+	// Status is the one that the vendor wants.
+	Status int
+	// Silent says that the answer has no body.
+	Silent bool
+	// Handshake is the answer where it was one, which leaves nothing behind.
+	Handshake *signature.Reply
+}
+
+// Receive verifies a delivery and stores it; what it returns is durable. A vendor's handshake
+// is answered, verified first where the vendor signs it, and leaves nothing behind.
 //
-// Refusals are faults: not_found, endpoint_disabled; signature_missing,
-// signature_invalid, timestamp_out_of_range, all of Class Auth;
-// delivery_id_missing, delivery_id_invalid.
-func (i *Intake) Receive(ctx context.Context, d Delivery) (event.Accepted, error) {
-	e, secret, err := i.c.Endpoints.Open(ctx, d.Endpoint)
+// Refusals are faults: not_found, endpoint_disabled; signature_missing, signature_invalid,
+// timestamp_out_of_range, delivery_refused, all of Class Auth; delivery_id_missing,
+// delivery_id_invalid; vendor_keys_unavailable, endpoint_incomplete.
+func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
+	e, err := i.c.Endpoints.Open(ctx, d.Endpoint)
 	if err != nil {
-		return event.Accepted{}, fmt.Errorf("open endpoint: %w", err)
+		return Answer{}, fmt.Errorf("open endpoint: %w", err)
 	}
 	if e.Disabled {
-		return event.Accepted{}, fault.New(fault.Denied, fault.CodeEndpointDisabled, "the endpoint is disabled").
+		return Answer{}, fault.New(fault.Denied, fault.CodeEndpointDisabled, "the endpoint is disabled").
 			WithHint("Enable it, or let the vendor stop delivering to it.")
 	}
-	s, err := schemeOf(e.Scheme)
+	s, err := i.c.Catalog.find(e.Scheme, e.Descriptor)
 	if err != nil { // It was known when the endpoint was made: by a newer program.
-		return event.Accepted{}, fault.New(fault.Platform, fault.CodeInternal, "the endpoint's scheme %.64q is not known here", e.Scheme).Because(err)
+		return Answer{}, fault.New(fault.Platform, fault.CodeInternal, "the endpoint's scheme %.64q is not known here", e.Scheme).Because(err)
 	}
 	now := i.c.Now()
-	id, err := s.verify(secret, now, d.Header, d.Body)
+	verified, err := i.verify(ctx, s, e, d, now)
 	if err != nil {
-		return event.Accepted{}, err
+		return Answer{}, i.refusals.note(ctx, e.Endpoint, err)
 	}
-	if s.isPing(d.Header) {
-		return event.Accepted{}, nil
+	if h := verified.Handshake; h != nil {
+		return Answer{Status: h.Status, Silent: s.Silent, Handshake: h}, nil
+	}
+	return i.store(ctx, s, e.Endpoint, verified.ID, d, now)
+}
+
+// verify judges a request. Only what is posted can be a delivery.
+func (i *Intake) verify(ctx context.Context, s *signature.Scheme, e endpoint.Opened, d Delivery, now time.Time) (signature.Verified, error) {
+	if d.Method != http.MethodPost && !s.Takes(d.Method) {
+		return signature.Verified{}, fault.NotFound("handshake", d.Method)
+	}
+	c := signature.Case{
+		Request: signature.Request{Method: d.Method, URL: i.publicURL(e.ID), Query: d.Query, Header: d.Header, Body: d.Body},
+		Secrets: e.Secrets(now), Parameters: e.Told(), Now: now, Vendors: i.c.Vendors,
+	}
+	reply, err := s.Unsigned(c)
+	if err != nil {
+		return signature.Verified{}, err //nolint:wrapcheck // It is a fault.
+	}
+	if reply != nil {
+		if reply.Adopt != "" {
+			err = i.c.Endpoints.Adopt(ctx, e.Tenant, e.ID, reply.Adopt)
+		}
+		return signature.Verified{Handshake: reply}, err //nolint:wrapcheck // It is a fault.
+	}
+	verified, err := s.Verify(ctx, c)
+	if err == nil && verified.Handshake == nil && d.Method != http.MethodPost {
+		err = fault.New(fault.Auth, "handshake_refused", "the request is no handshake of the vendor's")
+	}
+	return verified, err //nolint:wrapcheck // It is a fault.
+}
+
+func (i *Intake) publicURL(endpoint string) string {
+	if i.c.PublicURL == "" {
+		return ""
+	}
+	return i.c.PublicURL + "/hooks/" + endpoint
+}
+
+func (i *Intake) store(ctx context.Context, s *signature.Scheme, e endpoint.Endpoint, id string, d Delivery, now time.Time) (Answer, error) {
+	if id == "" { // Each delivery counts.
+		id = ident.New("each_", now)
 	}
 	accepted, err := i.c.Events.Accept(ctx, eventOf(e, id, now, d), &event.Work{
 		Execution: ident.New(ident.Execution, now), Lane: event.Live,
 	})
 	if err != nil {
-		return event.Accepted{}, fmt.Errorf("store delivery: %w", err)
+		return Answer{}, fmt.Errorf("store delivery: %w", err)
 	}
-	if !accepted.Duplicate {
+	answer := Answer{Accepted: accepted, Status: s.Answer, Silent: s.Silent}
+	if accepted.Duplicate {
+		answer.Status = http.StatusOK
+	} else {
 		i.c.Wake(ctx, e.Tenant)
 	}
-	return accepted, nil
-}
-
-func (s scheme) isPing(h http.Header) bool {
-	for _, p := range s.pings {
-		if h.Get(p.header) == p.value {
-			return true
-		}
-	}
-	return false
+	return answer, nil
 }
 
 func eventOf(e endpoint.Endpoint, id string, now time.Time, d Delivery) event.Event {

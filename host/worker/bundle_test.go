@@ -19,6 +19,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/schedule"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
@@ -111,6 +112,31 @@ func (b *bundle) enqueue(tenant string, kind event.Kind, name, input string) str
 	}, &event.Work{Execution: ident.New(ident.Execution, time.Now())})
 	if err != nil {
 		b.t.Fatalf("enqueue: %v", err)
+	}
+	return accepted.Execution
+}
+
+// tick has a schedule call an action at an instant, and returns the execution.
+func (b *bundle) tick(tenant, action, input string, at time.Time) string {
+	b.t.Helper()
+	id := ident.New(ident.Schedule, at)
+	s := schedule.Schedule{
+		ID: id, Tenant: tenant, Installation: installationOf(tenant), Name: id, Action: action, Input: json.RawMessage(input),
+		State: schedule.Active, Version: 1, CreatedAt: at, UpdatedAt: at,
+	}
+	if err := b.store.InsertSchedule(b.t.Context(), s, 10); err != nil {
+		b.t.Fatalf("insert schedule: %v", err)
+	}
+	s.Version++
+	accepted, err := b.store.FireSchedule(b.t.Context(), s, schedule.Tick{
+		Kind: event.Action, Name: action, Work: event.Work{Execution: ident.New(ident.Execution, at)},
+		Event: event.Event{
+			ID: ident.New(ident.Event, at), Tenant: tenant, Installation: s.Installation, Kind: event.Schedule, Name: s.Name,
+			Source: id, DedupeKey: event.TickKey(at, ""), Body: s.Input, ReceivedAt: at,
+		},
+	})
+	if err != nil {
+		b.t.Fatalf("fire schedule: %v", err)
 	}
 	return accepted.Execution
 }

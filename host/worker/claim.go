@@ -203,6 +203,11 @@ func (w *Worker) complete(ctx context.Context, c execution.Claimed, done complet
 		switch {
 		case err == nil:
 			w.settled(c, done)
+			if r := done.completion.Reason; r == execution.ReasonPaused || r == execution.ReasonReconnect {
+				if err := w.c.Parked(ctx, c.Tenant, c.Execution); err != nil {
+					w.c.Logger.WarnContext(ctx, "look again at what is parked", slog.String("execution", c.Execution), slog.Any("error", err))
+				}
+			}
 			return
 		case errors.Is(err, execution.ErrFenced):
 			w.metrics.fenced.Inc()

@@ -42,9 +42,10 @@ type input struct {
 	Request     *request        `json:"request,omitempty"`
 	Poll        string          `json:"poll,omitempty"`
 	Cursor      json.RawMessage `json:"cursor,omitempty"`
+	ScheduledAt time.Time       `json:"scheduled_at,omitzero"`
 	Checkpoint  json.RawMessage `json:"checkpoint,omitempty"`
 	Config      json.RawMessage `json:"config"`
-	Connections []string        `json:"connections"`
+	Connections journal.Granted `json:"connections"`
 }
 
 // request is a delivery, as the guest sees it.
@@ -64,17 +65,31 @@ func envelope(j job, w journal.World) ([]byte, error) {
 	if j.plain() {
 		return j.event.Body, nil
 	}
+	e := j.event
+	e.Kind, e.Name = j.execution.Kind, j.execution.Name
+	return wrap(j.execution.ID, e, w, j.event.ScheduledAt())
+}
+
+// Envelope is the input of the export of a typed connector that an event of a
+// kind calls, as JSON. An event whose body is no JSON where it has to be is a
+// *runtime.Failure.
+func Envelope(execution string, of event.Event, w journal.World) ([]byte, error) {
+	return wrap(execution, of, w, time.Time{})
+}
+
+// wrap is Envelope with the instant of a schedule's tick, or zero.
+func wrap(execution string, of event.Event, w journal.World, scheduled time.Time) ([]byte, error) {
 	e := input{
-		Execution: j.execution.ID, Attempt: w.Attempt, Checkpoint: w.Checkpoint,
-		Config: orJSON(w.Config, `{}`), Connections: append([]string{}, w.Connections...),
+		ScheduledAt: scheduled, Execution: execution, Attempt: w.Attempt, Checkpoint: w.Checkpoint,
+		Config: orJSON(w.Config, `{}`), Connections: w.Connections,
 	}
-	switch j.execution.Kind {
+	switch of.Kind {
 	case event.Action:
-		e.Action, e.Input = j.execution.Name, orJSON(j.event.Body, `{}`)
+		e.Action, e.Input = of.Name, orJSON(of.Body, `{}`)
 	case event.Webhook:
-		e.Webhook, e.Request = j.execution.Name, delivery(j.event)
+		e.Webhook, e.Request = of.Name, delivery(of)
 	case event.Poll:
-		e.Poll, e.Cursor = j.execution.Name, orJSON(w.Cursor, `null`)
+		e.Poll, e.Cursor = of.Name, orJSON(w.Cursor, `null`)
 	default: // A test has nothing but what all have.
 	}
 	doc, err := json.Marshal(e)

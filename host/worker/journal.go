@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
@@ -142,7 +140,11 @@ func (s *Sandbox) settle(ctx context.Context, j *job, p *past) error {
 	if len(p.entries) == 0 {
 		w.Attempt = j.claimed.Attempt
 	}
-	w.Connections = slices.Sorted(maps.Keys(j.installation.Grants.Connections))
+	fields, err := s.c.Fields(ctx, j.installation, j.version)
+	if err != nil {
+		return fmt.Errorf("find the fields of connections: %w", err)
+	}
+	w.Connections = fields
 	w.Limits = installation.Limits(j.installation, j.version.Manifest, s.c.Limits.WithDefaults())
 	return s.look(ctx, j, p)
 }

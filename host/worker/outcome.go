@@ -28,7 +28,8 @@ const (
 	waitFrom  = time.Second
 	waitsMost = 1000
 	// reconnectAgain is when to look whether a connection works again of which nobody
-	// has said so: a new credential and the wait for it may cross.
+	// has said so, where nobody knows that it is broken: the other side may have refused
+	// its credential for reasons of its own.
 	reconnectAgain = time.Hour
 )
 
@@ -208,6 +209,7 @@ func (w *Worker) decideError(ctx context.Context, c execution.Claimed, err error
 	failure := (*runtime.Failure)(nil)
 	invalid := (*runtime.InvalidModule)(nil)
 	unconfirmed := (*UnconfirmedError)(nil)
+	unfetched := (*hostfns.RefetchError)(nil)
 	entries := done.entries()
 	switch f := hopeless(err, entries[len(entries)-1]); {
 	case f != nil:
@@ -220,8 +222,14 @@ func (w *Worker) decideError(ctx context.Context, c execution.Claimed, err error
 	case errors.As(err, &unconfirmed):
 		done.fault = ambiguous(unconfirmed.Effect, unconfirmed.Error())
 		w.again(c, execution.ReasonConfirm, to)
+	case errors.Is(err, hostfns.ErrChanged):
+		w.decideChanged(c, err, done)
+	case errors.As(err, &unfetched):
+		done.fault = fault.New(fault.Network, "stream_unavailable", "%s", unfetched.Error()).
+			WithHint("What had been streamed is fetched again when a run is made again. It is tried later, as far as attempts are left.")
+		w.again(c, execution.ReasonRetry, to)
 	case errors.As(err, &failure):
-		w.decideGuest(c, failure, done)
+		w.decideGuest(ctx, c, failure, done)
 	case errors.As(err, &invalid):
 		to.Counted, to.Outcome = true, execution.Dead
 		done.fault = fault.From(invalid)
@@ -268,20 +276,21 @@ func isOutage(f *fault.Error) bool {
 }
 
 // decideGuest says what follows a failure of the guest's: see package journal.
-func (w *Worker) decideGuest(c execution.Claimed, f *runtime.Failure, done *completed) {
+func (w *Worker) decideGuest(ctx context.Context, c execution.Claimed, f *runtime.Failure, done *completed) {
 	to, entries := &done.completion, done.entries()
 	done.fault = fault.From(f)
 	how := journal.Failure{}
 	if done.kept != nil {
 		how = done.kept.Failure
 	}
-	how.Ending = endingOf(f.Code)
+	code, retryAfter := saidOf(f, entries[len(entries)-1])
+	how.Ending = endingOf(code)
 	next := journal.After(entries, how)
 	last := entries[len(entries)-1]
 	if n := len(next.Entries); n > 0 {
 		last = next.Entries[n-1] // The guest may have looked at its state since.
 	}
-	wait := min(f.RetryAfter, retryAfterMost)
+	wait := min(retryAfter, retryAfterMost)
 	switch {
 	case next.Dead:
 		to.Counted, to.Outcome = true, execution.Dead
@@ -294,9 +303,9 @@ func (w *Worker) decideGuest(c execution.Claimed, f *runtime.Failure, done *comp
 	case next.Confirm:
 		done.fault = ambiguous(last, "the plugin is asked whether it has happened").Because(f)
 		w.again(c, execution.ReasonConfirm, to)
-	case f.Code == fault.CodeUpstreamAuth && last.Outcome == hostfns.NotDone && last.Account != "" && uncounted(c) < waitsMost:
-		to.Outcome, to.Reason, to.Until = execution.Waiting, execution.ReasonReconnect, w.c.Now().Add(reconnectAgain)
-		done.fault.Hint = "It goes on once the connection has a new credential."
+	case code == fault.CodeUpstreamAuth && last.Outcome == hostfns.NotDone && last.Account != "" && uncounted(c) < waitsMost:
+		w.reconnect(ctx, c, last.Account, to)
+		done.fault.Hint = "It goes on by itself once the account is connected again, where its user has connected it. For operators, `cofferdam connection health` says what is wrong and what waits."
 	case how.Ending == journal.Passing && wait > waitFrom && uncounted(c) < waitsMost:
 		to.Outcome, to.Reason, to.Until = execution.Waiting, execution.ReasonRateLimited, w.c.Now().Add(wait)
 	default:
@@ -308,6 +317,65 @@ func (w *Worker) decideGuest(c execution.Claimed, f *runtime.Failure, done *comp
 		if wait > 0 {
 			to.Until = w.c.Now().Add(wait)
 		}
+	}
+	done.keep(next.Entries)
+	if next.Restarts {
+		done.repin(func(world *journal.World) { world.Restarts++ })
+	}
+}
+
+// reconnect has an execution wait for a connection to work again: until somebody has
+// mended it, where it is known to be broken, for nothing would come of trying before.
+func (w *Worker) reconnect(ctx context.Context, c execution.Claimed, connection string, to *execution.Completion) {
+	to.Outcome, to.Reason, to.WaitsFor = execution.Waiting, execution.ReasonReconnect, connection
+	broken, err := w.c.Broken(ctx, c.Tenant, connection)
+	if err != nil {
+		w.c.Logger.WarnContext(ctx, "look whether a connection is broken", slog.String("connection", connection), slog.Any("error", err))
+	}
+	if !broken {
+		to.Until = w.c.Now().Add(reconnectAgain)
+	}
+}
+
+// saidOf is the code with which a guest has failed, and when it wants to be run again.
+// What the host has told it of a token that is not to be had is not lost on the way: not
+// in a guest that passes it on as a plain error, and not in one that leaves the time out.
+func saidOf(f *runtime.Failure, last journal.Entry) (runtime.Code, time.Duration) {
+	if last.Outcome != hostfns.NotDone {
+		return f.Code, f.RetryAfter
+	}
+	_, err := hostfns.Open(last.Answer)
+	told, ok := errors.AsType[*hostfns.Error](err)
+	switch {
+	case !ok:
+		return f.Code, f.RetryAfter
+	case f.Code == runtime.CodePluginBug && told.Code == hostfns.CodeAuth:
+		return fault.CodeUpstreamAuth, f.RetryAfter
+	case string(f.Code) == string(told.Code):
+		return f.Code, max(f.RetryAfter, told.RetryAfter)
+	default:
+		return f.Code, f.RetryAfter
+	}
+}
+
+// decideChanged says what follows a run that cannot be made again as it was, because a
+// body that was streamed is not what it was: it is made from its start, if nothing was
+// changed outside by then.
+func (w *Worker) decideChanged(c execution.Claimed, err error, done *completed) {
+	how := journal.Failure{}
+	if done.kept != nil {
+		how = done.kept.Failure
+	}
+	how.Ending = journal.Changed
+	next := journal.After(done.entries(), how)
+	done.fault = fault.New(fault.ContractChanged, "stream_changed", "%s", err.Error())
+	if next.Dead {
+		done.completion.Counted, done.completion.Outcome = true, execution.Dead
+		done.fault.Hint = sentences("It is not tried again: "+next.Reason+".", "Redrive it from its start if that is right: `cofferdam execution redrive ID --mode restart`.")
+		return
+	}
+	if w.again(c, execution.ReasonRetry, &done.completion); done.completion.Outcome == execution.Dead {
+		return // Its journal stays as it is, for whoever looks.
 	}
 	done.keep(next.Entries)
 	if next.Restarts {

@@ -41,6 +41,7 @@ func (s *Sandbox) Recording(ctx context.Context, tenant, id string, withModule b
 	if r.Entries, err = journal.Join(stored.Segments); err != nil {
 		return r, err
 	}
+	r.Missing = replay.Streamed(r.Entries)
 	if err := s.recorded(ctx, &j, trace, &r); err != nil {
 		return r, err
 	}

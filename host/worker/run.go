@@ -15,6 +15,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/hostfns/replay"
+	"github.com/cofferdam-run/cofferdam/hostfns/sign"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
@@ -69,6 +70,7 @@ func (r *sandboxed) clear(ctx context.Context) (Ended, error) {
 		return Ended{}, nil // It is decided.
 	}
 	way := r.way(hostfns.NewRedactor())
+	defer way.Close()
 	failure := r.failure(ctx, way)
 	if !last.Confirm {
 		failure.Ending = journal.Interrupted
@@ -122,8 +124,18 @@ func (r *sandboxed) way(secrets *hostfns.Redactor) *egress.Session {
 		Pool:        j.claimed.Tenant,
 		Idempotency: installation.Idempotency(j.installation, j.version.Manifest),
 		NotDone:     installation.NotDone(j.installation, j.version.Manifest),
+		Slots:       installation.Slots(j.version.Manifest),
+		StreamBytes: installation.StreamBytes(j.installation, j.version.Manifest),
 		Held:        r.held,
 	})
+}
+
+// signatures are what the run may have signed: with the connections that its
+// installation was granted, by the algorithms that its manifest names.
+func (r *sandboxed) signatures(secrets *hostfns.Redactor) *sign.Session {
+	j := r.job
+	keys, _ := r.sandbox.c.Credentials(j.claimed.Tenant, j.installation.Grants.Connections).(sign.Keys)
+	return sign.New(sign.Config{Keys: keys, Allowed: j.version.Manifest.Signs(), Secrets: secrets, Now: r.sandbox.c.Now})
 }
 
 // failure has what is known of how the run can go on, whatever ends it.
@@ -159,13 +171,14 @@ type permitted struct {
 func (r *sandboxed) permit() permitted {
 	s, j := r.sandbox, r.job
 	secrets := hostfns.NewRedactor()
+	watch := s.c.Watch.of(Caller{Tenant: j.claimed.Tenant, Installation: j.installation.ID, Execution: j.claimed.Execution})
 	p := permitted{
-		log:  guestlog.New(guestlog.Config{Secrets: secrets, Now: s.c.Now}),
+		log:  guestlog.New(guestlog.Config{Secrets: secrets, Sink: watch.line, Now: s.c.Now}),
 		kept: emit.New(emit.Limits{}),
 		way:  r.way(secrets),
 	}
 	reader := s.c.Records.State(j.claimed.Tenant, j.installation.ID)
-	gate := hostfns.GateConfig{Granted: granted(r.job), Secrets: secrets, Now: s.c.Now}
+	gate := hostfns.GateConfig{Granted: granted(r.job), Secrets: secrets, Sink: watch.step, Now: s.c.Now}
 	if !s.c.Unjournaled {
 		mode := journal.Redrive
 		if r.past.strict {
@@ -176,16 +189,33 @@ func (r *sandboxed) permit() permitted {
 			Execution: scope(j.claimed.Execution, r.past.world), Entries: slices.Clone(r.past.entries), Start: r.past.world.Start,
 			Keys: r.past.world.Keys, Forced: r.past.world.Forced, Mode: mode, Claim: j.claimed.Claim, Log: p.stored, Held: r.held, Now: s.c.Now, After: s.c.After,
 		})
-		gate.Journal, gate.Layers = p.journal.Outer, []hostfns.Layer{p.journal.Inner}
+		gate.Journal, gate.Layers = p.journal.Outer, []hostfns.Layer{r.intend, p.journal.Inner}
 		reader = state.Kept(reader, p.journal.Read)
 	}
 	p.state = state.NewSession(reader, state.Limits{})
 	gate.Funcs = slices.Concat(
-		p.state.Funcs(), p.log.Funcs(), p.kept.Funcs(), p.way.Funcs(),
+		p.state.Funcs(), p.log.Funcs(), p.kept.Funcs(), p.way.Funcs(), r.signatures(secrets).Funcs(),
 		[]hostfns.Func{hostfns.Sleep(s.c.Now, s.c.After)}, s.c.Functions,
 	)
 	p.gate = hostfns.NewGate(gate)
 	return p
+}
+
+// intend has it be durable with the intent of a request that a credential is opened for
+// it. What has no intent says so by itself.
+func (r *sandboxed) intend(next hostfns.Handler) hostfns.Handler {
+	accounts := r.sandbox.c.Accounts
+	if accounts == nil {
+		return next
+	}
+	return func(ctx context.Context, c runtime.Crossing) (json.RawMessage, error) {
+		if hostfns.EffectOf(ctx, c.Request) == hostfns.Unsafe {
+			if m, err := hostfns.MarkOf(ctx, c.Request); err == nil && m.Account != "" && m.Host != "" {
+				ctx = accounts.Intent(ctx, r.job.claimed.Tenant, m.Account, m.Host)
+			}
+		}
+		return next(ctx, c)
+	}
 }
 
 // run has the guest run, from where its journal ends.
@@ -195,6 +225,7 @@ func (r *sandboxed) run(ctx context.Context) (Ended, error) {
 		return Ended{VersionID: r.job.version.ID}, err
 	}
 	p := r.permit()
+	defer p.way.Close()
 	start := r.past.world.Start
 	if p.journal != nil {
 		start = p.journal.Start()
@@ -207,6 +238,8 @@ func (r *sandboxed) run(ctx context.Context) (Ended, error) {
 		Limits: r.past.world.Limits,
 		Share:  runtime.Share{Key: r.job.claimed.Tenant},
 	})
+	// Before the journal: what goes on is broken off, and nothing of it comes to an end.
+	p.way.Close()
 	if p.journal != nil {
 		// What could not be written goes with the commit that ends the run.
 		_ = p.journal.Close(ctx)
@@ -229,7 +262,7 @@ type doubt struct {
 	Request     json.RawMessage `json:"request"`
 	AskedAt     string          `json:"asked_at"`
 	Config      json.RawMessage `json:"config"`
-	Connections []string        `json:"connections"`
+	Connections journal.Granted `json:"connections"`
 }
 
 // confirm asks the plugin whether the last entry's effect has happened, with
@@ -239,15 +272,17 @@ func (r *sandboxed) confirm(ctx context.Context) (answer json.RawMessage, happen
 	unconfirmed := &UnconfirmedError{Effect: last}
 	input, err := json.Marshal(doubt{
 		Execution: j.execution.ID, Function: last.Func, Request: last.Request, AskedAt: last.Asked.UTC().Format(time.RFC3339Nano),
-		Config: orJSON(r.past.world.Config, `{}`), Connections: append([]string{}, r.past.world.Connections...),
+		Config: orJSON(r.past.world.Config, `{}`), Connections: r.past.world.Connections,
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("encode the input of confirm: %w", err)
 	}
 	secrets := hostfns.NewRedactor()
 	log := guestlog.New(guestlog.Config{Secrets: secrets, Now: s.c.Now})
+	way := r.way(secrets)
+	defer way.Close()
 	gate := hostfns.NewGate(hostfns.GateConfig{
-		Funcs:   slices.Concat(log.Funcs(), r.way(secrets).Funcs(), []hostfns.Func{hostfns.Sleep(s.c.Now, s.c.After)}, s.c.Functions),
+		Funcs:   slices.Concat(log.Funcs(), way.Funcs(), []hostfns.Func{hostfns.Sleep(s.c.Now, s.c.After)}, s.c.Functions),
 		Granted: granted(r.job), Layers: []hostfns.Layer{hostfns.ReadOnly}, Secrets: secrets, Now: s.c.Now,
 	})
 	result, err := r.module.Call(ctx, runtime.Call{

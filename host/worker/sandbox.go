@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,11 +14,13 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
+	"github.com/cofferdam-run/cofferdam/hostfns/sign"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime"
@@ -53,6 +56,15 @@ type Plugins interface {
 	Wasm(ctx context.Context, v registry.Version) ([]byte, error)
 }
 
+// Accounts keep account of the credentials that runs open.
+type Accounts interface {
+	// Run returns the context of a run, and what is called once that is over.
+	Run(ctx context.Context) (run context.Context, end func())
+	// Intent returns the context in which the intent of a request to a host is written,
+	// for which a connection's credential will be opened.
+	Intent(ctx context.Context, tenant, connection, host string) context.Context
+}
+
 // SandboxConfig configures a Sandbox.
 type SandboxConfig struct {
 	Records Records
@@ -63,8 +75,13 @@ type SandboxConfig struct {
 	// Tenant and Installation find by id.
 	Tenant       func(ctx context.Context, id string) (tenant.Tenant, error)
 	Installation func(ctx context.Context, tenant, id string) (installation.Installation, error)
+	// Fields are what a version is told of the connections of an installation. Defaults
+	// to their names, with no fields.
+	Fields func(ctx context.Context, i installation.Installation, v registry.Version) (map[string]json.RawMessage, error)
 	// Credentials binds a tenant's connections to what an installation was granted.
 	Credentials func(tenant string, granted map[string]string) egress.Credentials
+	// Accounts are kept of what is opened. Defaults to none.
+	Accounts Accounts
 	// Egress is the guests' way out; whoever opened it closes it.
 	Egress *egress.Egress
 	// Functions are offered beside the built-in ones. Defaults to none.
@@ -77,6 +94,8 @@ type SandboxConfig struct {
 	// Unjournaled runs keep nothing: one that is made again asks everything again.
 	// It is for measuring what the journal costs.
 	Unjournaled bool
+	// Watch is told what runs do as they do it. Defaults to nobody.
+	Watch Watcher
 	// Modules is how many prepared modules are known that nobody uses; what of them
 	// is in memory, the Runtime decides. Defaults to 4096.
 	Modules int
@@ -102,10 +121,22 @@ func NewSandbox(c SandboxConfig) *Sandbox {
 	if c.Modules <= 0 {
 		c.Modules = 4096
 	}
+	if c.Fields == nil {
+		c.Fields = named
+	}
 	c.Functions = slices.Clone(c.Functions)
 	s := &Sandbox{c: c, versions: map[string]registry.Version{}}
 	s.modules = newModules(c.Modules, s.prepare)
 	return s
+}
+
+// named has the names of an installation's connections, and no fields.
+func named(_ context.Context, i installation.Installation, _ registry.Version) (map[string]json.RawMessage, error) {
+	all := make(map[string]json.RawMessage, len(i.Grants.Connections))
+	for name := range i.Grants.Connections {
+		all[name] = json.RawMessage(`{}`)
+	}
+	return all, nil
 }
 
 // Functions gives the sorted names of all functions that guests may import: the
@@ -120,7 +151,7 @@ func builtin() []hostfns.Func {
 	log := guestlog.New(guestlog.Config{Now: func() time.Time { return time.Time{} }})
 	return slices.Concat(
 		state.NewSession(nil, state.Limits{}).Funcs(), log.Funcs(), emit.New(emit.Limits{}).Funcs(),
-		way.Session(egress.Permissions{}).Funcs(), []hostfns.Func{hostfns.Sleep(nil, nil)},
+		way.Session(egress.Permissions{}).Funcs(), sign.New(sign.Config{}).Funcs(), []hostfns.Func{hostfns.Sleep(nil, nil)},
 	)
 }
 
@@ -159,6 +190,12 @@ func (s *Sandbox) Run(ctx context.Context, c execution.Claimed, held func() bool
 	j.installation.Config = p.world.Config
 	r := &sandboxed{sandbox: s, job: j, past: p, module: module, held: held}
 	ctx = withCaller(ctx, Caller{Tenant: c.Tenant, Installation: j.installation.ID, Execution: c.Execution})
+	ctx = vault.Using(ctx, vault.Use{Who: "installation " + j.installation.ID, Execution: c.Execution})
+	if s.c.Accounts != nil {
+		run, end := s.c.Accounts.Run(ctx)
+		defer end()
+		ctx = run
+	}
 	if ended, err := r.clear(ctx); err != nil {
 		return ended, err
 	}

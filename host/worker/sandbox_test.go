@@ -166,7 +166,7 @@ func TestEnvelopes(t *testing.T) {
 		i.Grants.Connections = map[string]string{"github": "con_1", "a": "con_2"}
 	})
 	b.runNow(b.config(b.sandbox(runtime.Limits{}, probe(quiet))))
-	common := `,"attempt":1,"config":{"label":"triage"},"connections":["a","github"],`
+	common := `,"attempt":1,"config":{"label":"triage"},"connections":{"a":{},"github":{}},`
 	received := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	deliver := func(body string) string {
 		accepted, err := b.store.Accept(t.Context(), event.Event{
@@ -192,6 +192,10 @@ func TestEnvelopes(t *testing.T) {
 		},
 		"webhook with a body that is not text": {
 			deliver("\xff\xfe"), common + delivery + `"id":"delivery-\ufffd\ufffd","body_base64":"//4="}`,
+		},
+		"an action by a schedule": {
+			b.tick("ten_a", "echo", `{"n":3}`, received),
+			common + `"action":"echo","input":{"n":3},"scheduled_at":"2026-11-01T12:00:00Z"`,
 		},
 		"test": {
 			b.enqueue("ten_a", event.Test, "", ``), common,

@@ -111,6 +111,13 @@ type Config struct {
 	Scan time.Duration
 	// Attempts is how often an execution is tried before it is dead. Defaults to 8.
 	Attempts int
+	// Parked is told of each execution that waits because something is paused, or for a
+	// connection, once that is stored: it may have been resumed meanwhile. Defaults to
+	// nobody.
+	Parked func(ctx context.Context, tenant, execution string) error
+	// Broken says whether a connection is known not to work before somebody mends it, who
+	// will then queue what waits for it. Defaults to no.
+	Broken func(ctx context.Context, tenant, connection string) (bool, error)
 	// Changed is told the tenant of each execution that changes. Defaults to nobody.
 	Changed func(tenant string)
 	// Registerer takes the metrics. Defaults to nobody.
@@ -137,6 +144,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Attempts <= 0 {
 		c.Attempts = 8
+	}
+	if c.Parked == nil {
+		c.Parked = func(context.Context, string, string) error { return nil }
+	}
+	if c.Broken == nil {
+		c.Broken = func(context.Context, string, string) (bool, error) { return false, nil }
 	}
 	if c.Changed == nil {
 		c.Changed = func(string) {}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
+	"github.com/cofferdam-run/cofferdam/hostfns/egress/egresstest"
 )
 
 // named lets everybody reach any name and address: what is refused below is
@@ -45,7 +46,7 @@ func TestHTTPRefusesAddressesThatANameLeadsTo(t *testing.T) {
 	for name, addrs := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			out := newEgress(t, egress.Config{Resolver: resolver(t, only(addrs...))})
+			out := newEgress(t, egress.Config{Resolver: egresstest.Resolver(egresstest.Only(addrs...))})
 			_, told := do(t, named(out, "api.example.com"), get("https://api.example.com/x"))
 			if told == nil || told.Code != hostfns.CodeAddressRefused {
 				t.Fatalf("got %v, want address_refused", told)
@@ -84,7 +85,7 @@ func TestHTTPChecksTheAddressOfEachConnection(t *testing.T) {
 	// The certificate of httptest is for example.com. The name moves to another
 	// address once it was found harmless.
 	var lookups atomic.Int32
-	rebinding := resolver(t, func(name string, v6 bool) []string {
+	rebinding := egresstest.Resolver(func(name string, v6 bool) []string {
 		if name != "example.com" || v6 {
 			return nil
 		}
@@ -119,7 +120,7 @@ func TestHTTPSendsInPlainToExceptionsOnly(t *testing.T) {
 	})
 	t.Run("not to the internet", func(t *testing.T) {
 		t.Parallel()
-		out := newEgress(t, egress.Config{AllowAddrs: loopback(), Resolver: resolver(t, only("93.184.216.34"))})
+		out := newEgress(t, egress.Config{AllowAddrs: loopback(), Resolver: egresstest.Resolver(egresstest.Only("93.184.216.34"))})
 		wantError(t, named(out, "api.example.com:80"), get("http://api.example.com"), hostfns.CodeAddressRefused, "for which plain http is refused: use https")
 	})
 	t.Run("not where there are none", func(t *testing.T) {
@@ -141,7 +142,7 @@ func TestHTTPExplainsTheNetworkWithoutAddresses(t *testing.T) {
 	t.Cleanup(plain.Close)
 	unknown := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(unknown.Close)
-	nowhere := resolver(t, only())
+	nowhere := egresstest.Resolver(egresstest.Only())
 	tests := map[string]struct {
 		host, want string
 	}{

@@ -3,11 +3,8 @@ package egress_test
 import (
 	"context"
 	"crypto/x509"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -128,65 +125,4 @@ func wantError(t *testing.T, s *egress.Session, request map[string]any, code hos
 	if told.Code != code || !strings.Contains(told.Message, text) {
 		t.Errorf("%v:\ngot  %v\nwant %s: ...%s...", request, told, code, text)
 	}
-}
-
-// resolver answers from a function, which is asked once for each lookup of a
-// kind (A or AAAA), over a pipe in DNS's framing for streams.
-func resolver(t *testing.T, zone func(name string, v6 bool) []string) *net.Resolver {
-	t.Helper()
-	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		near, far := net.Pipe()
-		go serveDNS(far, zone)
-		return near, nil
-	}}
-}
-
-// only resolves every name to addresses.
-func only(addrs ...string) func(string, bool) []string {
-	return func(string, bool) []string { return addrs }
-}
-
-func serveDNS(conn net.Conn, zone func(string, bool) []string) {
-	defer conn.Close()
-	for {
-		var size uint16
-		if binary.Read(conn, binary.BigEndian, &size) != nil {
-			return
-		}
-		query := make([]byte, size)
-		if _, err := io.ReadFull(conn, query); err != nil {
-			return
-		}
-		reply := replyTo(query, zone)
-		if _, err := conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...)); err != nil {
-			return
-		}
-	}
-}
-
-// replyTo builds an answer: https://www.rfc-editor.org/rfc/rfc1035#section-4.
-func replyTo(query []byte, zone func(string, bool) []string) []byte {
-	var labels []string
-	end := 12
-	for query[end] != 0 {
-		n := int(query[end])
-		labels = append(labels, string(query[end+1:end+1+n]))
-		end += 1 + n
-	}
-	kind := binary.BigEndian.Uint16(query[end+1:])
-	question := query[12 : end+5]
-	var records []byte
-	count := uint16(0)
-	for _, s := range zone(strings.Join(labels, "."), kind == 28) {
-		addr := netip.MustParseAddr(s)
-		if addr.Is4() != (kind == 1) {
-			continue
-		}
-		count++
-		data := addr.AsSlice()
-		records = append(records, 0xc0, 12, 0, byte(kind), 0, 1, 0, 0, 0, 0, 0, byte(len(data)))
-		records = append(records, data...)
-	}
-	reply := append([]byte{query[0], query[1], 0x81, 0x80, 0, 1}, byte(count>>8), byte(count), 0, 0, 0, 0)
-	return append(append(reply, question...), records...)
 }

@@ -118,11 +118,14 @@ func TestHTTPRefusesAnswersThatCannotBeSearched(t *testing.T) {
 		io.WriteString(w, r.Header.Get("Accept-Encoding"))
 	}, nil)
 	s := b.with(bearer)
-	if got := must(t, s, get("https://"+b.host)).text(); got != "gzip" {
-		t.Errorf("without a credential: got %q", got)
+	asked := get("https://" + b.host)
+	asked["headers"] = map[string][]string{"Accept-Encoding": {"br"}}
+	if got := must(t, s, asked).text(); got != "br" {
+		t.Errorf("without a credential, and asked for: got %q", got)
 	}
+	wantError(t, s, get("https://"+b.host), hostfns.CodeNetwork, "was not asked for")
 	wantError(t, s, using("c", "https://"+b.host), hostfns.CodeNetwork, "cannot be searched for credentials")
-	wantError(t, s, get("https://"+b.host), hostfns.CodeNetwork, "cannot be searched for credentials")
+	wantError(t, s, asked, hostfns.CodeNetwork, "cannot be searched for credentials")
 }
 
 func TestHTTPExplainsConnections(t *testing.T) {

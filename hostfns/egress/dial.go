@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -26,6 +27,10 @@ var errRefused = errors.New("address refused")
 type dialer struct {
 	guard    *Guard
 	resolver *net.Resolver
+	// proxy is what connections are made by, if it is not nil, and roots those that it is
+	// trusted by.
+	proxy *Proxy
+	roots *x509.CertPool
 	// plain connections go to the operator's exceptions only.
 	plain bool
 }
@@ -48,6 +53,9 @@ func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, er
 		if !d.reachable(addr) {
 			return nil, errRefused
 		}
+	}
+	if d.proxy != nil {
+		return d.through(ctx, host, port, addrs)
 	}
 	nd := net.Dialer{Timeout: dialTimeout / dialAddrs, Control: d.control}
 	var errs []error

@@ -9,6 +9,7 @@
 //		Rules:       []egress.Rule{{Host: "api.github.com", Methods: []string{"GET", "POST"}}},
 //		Credentials: credentials, Secrets: secrets, Pool: tenantID,
 //	})
+//	defer session.Close()
 //	gate := hostfns.NewGate(hostfns.GateConfig{Funcs: session.Funcs(), Secrets: secrets, Now: now})
 //
 // What holds for every request, whatever was granted:
@@ -16,7 +17,7 @@
 //   - https only; plain http reaches only addresses in Config.AllowAddrs.
 //   - A name is resolved once, every address of the answer must be public (see
 //     [Guard]), and one of those addresses is dialled.
-//   - No proxy of the environment, no cookies, no HTTP/2, no upgrade.
+//   - No proxy but Config.Proxy, no cookies, no HTTP/2, no upgrade.
 //   - A redirect is a new request to the rules. Across origins it loses its
 //     credential and all headers but a few, carries no body, and never goes from
 //     https to http.
@@ -24,6 +25,9 @@
 //     take one, and no byte of it leaves without the run's lease.
 //   - Each connection's secrets are taken out of what comes back.
 //   - No message names an address or a secret.
+//   - A body that is passed in chunks is bounded as one that is not, by a size of its
+//     own, and is in memory a chunk at a time. A Session ends those that are open when
+//     it is closed.
 //
 // Connections to a server are kept open for the next request of one Pool only,
 // so that tenants share none.
@@ -70,11 +74,18 @@ type Config struct {
 	// Timeout of one call with its redirects; a guest can ask for less.
 	// Defaults to 30 s.
 	Timeout time.Duration
+	// Idle is how long an answer that has begun may bring nothing. Defaults to 10 s.
+	Idle time.Duration
 	// RequestBytes of a request's body. Defaults to 8 MiB.
 	RequestBytes int
-	// ResponseBytes of an answer's body, both as it comes and decompressed.
-	// Defaults to 8 MiB.
+	// ResponseBytes of an answer's body, both as it comes and decompressed, where it
+	// may be 200 times as large as it came if that is over 1 MiB. Defaults to 8 MiB.
 	ResponseBytes int
+	// StreamBytes of a body that is passed in chunks, in either direction, both as it
+	// comes and decompressed. Defaults to 1 GiB.
+	StreamBytes int64
+	// Streams that one Session has open at a time. Defaults to 8.
+	Streams int
 	// HeaderBytes of all headers, in either direction. Defaults to 64 KiB.
 	HeaderBytes int
 	// Redirects that are followed; negative for none: the guest gets the
@@ -82,6 +93,12 @@ type Config struct {
 	Redirects int
 	// CallsPerRun of one Session. Defaults to 100.
 	CallsPerRun int
+	// PerConnection is how many requests with a tenant's connection are made at a time,
+	// in this process. Further ones wait, as long as their time lasts. Defaults to 16.
+	PerConnection int
+	// PerConnectionRate is how many of them are begun in a second, of which PerConnection
+	// may be at once. Defaults to as many as come.
+	PerConnectionRate float64
 	// Pools that are kept open at a time. Defaults to 128, of at most 4 idle
 	// connections each.
 	Pools int
@@ -90,6 +107,13 @@ type Config struct {
 	Resolver *net.Resolver
 	// RootCAs that are trusted. Defaults to the system's.
 	RootCAs *x509.CertPool
+	// Proxy is what all requests go through. Names are resolved and their addresses
+	// checked here, as ever. Defaults to none, whatever the environment says.
+	Proxy *Proxy
+	// Instead answers requests in place of the network, for tests and for development
+	// without one: what is granted, which credentials are sent, limits and redirects
+	// are as ever, and no address is looked at. Defaults to none.
+	Instead http.RoundTripper
 }
 
 func (c Config) withDefaults() Config {
@@ -97,10 +121,18 @@ func (c Config) withDefaults() Config {
 	if c.Timeout <= 0 {
 		c.Timeout = 30 * time.Second
 	}
+	if c.Idle <= 0 {
+		c.Idle = 10 * time.Second
+	}
 	c.RequestBytes = orDefault(c.RequestBytes, 8<<20)
 	c.ResponseBytes = orDefault(c.ResponseBytes, 8<<20)
+	c.Streams = orDefault(c.Streams, 8)
+	if c.StreamBytes <= 0 {
+		c.StreamBytes = 1 << 30
+	}
 	c.HeaderBytes = orDefault(c.HeaderBytes, 64<<10)
 	c.CallsPerRun = orDefault(c.CallsPerRun, 100)
+	c.PerConnection = orDefault(c.PerConnection, 16)
 	c.Pools = orDefault(c.Pools, 128)
 	if c.Redirects == 0 {
 		c.Redirects = 3
@@ -116,16 +148,28 @@ func (c Config) withDefaults() Config {
 type Egress struct {
 	config Config
 	pools  *pools
+	lanes  *lanes
+	watch  *watch
+	forms  *forms
 }
 
 // New returns an Egress; the caller closes it.
 func New(c Config) *Egress {
 	c = c.withDefaults()
-	return &Egress{config: c, pools: newPools(c)}
+	f := newForms()
+	return &Egress{config: c, pools: newPools(c), lanes: newLanes(c.PerConnection, c.PerConnectionRate), watch: newWatch(f.sweep), forms: f}
 }
 
+// Trim drops what is kept of a pool that was not used since the third call before: its
+// connections, and the client's certificate that they show, with its key. It is to be
+// called now and then.
+func (e *Egress) Trim() { e.pools.trim() }
+
 // Close closes the connections that are open and idle. Requests in flight go on.
-func (e *Egress) Close() { e.pools.close() }
+func (e *Egress) Close() {
+	e.pools.close()
+	e.forms.forget()
+}
 
 func orDefault(n, def int) int {
 	if n <= 0 {

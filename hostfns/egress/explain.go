@@ -20,11 +20,14 @@ func explain(out *outgoing, err error) error {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
+	var proxied *proxyError
 	switch {
 	case errors.As(err, &told):
 		return told
 	case errors.Is(err, errRefused):
 		return refused(out)
+	case errors.As(err, &proxied) && !errors.Is(err, context.Canceled):
+		return unproxied(out, proxied)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		// The session knows whose deadline it was.
 		return context.DeadlineExceeded
@@ -38,7 +41,7 @@ func explain(out *outgoing, err error) error {
 		return network("%s shows a certificate that is not valid for it", out)
 	case errors.As(err, &record), errors.As(err, &alert):
 		return network("%s does not agree on TLS 1.2 or later", out)
-	case strings.Contains(err.Error(), "response headers exceeded"):
+	case errors.Is(err, errHeaders), strings.Contains(err.Error(), "response headers exceeded"):
 		// net/http has no value for it.
 		return hostfns.Errorf(hostfns.CodeResponseTooLarge, "the headers of the answer of %s are over the limit", out.origin)
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -65,21 +66,45 @@ func matchHost(host string) (matcher, bool) {
 	return m, err == nil
 }
 
-// Mark says how an http request of the guest's is known again: by the host's
-// idempotency key, where it has one, and to whose account it goes.
-func (s *Session) Mark(raw json.RawMessage) hostfns.Mark {
-	out, err := s.egress.parse(raw)
-	if err != nil {
-		return hostfns.Mark{} // It is refused when it is to be sent.
+// marked is the request that was marked last: mostly the one that is sent next, which
+// is not parsed again.
+type marked struct {
+	raw []byte
+	out *outgoing
+}
+
+// parse reads a request that is to be sent.
+func (s *Session) parse(raw json.RawMessage) (*outgoing, error) {
+	last := s.marked
+	s.marked = marked{}
+	if last.out != nil && bytes.Equal(last.raw, raw) {
+		return last.out, nil
 	}
-	var m hostfns.Mark
+	return s.egress.parse(raw)
+}
+
+// mark says how an http request of the guest's is known again: by the host's
+// idempotency key, where it has one, and to whose account it goes.
+func (s *Session) mark(_ context.Context, raw json.RawMessage) (hostfns.Mark, error) {
+	out := s.marked.out
+	if out == nil || !bytes.Equal(s.marked.raw, raw) {
+		var err error
+		if out, err = s.egress.parse(raw); err != nil {
+			return hostfns.Mark{}, nil //nolint:nilerr // It is refused when it is to be sent.
+		}
+		s.marked = marked{raw: bytes.Clone(raw), out: out}
+	}
+	m := hostfns.Mark{Host: out.url.Host}
 	if a, ok := s.permissions.Credentials.(Accounts); ok && out.connection != "" {
 		m.Account = a.Account(out.connection)
+	}
+	if out.streamed() {
+		return m, nil // Nobody can tell whether what is streamed again is the same.
 	}
 	effect := effectOfMethod(out.method)
 	d := s.idempotencyOf(out.origin)
 	if d == nil || effect == hostfns.Read || effect == hostfns.Idempotent && out.keyName == "" {
-		return m
+		return m, nil
 	}
 	m.Keyed, m.Name, m.TTL = true, out.keyName, d.ttl
 	hash := sha256.New()
@@ -88,11 +113,7 @@ func (s *Session) Mark(raw json.RawMessage) hostfns.Mark {
 	}
 	hash.Write(out.body)
 	m.Same = hex.EncodeToString(hash.Sum(nil))[:32]
-	return m
-}
-
-func (s *Session) mark(_ context.Context, raw json.RawMessage) (hostfns.Mark, error) {
-	return s.Mark(raw), nil
+	return m, nil
 }
 
 // idempotencyOf is what is declared for an origin, or nil.

@@ -158,15 +158,15 @@ func TestMark(t *testing.T) {
 		request map[string]any
 		want    hostfns.Mark
 	}{
-		"a request":                {post, hostfns.Mark{Keyed: true, Same: same, TTL: day}},
-		"its headers do not count": {with(post, map[string]any{"headers": map[string]any{"date": []string{"now"}}, "timeout_ms": 5}), hostfns.Mark{Keyed: true, Same: same, TTL: day}},
-		"another spelling":         {with(post, map[string]any{"method": "post", "url": "HTTPS://" + b.host + "/charges#x"}), hostfns.Mark{Keyed: true, Same: same, TTL: day}},
-		"one with a name":          {with(post, map[string]any{"idempotency_key": "charge"}), hostfns.Mark{Keyed: true, Name: "charge", Same: same, TTL: day}},
-		"with an account":          {with(post, map[string]any{"connection": "bank"}), hostfns.Mark{Keyed: true, Same: same, TTL: day, Account: "con_1"}},
-		"with none":                {with(post, map[string]any{"connection": "other"}), hostfns.Mark{Keyed: true, Same: same, TTL: day}},
-		"a read":                   {map[string]any{"method": "GET", "url": url, "connection": "bank"}, hostfns.Mark{Account: "con_1"}},
-		"what may be made again":   {map[string]any{"method": "PUT", "url": url}, hostfns.Mark{}},
-		"another host":             {map[string]any{"method": "POST", "url": "https://elsewhere.example"}, hostfns.Mark{}},
+		"a request":                {post, hostfns.Mark{Host: b.host, Keyed: true, Same: same, TTL: day}},
+		"its headers do not count": {with(post, map[string]any{"headers": map[string]any{"date": []string{"now"}}, "timeout_ms": 5}), hostfns.Mark{Host: b.host, Keyed: true, Same: same, TTL: day}},
+		"another spelling":         {with(post, map[string]any{"method": "post", "url": "HTTPS://" + b.host + "/charges#x"}), hostfns.Mark{Host: b.host, Keyed: true, Same: same, TTL: day}},
+		"one with a name":          {with(post, map[string]any{"idempotency_key": "charge"}), hostfns.Mark{Host: b.host, Keyed: true, Name: "charge", Same: same, TTL: day}},
+		"with an account":          {with(post, map[string]any{"connection": "bank"}), hostfns.Mark{Host: b.host, Keyed: true, Same: same, TTL: day, Account: "con_1"}},
+		"with none":                {with(post, map[string]any{"connection": "other"}), hostfns.Mark{Host: b.host, Keyed: true, Same: same, TTL: day}},
+		"a read":                   {map[string]any{"method": "GET", "url": url, "connection": "bank"}, hostfns.Mark{Host: b.host, Account: "con_1"}},
+		"what may be made again":   {map[string]any{"method": "PUT", "url": url}, hostfns.Mark{Host: b.host}},
+		"another host":             {map[string]any{"method": "POST", "url": "https://elsewhere.example"}, hostfns.Mark{Host: "elsewhere.example"}},
 		"no request":               {map[string]any{"method": 7}, hostfns.Mark{}},
 	}
 	for name, test := range tests {
@@ -184,8 +184,32 @@ func TestMark(t *testing.T) {
 			t.Errorf("%s makes no difference", name)
 		}
 	}
-	if got := markOf(t, b.with(bearer), with(post, map[string]any{"connection": "bank"})); got != (hostfns.Mark{}) {
+	if got := markOf(t, b.with(bearer), with(post, map[string]any{"connection": "bank"})); got != (hostfns.Mark{Host: b.host}) {
 		t.Errorf("of credentials without accounts: %+v", got)
+	}
+}
+
+func TestWhatWasMarkedIsNotSentForAnother(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Method, r.URL.Path) }, nil)
+	s := b.idempotent()
+	post := map[string]any{"method": "POST", "url": "https://" + b.host + "/marked"}
+	raw, err := json.Marshal(post)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Funcs()[0].Mark(t.Context(), raw); err != nil {
+		t.Fatal(err)
+	}
+	clear(raw) // A guest's memory is its own again after the call.
+	for _, request := range []map[string]any{with(post, map[string]any{"method": "PUT"}), post, get("https://" + b.host + "/got")} {
+		want := request["method"].(string) + strings.TrimPrefix(request["url"].(string), "https://"+b.host)
+		markOf(t, s, post)
+		for range 2 {
+			if got := must(t, s, request).text(); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
 	}
 }
 

@@ -3,7 +3,6 @@ package egress
 import (
 	"context"
 	"net/http/httptrace"
-	"sync/atomic"
 
 	"github.com/cofferdam-run/cofferdam/hostfns"
 )
@@ -17,21 +16,18 @@ func (s *Session) held() bool { return s.permissions.Held == nil || s.permission
 // bytes could be written to. What fails before, in a resolver, a dial or a handshake,
 // was not done; from then on it is unknown. A resolver can take long: whoever does
 // not hold the lease any more by then writes nothing, on this connection or the next
-// one that the transport would try.
-func (s *Session) guarded(ctx context.Context, out *outgoing) (guarded context.Context, lost *atomic.Bool) {
-	lost = &atomic.Bool{}
-	sending, cancel := context.WithCancel(ctx)
-	return httptrace.WithClientTrace(sending, &httptrace.ClientTrace{
+// one that the transport would try. sent is told that something may leave.
+func (s *Session) guarded(ctx context.Context, out *outgoing, limit *patience, sent func()) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			if !s.held() {
-				lost.Store(true)
-				cancel()
+				limit.stop(ErrNotHeld)
 				_ = info.Conn.Close() // There is nobody to tell, and nothing was written.
 				return
 			}
 			if !out.settled {
-				hostfns.Report(ctx, hostfns.Unknown)
+				sent()
 			}
 		},
-	}), lost
+	})
 }

@@ -11,6 +11,9 @@ import (
 
 // effectOf reads the method: https://www.rfc-editor.org/rfc/rfc9110#section-9.2.
 func effectOf(raw json.RawMessage) hostfns.Effect {
+	if f, ok := glance(raw); ok {
+		return effectOfMethod(strings.ToUpper(text(f.method)))
+	}
 	var r struct{ Method string }
 	if err := json.Unmarshal(raw, &r); err != nil {
 		return hostfns.Read // It is refused.

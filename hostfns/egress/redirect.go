@@ -23,12 +23,18 @@ func locationOf(r *http.Response) string {
 // redirected gives the request that a redirect asks for. It is checked against
 // the rules when it is sent, as the first one was.
 func (s *Session) redirected(out *outgoing, status int, location string) (*outgoing, error) {
+	// Asked first, and of what came: what is said below quotes it in small letters.
+	laden := s.permissions.Secrets.String(location) != location
 	u, err := out.url.Parse(location)
 	if err != nil {
 		return nil, hostfns.Errorf(hostfns.CodeNetwork, "%s redirects to something that is not a URL", out.origin)
 	}
 	next := *out
-	if next.url, next.origin, err = parseURL(u.String()); err != nil {
+	next.url, next.origin, err = parseURL(u.String())
+	switch {
+	case laden && (err != nil || next.origin != out.origin):
+		return nil, hostfns.Errorf(hostfns.CodeDenied, "%s redirects elsewhere with a credential in the URL, which is not followed", out.origin)
+	case err != nil:
 		return nil, hostfns.Errorf(hostfns.CodeDenied, "%s redirects to a URL that is refused: %s", out.origin, err)
 	}
 	next.header = out.header.Clone()
@@ -37,12 +43,25 @@ func (s *Session) redirected(out *outgoing, status int, location string) (*outgo
 	if becomesGet(status, out.method) {
 		next.settled = next.settled || effectOfMethod(out.method) != hostfns.Read
 		next.method, next.body = http.MethodGet, nil
-		maps.DeleteFunc(next.header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Content-") })
+		next.source, next.upload = 0, false
+		next.stands = nil
+		maps.DeleteFunc(next.header, func(name string, _ []string) bool {
+			return strings.HasPrefix(name, "Content-") || overrides(name)
+		})
+	}
+	if next.streamed() {
+		return nil, hostfns.Errorf(hostfns.CodeDenied,
+			"%s redirects the %s, whose body was streamed and cannot be sent again: call %s", out.origin, next.method, next.origin)
+	}
+	if out.placeholder {
+		if err := out.shed(&next); err != nil {
+			return nil, err
+		}
 	}
 	if next.origin == out.origin {
 		return &next, nil
 	}
-	return &next, s.leave(out, &next, location)
+	return &next, leave(out, &next)
 }
 
 // becomesGet tells redirects to the answer of what was done from those of the request
@@ -53,7 +72,7 @@ func becomesGet(status int, method string) bool {
 }
 
 // leave checks and strips a request that goes on to another origin.
-func (s *Session) leave(out, next *outgoing, location string) error {
+func leave(out, next *outgoing) error {
 	switch {
 	case next.origin.scheme == "http" && out.origin.scheme == "https":
 		return hostfns.Errorf(hostfns.CodeDenied, "%s redirects from https to plain http at %s, which is not followed", out.origin, next.origin)
@@ -61,12 +80,10 @@ func (s *Session) leave(out, next *outgoing, location string) error {
 		return hostfns.Errorf(hostfns.CodeDenied,
 			"%s redirects the %s to %s: what changes something is not sent on to another origin; call that one, if it is right",
 			out.origin, next.method, next.origin)
-	case s.permissions.Secrets.String(location) != location:
-		return hostfns.Errorf(hostfns.CodeDenied, "%s redirects to %s with a credential in the URL, which is not followed", out.origin, next.origin)
 	}
 	// Once it has left, a request gets no credential again, even back at its
 	// first origin: the path would be the other's choice.
-	next.connection = ""
+	next.connection, next.stands = "", nil
 	kept := []string{"Accept", "Accept-Encoding", "Accept-Language", "User-Agent"}
 	maps.DeleteFunc(next.header, func(name string, _ []string) bool { return !slices.Contains(kept, name) })
 	return nil

@@ -16,6 +16,9 @@ func redirector(w http.ResponseWriter, r *http.Request) {
 	var status int
 	if _, err := fmt.Sscanf(r.URL.Path, "/%d", &status); err == nil {
 		w.Header().Set("Location", r.URL.Query().Get("to"))
+		if r.URL.Query().Get("to") == "here" {
+			w.Header().Set("Location", r.RequestURI)
+		}
 		w.WriteHeader(status)
 		return
 	}
@@ -165,6 +168,56 @@ func TestHTTPStopsFollowing(t *testing.T) {
 		b := setup(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, nil)
 		if a := must(t, b.session(), get("https://"+b.host)); a.Status != http.StatusFound {
 			t.Errorf("got %d", a.Status)
+		}
+	})
+}
+
+// TestHTTPJudgesEachStatusAndTarget tries each status that redirects with each kind of
+// target, all of them granted.
+func TestHTTPJudgesEachStatusAndTarget(t *testing.T) {
+	t.Parallel()
+	other := setup(t, mirror, nil)
+	b := setup(t, redirector, func(c *egress.Config) { c.RootCAs.AddCert(other.server.Certificate()) })
+	targets := map[string]struct {
+		to string
+		// code is what is told; empty where it is followed, to path.
+		code hostfns.Code
+		path string
+	}{
+		"private":               {"https://10.0.0.1/", hostfns.CodeAddressRefused, ""},
+		"metadata":              {"https://169.254.169.254/latest/meta-data/", hostfns.CodeAddressRefused, ""},
+		"another scheme":        {"ftp://" + b.host + "/", hostfns.CodeDenied, ""},
+		"a user name":           {"https://user@" + b.host + "/", hostfns.CodeDenied, ""},
+		"a user as a host":      {"https://" + b.host + "@evil.example/", hostfns.CodeDenied, ""},
+		"another port":          {"https://127.0.0.1:1/", hostfns.CodeDenied, ""},
+		"plain http":            {"http://" + b.host + "/", hostfns.CodeDenied, ""},
+		"no scheme":             {"//evil.example/", hostfns.CodeDenied, ""},
+		"a loop":                {"here", hostfns.CodeLimitExceeded, ""},
+		"a backslash":           {`\\evil.example/`, "", "/%5C%5Cevil.example/"},
+		"a slash and backslash": {`/\evil.example/`, "", "/%5Cevil.example/"},
+		"a fragment":            {"/end#@evil.example", "", "/end"},
+		"a path":                {"/a/../end?x=//evil.example", "", "/end?x=//evil.example"},
+	}
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for name, tt := range targets {
+			t.Run(fmt.Sprintf("%d to %s", status, name), func(t *testing.T) {
+				t.Parallel()
+				request := get(redirecting(b.host, status, tt.to))
+				a, told := do(t, b.session(rule("10.0.0.1"), rule("169.254.169.254"), rule(other.host)), request)
+				switch {
+				case tt.code == "" && (told != nil || a.Headers["x-uri"][0] != tt.path || a.Headers["x-host"][0] != b.host):
+					t.Errorf("got %v %v, want %s", told, a.Headers["x-uri"], tt.path)
+				case tt.code != "" && (told == nil || told.Code != tt.code):
+					t.Errorf("got %d %v, want %s", a.Status, told, tt.code)
+				}
+			})
+		}
+	}
+	t.Run("a header that refreshes is a header", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Refresh", "0; url=https://evil.example") }, nil)
+		if a := must(t, b.session(), get("https://"+b.host)); a.Status != http.StatusOK || a.Headers["refresh"] == nil {
+			t.Errorf("got %d %v", a.Status, a.Headers)
 		}
 	})
 }

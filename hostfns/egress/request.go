@@ -30,9 +30,20 @@ type request struct {
 	Headers    map[string][]string `json:"headers"`
 	Body       *string             `json:"body"`
 	BodyBase64 *string             `json:"body_base64"`
-	TimeoutMS  int64               `json:"timeout_ms"`
+	// BodyStream is a stream whose bytes are the body, and Upload says that the guest
+	// sends the body in chunks.
+	BodyStream *int  `json:"body_stream"`
+	Upload     bool  `json:"upload"`
+	TimeoutMS  int64 `json:"timeout_ms"`
+	// Stream says that the answer's body is asked for in chunks.
+	Stream bool `json:"stream"`
 	// IdempotencyKey is the guest's name for the key.
 	IdempotencyKey string `json:"idempotency_key"`
+	// Literal says that what looks like a placeholder is text.
+	Literal bool `json:"literal"`
+
+	// text is Body, where it was read in another way.
+	text []byte
 }
 
 // outgoing is a request that has been checked, and is not granted yet.
@@ -44,21 +55,37 @@ type outgoing struct {
 	header     http.Header
 	body       []byte
 	timeout    time.Duration
+	// stream says that the body of the answer is to be asked for in chunks.
+	stream bool
+	// source is the stream that is the body, 0 for none, and upload says that the guest
+	// sends it. length is that of either, -1 if it is not known.
+	source int
+	upload bool
+	length int64
+	// stands are the methods that it stands for, by its headers.
+	stands []string
 	// keyName is what the guest calls its idempotency key, if it does.
 	keyName string
 	// via tells, in messages, which origin redirected here.
 	via string
+	// placeholder says that there is one to fill; literal, that none is one.
+	placeholder, literal bool
 	// settled says that what the guest asked for is done, and this request fetches
 	// the answer to it.
 	settled bool
+	// renewed says that its credential was to be renewed, which is asked once.
+	renewed bool
 }
 
 func (e *Egress) parse(raw json.RawMessage) (*outgoing, error) {
-	r, err := hostfns.Decode[request](raw)
+	r, err := decode(raw)
 	if err != nil {
 		return nil, err
 	}
-	out := &outgoing{connection: r.Connection, method: strings.ToUpper(r.Method), keyName: r.IdempotencyKey}
+	out := &outgoing{
+		connection: r.Connection, method: strings.ToUpper(r.Method), keyName: r.IdempotencyKey, literal: r.Literal,
+		stream: r.Stream, upload: r.Upload, length: -1,
+	}
 	if err := checkKeyName(out.keyName); err != nil {
 		return nil, err
 	}
@@ -80,8 +107,14 @@ func (e *Egress) parse(raw json.RawMessage) (*outgoing, error) {
 	if out.body, err = e.bodyOf(r); err != nil {
 		return nil, err
 	}
-	out.header, err = e.headerOf(r.Headers, out)
-	return out, err
+	if err := out.judgeStreams(r); err != nil {
+		return nil, err
+	}
+	if out.header, err = e.headerOf(r.Headers, out); err != nil {
+		return nil, err
+	}
+	out.placeholder = !out.literal && out.hasPlaceholder()
+	return out, nil
 }
 
 // parseURL reads a URL and writes it anew, so that what was checked is what is
@@ -106,8 +139,10 @@ func parseURL(raw string) (*url.URL, origin, error) {
 func (e *Egress) bodyOf(r request) ([]byte, error) {
 	var body []byte
 	switch {
-	case r.Body != nil && r.BodyBase64 != nil:
+	case (r.Body != nil || r.text != nil) && r.BodyBase64 != nil:
 		return nil, invalid("both \"body\" and \"body_base64\" are there: send one")
+	case r.text != nil:
+		body = r.text
 	case r.Body != nil:
 		body = []byte(*r.Body)
 	case r.BodyBase64 != nil:
@@ -125,10 +160,13 @@ func (e *Egress) bodyOf(r request) ([]byte, error) {
 // headerOf checks a guest's headers. It refuses where it could drop: a header
 // that silently does nothing costs its author a day.
 func (e *Egress) headerOf(given map[string][]string, out *outgoing) (http.Header, error) {
-	header := http.Header{}
+	header := make(http.Header, len(given)+4) // The host adds some.
 	count, size := 0, 0
 	// Sorted: two spellings of one name must not change places between runs.
-	for _, spelt := range slices.Sorted(maps.Keys(given)) {
+	var few [8]string
+	names := slices.AppendSeq(few[:0], maps.Keys(given))
+	slices.Sort(names)
+	for _, spelt := range names {
 		name := http.CanonicalHeaderKey(spelt)
 		if !isToken(spelt) {
 			return nil, invalid("a header is named %.64q, which HTTP does not allow", spelt)
@@ -163,11 +201,15 @@ func (out *outgoing) judgeHeader(name, value string) (keep bool, err error) {
 			return false, nil
 		}
 	case "Content-Length":
+		if out.streamed() {
+			return false, out.declare(value)
+		}
 		if value == strconv.Itoa(len(out.body)) {
 			return false, nil
 		}
 	case "Authorization":
-		if out.connection == "" {
+		// It may be a slot.
+		if out.connection == "" || !out.literal && mentions(value) {
 			return true, nil
 		}
 		return false, invalid("the header \"authorization\" comes from the connection %.64q: leave one of them out", out.connection)
@@ -177,14 +219,50 @@ func (out *outgoing) judgeHeader(name, value string) (keep bool, err error) {
 		}
 		// Of a secret that the server echoes, a part at a time would pass the search.
 		return false, invalid("the header %q cannot be used with the connection %.64q: ask for all of it", strings.ToLower(name), out.connection)
-	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
-		"Expect", "Forwarded", "Via", "X-Real-Ip":
+	case "Accept", "Content-Type", "User-Agent", "If-None-Match":
+		return true, nil // These are what most requests have.
 	default:
-		if !strings.HasPrefix(name, "Proxy-") && !strings.HasPrefix(name, "X-Forwarded-") {
+		if overrides(name) {
+			return out.judgeOverride(name, value)
+		}
+		if !isHosts(name) {
 			return true, nil
 		}
 	}
 	return false, invalid("the header %q is set by the host: leave it out", strings.ToLower(name))
+}
+
+// isHosts tells headers that say how a message travels, where from and whereto. Servers
+// that take "_" for "-", as CGI does, would take its like for them, too.
+func isHosts(name string) bool {
+	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+	for _, prefix := range []string{"proxy-", "x-forwarded-", "x-original-", "x-envoy-", "cf-connecting-", "sec-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains([]string{
+		"host", "x-host", "content-length", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings", "expect",
+		"forwarded", "x-forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "x-cluster-client-ip", "x-rewrite-url",
+	}, name)
+}
+
+// overrides tells headers that make another method of a request's.
+func overrides(name string) bool {
+	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+	return name == "x-http-method-override" || name == "x-http-method" || name == "x-method-override"
+}
+
+// judgeOverride takes a header by which some servers let a POST stand for another
+// method, which is to be granted then. Anywhere else it would make of a request that
+// reads one that changes.
+func (out *outgoing) judgeOverride(name, value string) (keep bool, err error) {
+	method := strings.ToUpper(value)
+	if out.method != http.MethodPost || !isToken(method) {
+		return false, invalid("the header %q can make another method of a POST, and this is a %s: use the method itself", strings.ToLower(name), out.method)
+	}
+	out.stands = append(out.stands, method)
+	return true, nil
 }
 
 func invalid(format string, args ...any) error {
@@ -193,14 +271,23 @@ func invalid(format string, args ...any) error {
 
 // isToken tells a token of https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2.
 func isToken(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		alphanumeric := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		return !alphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
-	})
+	for i := range len(s) {
+		c := s[i]
+		alphanumeric := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-'
+		if !alphanumeric && strings.IndexByte("!#$%&'*+.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // isFieldValue is stricter than the RFC, which leaves bytes above ASCII to the
 // reader: some take one for the end of a line.
 func isFieldValue(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool { return c != '\t' && (c < ' ' || c > '~') })
+	for i := range len(s) {
+		if c := s[i]; c != '\t' && (c < ' ' || c > '~') {
+			return false
+		}
+	}
+	return true
 }

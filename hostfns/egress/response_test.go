@@ -148,8 +148,8 @@ func ExampleEgress() {
 		Rules: []egress.Rule{{Host: "*.example.com", Methods: []string{"GET"}}},
 		Pool:  "ten_1",
 	})
-	for _, f := range session.Funcs() {
-		fmt.Println(f.Name, f.Summarize([]byte(`{"method":"get","url":"https://api.example.com/orders?token=1"}`)))
-	}
+	defer session.Close()
+	http := session.Funcs()[0]
+	fmt.Println(http.Name, http.Summarize([]byte(`{"method":"get","url":"https://api.example.com/orders?token=1"}`)))
 	// Output: http GET https://api.example.com/orders?...
 }

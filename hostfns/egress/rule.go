@@ -194,11 +194,13 @@ func cleanPort(s string) (string, error) {
 // cleanHost gives a host in the one form in which hosts are compared, or says
 // why it has none. What another parser could read as another host is refused.
 func cleanHost(host string) (string, error) {
-	if addr, err := netip.ParseAddr(host); err == nil {
-		if addr.Zone() != "" {
-			return "", errors.New("an address with a zone is not allowed")
+	if mayBeAddr(host) {
+		if addr, err := netip.ParseAddr(host); err == nil {
+			if addr.Zone() != "" {
+				return "", errors.New("an address with a zone is not allowed")
+			}
+			return addr.Unmap().String(), nil
 		}
-		return addr.Unmap().String(), nil
 	}
 	switch {
 	case host == "":
@@ -211,15 +213,15 @@ func cleanHost(host string) (string, error) {
 		return "", errors.New("the host ends with a dot: leave it out")
 	}
 	host = strings.ToLower(host)
-	labels := strings.Split(host, ".")
-	for _, label := range labels {
-		if !isLabel(label) {
-			return "", fmt.Errorf("%.64q cannot be a part of a host name", label)
+	var last string
+	for rest, more := host, true; more; {
+		last, rest, more = strings.Cut(rest, ".")
+		if !isLabel(last) {
+			return "", fmt.Errorf("%.64q cannot be a part of a host name", last)
 		}
 	}
 	// https://url.spec.whatwg.org/#ends-in-a-number-checker: other parsers take
 	// 127.1 and 0x7f000001 for addresses.
-	last := labels[len(labels)-1]
 	if strings.HasPrefix(last, "0x") || strings.Trim(last, "0123456789") == "" {
 		return "", errors.New("the host ends in a number: write an IPv4 address as four decimal numbers")
 	}
@@ -230,12 +232,23 @@ func isLabel(s string) bool {
 	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
 	}
-	return !strings.ContainsFunc(s, func(c rune) bool {
-		return c != '-' && c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9')
-	})
+	for i := range len(s) {
+		if c := s[i]; c != '-' && c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
 }
 
 func isAddr(host string) bool {
+	if !mayBeAddr(host) {
+		return false
+	}
 	_, err := netip.ParseAddr(host)
 	return err == nil
+}
+
+// mayBeAddr is quick to say that most hosts are names.
+func mayBeAddr(host string) bool {
+	return strings.IndexByte(host, ':') >= 0 || host != "" && host[0] >= '0' && host[0] <= '9'
 }

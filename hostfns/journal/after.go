@@ -19,6 +19,9 @@ const (
 	Conflicted
 	// Raised is a guest that gave up with an error of which nothing is known.
 	Raised
+	// Changed runs have found that what was streamed before is not there any more as it
+	// was.
+	Changed
 	// Hopeless runs cannot succeed as they are: a trap, a limit, an input that is refused.
 	Hopeless
 )
@@ -68,28 +71,41 @@ func After(entries []Entry, f Failure) Next {
 	if f.Ending == Passing || f.Ending == Raised {
 		entries = entries[:lastCall(entries)+1]
 	}
+	entries = whole(entries, f.Ending)
 	last := &entries[len(entries)-1]
 	switch {
 	case f.Ending == Hopeless:
 		return dead("the same would happen again. A new version, another configuration, grant or limit can help")
-	case last.settled() && last.Outcome == hostfns.Unknown && (last.Confirm || last.Answered.IsZero() || f.Ending == Passing || f.Ending == Raised):
+	case f.Ending != Changed && last.settled() && last.Outcome == hostfns.Unknown && (last.Confirm || last.Answered.IsZero() || f.Ending == Passing || f.Ending == Raised):
 		return again(entries, f)
 	case f.Ending == Interrupted:
 		return Next{Entries: entries}
+	case f.Ending == Changed:
+		return restart(entries, f, "it has to be made from its start, because a body that was streamed has changed since")
 	case f.Ending == Conflicted:
 		return cut(entries, f.Stale, "state that the run had read was changed by another")
 	case last.Outcome == hostfns.NotDone:
 		last.Again = true
 		return Next{Entries: entries}
 	case f.Ending == Passing:
-		return passing(all, len(entries)-1)
-	case f.Starts >= mostStarts:
-		return dead(fmt.Sprintf("it was made from its start %d times more, and each time it failed", f.Starts))
+		at := len(entries) - 1
+		if of := entries[at].Of; of > 0 {
+			at = of
+		}
+		return passing(all, at)
 	default:
-		next := cut(entries, 1, "it has to be made from its start")
-		next.Restarts = !next.Dead
-		return next
+		return restart(entries, f, "it has to be made from its start")
 	}
+}
+
+// restart has all of it made again.
+func restart(entries []Entry, f Failure, why string) Next {
+	if f.Starts >= mostStarts {
+		return dead(fmt.Sprintf("it was made from its start %d times more, and each time it failed", f.Starts))
+	}
+	next := cut(entries, 1, why)
+	next.Restarts = !next.Dead
+	return next
 }
 
 // again has the last effect made again if that is safe.

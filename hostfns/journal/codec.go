@@ -41,7 +41,11 @@ func (e *Entry) appendTo(b []byte) []byte {
 	for _, t := range [...]time.Time{e.Asked, e.Answered, e.Resumed} {
 		b = appendTime(b, t)
 	}
-	return appendBytes(b, e.Answer)
+	b = appendBytes(b, e.Answer)
+	if e.Of > 0 {
+		b = binary.AppendUvarint(b, uint64(e.Of))
+	}
+	return b
 }
 
 // UnmarshalBinary implements encoding.BinaryUnmarshaler. Its error says at which
@@ -57,8 +61,9 @@ func (e *Entry) UnmarshalBinary(b []byte) error {
 	got.Func = string(d.bytes())
 	got.Effect = hostfns.Effect(d.byte(byte(hostfns.Unsafe)))
 	got.Outcome = hostfns.Outcome(d.byte(byte(hostfns.NotDone)))
-	flags := d.byte(flagAgain | flagConfirm | flagWaits)
+	flags := d.byte(flagAgain | flagConfirm | flagWaits | flagGoesOn | flagOf)
 	got.Again, got.Confirm, got.Waits = flags&flagAgain != 0, flags&flagConfirm != 0, flags&flagWaits != 0
+	got.GoesOn = flags&flagGoesOn != 0
 	copy(got.Digest[:], d.take(len(got.Digest)))
 	got.Request = d.bytes()
 	got.Key, got.Account = string(d.bytes()), string(d.bytes())
@@ -68,6 +73,9 @@ func (e *Entry) UnmarshalBinary(b []byte) error {
 		*t = d.time()
 	}
 	got.Answer = d.bytes()
+	if flags&flagOf != 0 {
+		got.Of = int(d.uvarint(MaxEntries))
+	}
 	if d.err == nil && d.at != len(b) {
 		d.err = fmt.Errorf("%d bytes follow its end", len(b)-d.at)
 	}
@@ -83,6 +91,9 @@ const (
 	flagAgain byte = 1 << iota
 	flagConfirm
 	flagWaits
+	flagGoesOn
+	// flagOf says that Of follows the answer.
+	flagOf
 )
 
 func (e *Entry) flags() (flags byte) {
@@ -94,6 +105,12 @@ func (e *Entry) flags() (flags byte) {
 	}
 	if e.Waits {
 		flags |= flagWaits
+	}
+	if e.GoesOn {
+		flags |= flagGoesOn
+	}
+	if e.Of > 0 {
+		flags |= flagOf
 	}
 	return flags
 }

@@ -37,6 +37,8 @@ func TestEntriesComeBackAsTheyWere(t *testing.T) {
 	for name, e := range map[string]journal.Entry{
 		"all fields":         full(),
 		"none":               {},
+		"one that goes on":   {Ordinal: 1, GoesOn: true},
+		"one that ends it":   {Ordinal: 300, Of: 200, Answer: []byte(`{}`)},
 		"empty is not nil":   {Request: []byte{}, Answer: []byte{}},
 		"before 1970 plus 1": {Asked: time.Unix(0, 0).UTC()},
 	} {
@@ -64,7 +66,7 @@ func TestWhatIsNoEntryIsRefused(t *testing.T) {
 		"another version":        {append([]byte{9}, whole[1:]...), "its version is 9, and this program knows version 1"},
 		"more behind":            {append(bytes.Clone(whole), 1, 2), "2 bytes follow its end"},
 		"an effect that is none": {replaced(whole, 7, 200), "byte 7: 200 is more than 3"},
-		"a flag that is none":    {replaced(whole, 9, 8), "byte 9: 8 is more than 7"},
+		"a flag that is none":    {replaced(whole, 9, 32), "byte 9: 32 is more than 31"},
 		"a length beyond":        {replaced(whole, 2, 0x7f), "it is cut off"},
 	}
 	for name, test := range tests {

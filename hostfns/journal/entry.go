@@ -50,6 +50,12 @@ type Entry struct {
 	// Waits says that its answer was known before its time, which is Answered: a run
 	// that comes to it earlier waits on.
 	Waits bool
+	// GoesOn says that it was answered before what it began was over, and that this has
+	// not been concluded: of an upload, that it was not finished.
+	GoesOn bool
+	// Of is the ordinal of the entry that this one concludes, whose Outcome is what it
+	// came to; 0 for none.
+	Of int
 	// Claim is the one under which it was asked last.
 	Claim int64
 	// Asked is when it was asked first, and Answered when the answer came, to which
@@ -75,6 +81,14 @@ func (e *Entry) Size() int {
 // be taken back: no cut may come before it.
 func (e *Entry) settled() bool {
 	return (e.Effect == hostfns.Idempotent || e.Effect == hostfns.Unsafe) && e.Outcome != hostfns.NotDone
+}
+
+// begun is the entry as it was before it was answered, when nobody knew more of it than
+// that it was sent.
+func (e *Entry) begun() Entry {
+	was := *e
+	was.GoesOn, was.Answer, was.Answered, was.Resumed = false, nil, time.Time{}, time.Time{}
+	return was
 }
 
 // open says that it has to be asked again, or somebody whether it may be.

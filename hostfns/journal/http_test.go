@@ -113,3 +113,45 @@ func TestHTTPAnswersAreReplayedByteForByte(t *testing.T) {
 		})
 	}
 }
+
+// What the host itself takes for a call, on its way out and back: nothing is sent, and
+// nothing is kept.
+func BenchmarkCall(b *testing.B) {
+	large := strings.Repeat("x", 64<<10)
+	request, err := json.Marshal(map[string]any{"method": "POST", "url": "https://elsewhere.example", "body": large})
+	if err != nil {
+		b.Fatal(err)
+	}
+	out := egress.New(egress.Config{})
+	b.Cleanup(out.Close)
+	sends := func() []hostfns.Func { return out.Session(egress.Permissions{}).Funcs() }
+	answers := func() []hostfns.Func {
+		return []hostfns.Func{{Name: "http", Answer: func(context.Context, json.RawMessage) (any, error) { return large, nil }}}
+	}
+	for name, test := range map[string]struct {
+		funcs   func() []hostfns.Func
+		request []byte
+	}{
+		"request of 64 KiB": {sends, request},
+		"answer of 64 KiB":  {answers, []byte(`{}`)},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			w := newWorld()
+			for b.Loop() {
+				j := journal.New(journal.Config{Start: epoch, Log: forgetful{}, Now: w.clock})
+				gate := hostfns.NewGate(hostfns.GateConfig{
+					Funcs: test.funcs(), Journal: j.Outer, Layers: []hostfns.Layer{j.Inner}, Now: w.clock,
+				})
+				if _, err := gate.Call(b.Context(), runtime.Crossing{Func: "http", Request: test.request}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// forgetful is a Log that keeps nothing.
+type forgetful struct{}
+
+func (forgetful) Write(context.Context, []journal.Entry) error { return nil }

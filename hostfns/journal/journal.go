@@ -68,6 +68,8 @@ type Journal struct {
 	// before is the entry whose effect is being made again, of which it is not known
 	// whether it was made; else nil.
 	before *Entry
+	// underway is what this run has begun that goes on.
+	underway underway
 	// flushed is how many of the entries the Log has as they are, and touched the
 	// first that has changed since the latest write began.
 	flushed, touched int
@@ -107,9 +109,18 @@ func (j *Journal) Start() time.Time {
 type Question struct {
 	Func    string
 	Request []byte
-	Effect  hostfns.Effect
+	// Kept is what is kept in Request's place. Defaults to Request.
+	Kept   []byte
+	Effect hostfns.Effect
 	// Fuel is what the guest has burnt so far.
 	Fuel int64
+}
+
+func (q Question) kept() []byte {
+	if q.Kept == nil {
+		return bytes.Clone(q.Request)
+	}
+	return bytes.Clone(q.Kept)
 }
 
 // Reply is an answer, and the time to which the guest's clock moves.
@@ -216,10 +227,17 @@ func (j *Journal) move(at int) {
 // differ says that a question is not the one that is recorded, or drops the rest of
 // the journal where that is allowed.
 func (j *Journal) differ(q Question) error {
-	e := &DivergedError{Expected: j.entries[j.next], Func: q.Func, Request: bytes.Clone(q.Request)}
-	if i := slices.IndexFunc(j.entries[j.next:], func(e Entry) bool { return e.settled() }); i >= 0 {
-		settled := j.entries[j.next+i]
-		e.Effect = &settled
+	e := &DivergedError{Expected: j.entries[j.next], Func: q.Func, Request: q.kept()}
+	for i := j.next; i < len(j.entries) && e.Effect == nil; i++ {
+		switch of := j.entries[i].Of; {
+		case j.entries[i].settled():
+			settled := j.entries[i]
+			e.Effect = &settled
+		case of > 0 && of < j.next && j.entries[of].settled():
+			// What was begun before has had its effect, and went on here.
+			settled := j.entries[of]
+			e.Effect = &settled
+		}
 	}
 	if j.c.Mode != Redrive || e.Effect != nil {
 		return e
@@ -243,7 +261,7 @@ func (j *Journal) begin(q Question) (int, error) {
 	defer j.mu.Unlock()
 	e := Entry{
 		Ordinal: j.next, Func: q.Func, Effect: q.Effect, Digest: DigestOf(q.Request),
-		Request: bytes.Clone(q.Request), Fuel: q.Fuel, Claim: j.c.Claim, Asked: j.c.Now(),
+		Request: q.kept(), Fuel: q.Fuel, Claim: j.c.Claim, Asked: j.c.Now(),
 		Outcome: hostfns.NotDone, // Until it is announced.
 	}
 	j.before = nil
@@ -288,6 +306,9 @@ func (j *Journal) end(ctx context.Context, at int, reply Reply, outcome hostfns.
 	if j.before != nil && e.Outcome == hostfns.NotDone {
 		// That it was not accepted now says nothing of the first time.
 		e.Outcome = hostfns.Unknown
+	}
+	if failed == nil && j.part(ctx, at) {
+		announced = true
 	}
 	j.bytes += e.Size()
 	if announced {

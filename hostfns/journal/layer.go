@@ -17,13 +17,17 @@ func (j *Journal) Outer(next hostfns.Handler) hostfns.Handler {
 		if effect == hostfns.Computed {
 			return next(ctx, c)
 		}
-		reply, err := j.Ask(ctx, Question{Func: c.Func, Request: c.Request, Effect: effect, Fuel: hostfns.FuelOf(ctx)},
+		reply, err := j.Ask(ctx, Question{Func: c.Func, Request: c.Request, Kept: hostfns.KeptOf(ctx, c.Request), Effect: effect, Fuel: hostfns.FuelOf(ctx)},
 			func(ctx context.Context) (json.RawMessage, hostfns.Outcome, error) { return outside(ctx, c, next) })
 		if err != nil {
 			return nil, err
 		}
 		hostfns.Answered(ctx, reply.At, reply.Recorded)
-		return hostfns.Open(reply.Answer)
+		result, err := hostfns.Open(reply.Answer)
+		if err != nil || !reply.Recorded {
+			return result, err
+		}
+		return hostfns.Recalled(ctx, c.Request, result)
 	}
 }
 
@@ -70,6 +74,9 @@ func (j *Journal) Inner(next hostfns.Handler) hostfns.Handler {
 func (j *Journal) ready(ctx context.Context, request []byte) error {
 	if !j.held() {
 		return hostfns.ErrNotHeld
+	}
+	if err := j.alone(ctx, request); err != nil {
+		return err
 	}
 	if err := j.mark(ctx, request); err != nil {
 		return err

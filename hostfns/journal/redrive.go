@@ -15,9 +15,20 @@ import (
 // with entries.
 func Revive(entries []Entry) []Entry {
 	for i := len(entries) - 1; i > 0; i-- {
-		if entries[i].settled() {
-			return slices.Clone(entries[:i+1])
+		if !entries[i].settled() {
+			continue
 		}
+		end := i
+		for at := range entries {
+			if entries[at].Of == i {
+				end = at
+			}
+		}
+		kept := slices.Clone(entries[:end+1])
+		if kept[end].GoesOn {
+			kept[end] = kept[end].begun()
+		}
+		return kept
 	}
 	return slices.Clone(entries[:min(1, len(entries))])
 }

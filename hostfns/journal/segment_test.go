@@ -155,7 +155,7 @@ func TestWorldComesBackAsItWas(t *testing.T) {
 	t.Parallel()
 	want := journal.World{
 		Model: 3, Module: "sha256:aa", Image: "sha256:bb", Seed: journal.Seed{1, 2, 255}, Start: epoch,
-		Config: json.RawMessage(`{"a":1}`), Connections: []string{"github"}, Limits: runtime.Limits{MemoryBytes: 17, Fuel: 5},
+		Config: json.RawMessage(`{"a":1}`), Connections: journal.Granted{"github": json.RawMessage(`{"login":"octo"}`)}, Limits: runtime.Limits{MemoryBytes: 17, Fuel: 5},
 		Attempt: 2, Cursor: json.RawMessage(`"c"`), Checkpoint: json.RawMessage(`[1]`), Restarts: 1, Redriven: true,
 		Keys: []journal.UsedKey{{Key: "exe_1/charge", Digest: journal.DigestOf([]byte("x")), Asked: epoch}},
 	}
@@ -215,5 +215,29 @@ func TestRunGoesOnFromSegments(t *testing.T) {
 	}
 	if e := j.Entries()[2]; e.Outcome != hostfns.Done || len(e.Request) < 16<<10 {
 		t.Errorf("its request has %d bytes", len(e.Request))
+	}
+}
+
+func TestAWorldOfEarlierServersHasNamesOnly(t *testing.T) {
+	t.Parallel()
+	for before, want := range map[string]string{
+		`["a","b"]`:             `{"a":{},"b":{}}`,
+		`[]`:                    `{}`,
+		`null`:                  `{}`,
+		`{"a":{"id":1},"b":{}}`: `{"a":{"id":1},"b":{}}`,
+	} {
+		var g journal.Granted
+		if err := json.Unmarshal([]byte(before), &g); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := json.Marshal(g); err != nil || string(got) != want {
+			t.Errorf("%s became %s, %v, want %s", before, got, err, want)
+		}
+	}
+	if err := json.Unmarshal([]byte(`"a"`), &journal.Granted{}); err == nil {
+		t.Error("a string was taken for connections")
+	}
+	if got, err := json.Marshal(journal.Granted{"a": nil}); err != nil || string(got) != `{"a":{}}` {
+		t.Errorf("no fields became %s, %v", got, err)
 	}
 }

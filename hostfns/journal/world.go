@@ -23,10 +23,10 @@ type World struct {
 	Seed   Seed   `json:"seed"`
 	// Start is what the guest's clock shows if nothing moves it.
 	Start time.Time `json:"start"`
-	// Config is the installation's configuration, and Connections the names of the
-	// connections that it has.
+	// Config is the installation's configuration, and Connections what the guest is
+	// told of the connections that it was granted: each one's fields by its name.
 	Config      json.RawMessage `json:"config,omitempty"`
-	Connections []string        `json:"connections,omitempty"`
+	Connections Granted         `json:"connections,omitempty"`
 	Limits      runtime.Limits  `json:"limits"`
 	// Attempt, Cursor and Checkpoint are as the input of the guest has them.
 	Attempt    int             `json:"attempt"`
@@ -44,6 +44,34 @@ type World struct {
 	// Keys are the idempotency keys of entries that were dropped: one of them is never
 	// sent with another request.
 	Keys []UsedKey `json:"keys,omitempty"`
+}
+
+// Granted is the fields of connections by their names. None is written as {}.
+type Granted map[string]json.RawMessage
+
+// MarshalJSON implements json.Marshaler.
+func (g Granted) MarshalJSON() ([]byte, error) {
+	all := make(map[string]json.RawMessage, len(g))
+	for name, fields := range g {
+		all[name] = fields
+		if len(fields) == 0 {
+			all[name] = json.RawMessage(`{}`)
+		}
+	}
+	return json.Marshal(all)
+}
+
+// UnmarshalJSON reads a list of names, too, which is what earlier servers have written.
+func (g *Granted) UnmarshalJSON(data []byte) error {
+	var names []string
+	if json.Unmarshal(data, &names) != nil {
+		return json.Unmarshal(data, (*map[string]json.RawMessage)(g))
+	}
+	*g = make(Granted, len(names))
+	for _, name := range names {
+		(*g)[name] = json.RawMessage(`{}`)
+	}
+	return nil
 }
 
 // UsedKey is an idempotency key that was sent, and what it was sent with.

@@ -70,6 +70,8 @@ type entry struct {
 	Claim    int64          `json:"claim,omitempty"`
 	Again    bool           `json:"again,omitempty"`
 	Confirm  bool           `json:"confirm,omitempty"`
+	GoesOn   bool           `json:"goes_on,omitempty"`
+	Of       int            `json:"of,omitempty"`
 	Fuel     int64          `json:"fuel,omitempty"`
 	Key      string         `json:"key,omitempty"`
 	Account  string         `json:"account,omitempty"`
@@ -236,7 +238,7 @@ func documentOf(r Recording) document {
 		d.Entries = append(d.Entries, entry{
 			Ordinal: e.Ordinal, Func: e.Func, Effect: e.Effect.String(), Outcome: e.Outcome.String(),
 			Asked: e.Asked.UTC(), Answered: e.Answered.UTC(), Resumed: e.Resumed.UTC(),
-			Claim: e.Claim, Again: e.Again, Confirm: e.Confirm, Fuel: e.Fuel, Key: e.Key, Account: e.Account,
+			Claim: e.Claim, Again: e.Again, Confirm: e.Confirm, GoesOn: e.GoesOn, Of: e.Of, Fuel: e.Fuel, Key: e.Key, Account: e.Account,
 			Digest: e.Digest, Request: e.Request, Answer: Body(e.Answer),
 		})
 	}
@@ -273,7 +275,7 @@ func (e entry) entry() (journal.Entry, error) {
 	return journal.Entry{
 		Ordinal: e.Ordinal, Func: e.Func, Effect: effect, Outcome: outcome,
 		Asked: e.Asked, Answered: e.Answered, Resumed: e.Resumed,
-		Claim: e.Claim, Again: e.Again, Confirm: e.Confirm, Fuel: e.Fuel, Key: e.Key, Account: e.Account,
+		Claim: e.Claim, Again: e.Again, Confirm: e.Confirm, GoesOn: e.GoesOn, Of: e.Of, Fuel: e.Fuel, Key: e.Key, Account: e.Account,
 		Digest: e.Digest, Request: e.Request, Answer: rawOf(e.Answer),
 	}, nil
 }

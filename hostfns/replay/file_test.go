@@ -38,7 +38,7 @@ func full() replay.Recording {
 		Export: "action", Input: []byte(`{"execution":"exe_1","input":{"name":"Zoë  & co <1>"}}`), Granted: []string{"plan_of"},
 		World: journal.World{
 			Model: 1001, Module: replay.DigestOf(module), Image: replay.DigestOf(nil), Seed: journal.Seed{1, 2, 3}, Start: at(0),
-			Config: json.RawMessage(`{"a": {"b":  1}}`), Connections: []string{"crm"}, Limits: runtime.Limits{Fuel: 5, MemoryBytes: 6},
+			Config: json.RawMessage(`{"a": {"b":  1}}`), Connections: journal.Granted{"crm": json.RawMessage(`{}`)}, Limits: runtime.Limits{Fuel: 5, MemoryBytes: 6},
 			Attempt: 1, Cursor: json.RawMessage(`"c"`), Checkpoint: json.RawMessage(`{"at":1}`), Restarts: 1,
 			Keys: []journal.UsedKey{{Key: "exe_1/k", Digest: journal.Digest{9}, Asked: at(1)}},
 		},

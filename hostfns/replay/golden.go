@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// goldenFolder holds a plugin's recordings, below its own folder.
-	goldenFolder = "testdata/recordings"
+	// Folder holds a plugin's recordings, below its own folder. It has slashes.
+	Folder = "tests/recordings"
 	// goldenTest replays them all.
 	goldenTest = "recordings_test.go"
 	// Extension is that of a Recording's file.
@@ -44,7 +44,7 @@ func (r *Report) Expecting(of Recording) (Recording, error) {
 }
 
 // WriteTest writes a Recording into the folder of a plugin's sources, as what its
-// tests expect: the file testdata/recordings/NAME.bhx, and, where Go sources are and
+// tests expect: the file tests/recordings/NAME.bhx, and, where Go sources are and
 // it is not there yet, recordings_test.go, which replays all of the files with the
 // plugin as it is then. That needs the cofferdam program, and nothing of this module.
 // It returns the paths of what it has written. A file of that name is an error.
@@ -56,7 +56,7 @@ func WriteTest(dir, name string, r Recording) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write test: %w", err)
 	}
-	folder := filepath.Join(dir, filepath.FromSlash(goldenFolder))
+	folder := filepath.Join(dir, filepath.FromSlash(Folder))
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return nil, fmt.Errorf("write test: %w", err)
 	}
@@ -135,18 +135,18 @@ import (
 	"testing"
 )
 
-// TestRecordings replays the executions in testdata/recordings with the plugin as
+// TestRecordings replays the executions in tests/recordings with the plugin as
 // it is now, without a network: each call is answered with what was recorded. It
 // fails at the first call, and with any output, that differs. When that is meant,
-// write the recording anew: cofferdam replay FILE --plugin NEW.wasm --as-test .
+// write the recordings anew: cofferdam test --update.
 func TestRecordings(t *testing.T) {
 	cofferdam, err := exec.LookPath("cofferdam")
 	if err != nil {
 		t.Skip("skipped: recordings are replayed by the program cofferdam, which is not in PATH")
 	}
-	recordings, err := filepath.Glob("testdata/recordings/*.bhx")
+	recordings, err := filepath.Glob("tests/recordings/*.bhx")
 	if err != nil || len(recordings) == 0 {
-		t.Fatalf("find testdata/recordings/*.bhx: %d files, %v", len(recordings), err)
+		t.Fatalf("find tests/recordings/*.bhx: %d files, %v", len(recordings), err)
 	}
 	plugin := filepath.Join(t.TempDir(), "plugin.wasm")
 	build := exec.Command("go", "build", "-buildmode=c-shared", "-o", plugin, ".")

@@ -24,8 +24,8 @@ func TestATestOfAGoPluginIsWritten(t *testing.T) {
 	}
 	slices.Sort(written)
 	want := []string{
-		filepath.Join(dir, "recordings_test.go"), filepath.Join(dir, "testdata", "recordings", ".gitattributes"),
-		filepath.Join(dir, "testdata", "recordings", "refund.bhx"),
+		filepath.Join(dir, "recordings_test.go"), filepath.Join(dir, "tests", "recordings", ".gitattributes"),
+		filepath.Join(dir, "tests", "recordings", "refund.bhx"),
 	}
 	if !slices.Equal(written, want) {
 		t.Errorf("wrote %q, want %q", written, want)
@@ -81,7 +81,7 @@ func TestWriteTestRefuses(t *testing.T) {
 	if _, err := replay.WriteTest(dir, "a", r); err == nil {
 		t.Error("what is no recording was written")
 	}
-	if _, err := os.Stat(filepath.Join(dir, "testdata", "recordings", "a.bhx")); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "tests", "recordings", "a.bhx")); err == nil {
 		t.Error("half a file was left")
 	}
 	write(t, filepath.Join(dir, "broken.go"), "packag\n")
@@ -131,7 +131,7 @@ func TestTheWrittenTestReplaysWithTheProgram(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, said)
 		}
 	}
-	if got, want := read(t, filepath.Join(dir, "testdata", "recordings", "said")), "replayed replay --plugin testdata/recordings/one.bhx\n"; got != want {
+	if got, want := read(t, filepath.Join(dir, "tests", "recordings", "said")), "replayed replay --plugin tests/recordings/one.bhx\n"; got != want {
 		t.Errorf("the program was called as %q, want %q", got, want)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
+	"github.com/cofferdam-run/cofferdam/hostfns/sign"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
@@ -47,6 +48,7 @@ type player struct {
 	// One of these is set where the recording ended the run, and at which crossing.
 	differs *Divergence
 	open    *Call
+	lacks   *Call
 	stopped int
 }
 
@@ -107,11 +109,27 @@ func (p *player) functions(r Recording, imports []string, further []hostfns.Func
 func outsideFuncs() []hostfns.Func {
 	way := egress.New(egress.Config{})
 	defer way.Close()
-	funcs := append(way.Session(egress.Permissions{}).Funcs(), hostfns.Sleep(nil, nil))
+	funcs := append(way.Session(egress.Permissions{}).Funcs(), sign.New(sign.Config{}).Funcs()...)
+	funcs = append(funcs, hostfns.Sleep(nil, nil))
 	for i := range funcs {
 		funcs[i].Answer = unreachable
+		if funcs[i].Name == egress.ReadFunc {
+			funcs[i].Recall = unkept
+		}
 	}
 	return funcs
+}
+
+// errStreamed ends a run where it reads what was streamed.
+var errStreamed = errors.New("the body was streamed, and no recording has it")
+
+// unkept is of a chunk, of which a recording has the length and the digest alone.
+func unkept(_ context.Context, _, kept json.RawMessage) (json.RawMessage, error) {
+	var chunk struct{ Bytes int }
+	if err := json.Unmarshal(kept, &chunk); err != nil || chunk.Bytes > 0 {
+		return nil, errStreamed
+	}
+	return kept, nil
 }
 
 // unreachable is behind the journal, which never lets anything through.
@@ -172,6 +190,10 @@ func (p *player) ask(ctx context.Context, name string, request []byte, answer fu
 	}
 	if errors.Is(err, journal.ErrOffline) {
 		p.differs = &Divergence{Actual: p.asked(name, request)}
+		return err
+	}
+	if errors.Is(err, errStreamed) {
+		p.lacks = p.recorded(p.entries[p.next])
 		return err
 	}
 	p.advance(p.stopped)
@@ -238,7 +260,11 @@ func (p *player) recorded(e journal.Entry) *Call {
 
 // asked is a question as a Call.
 func (p *player) asked(name string, request []byte) *Call {
-	c := &Call{Ordinal: p.next, Func: name, Request: bytes.Clone(request), Digest: journal.DigestOf(request)}
+	digest := journal.DigestOf(request)
+	if keep := p.funcs[name].Keep; keep != nil {
+		request = keep(request)
+	}
+	c := &Call{Ordinal: p.next, Func: name, Request: bytes.Clone(request), Digest: digest}
 	if summarize := p.funcs[name].Summarize; summarize != nil && request != nil {
 		c.Summary = summarize(request)
 	}

@@ -5,11 +5,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/hostfns"
+	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
@@ -103,6 +105,32 @@ func LeftOf(records []emit.Record, tags []emit.Tag, writes []state.Write) *Left 
 		l.State = append(l.State, StateWrite{Key: w.Key, Value: Body(w.Value), Delete: w.Delete, Delta: w.Delta})
 	}
 	return &l
+}
+
+// Streamed says, for a Recording's Missing, which bodies its entries have only the
+// lengths and digests of.
+func Streamed(entries []journal.Entry) []string {
+	type body struct{ bytes, chunks, first, last int }
+	bodies := map[int]*body{}
+	for i := range entries {
+		var asked struct{ Stream int }
+		var told struct{ Result struct{ Bytes int } }
+		e := &entries[i]
+		if e.Func != egress.ReadFunc || json.Unmarshal(e.Request, &asked) != nil || json.Unmarshal(e.Answer, &told) != nil || told.Result.Bytes == 0 {
+			continue
+		}
+		if bodies[asked.Stream] == nil {
+			bodies[asked.Stream] = &body{first: i}
+		}
+		b := bodies[asked.Stream]
+		b.bytes, b.chunks, b.last = b.bytes+told.Result.Bytes, b.chunks+1, i
+	}
+	var missing []string
+	for _, n := range slices.Sorted(maps.Keys(bodies)) {
+		b := bodies[n]
+		missing = append(missing, fmt.Sprintf("what was read of stream %d, entries %d to %d: %d bytes in %d chunks, of which only digests are kept", n, b.first, b.last, b.bytes, b.chunks))
+	}
+	return missing
 }
 
 // Check says what is wrong with a Recording that cannot be one.

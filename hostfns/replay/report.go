@@ -22,6 +22,9 @@ const (
 	Same Verdict = "same"
 	// CallsDiffer says that the run asked for something else, for more, or for less.
 	CallsDiffer Verdict = "calls_differ"
+	// CannotTell says that the run asked for a part of a body that was streamed, which no
+	// recording has. Up to there nothing differs.
+	CannotTell Verdict = "cannot_tell"
 	// OutcomeDiffers says that one of the two failed, or both in different ways.
 	OutcomeDiffers Verdict = "outcome_differs"
 	// OutputDiffers says that both succeeded, with different outputs.
@@ -59,6 +62,9 @@ type Report struct {
 	Divergence *Divergence `json:"divergence,omitempty"`
 	// Open is the call that has no answer yet, at which the recorded run ended too.
 	Open *Call `json:"open,omitempty"`
+	// Lacks is the call whose answer a recording does not have, because it was a part of
+	// a body that was streamed: the run ended there, and was the recorded one up to it.
+	Lacks *Call `json:"lacks,omitempty"`
 	// FuelCompared says that the fuel must be what was recorded, and was compared.
 	FuelCompared bool `json:"fuel_compared"`
 	// Differences are all that there are, the first one first.
@@ -140,11 +146,13 @@ func (r *Report) differ(v Verdict, recorded, now string) {
 }
 
 func (r *Report) compareCalls(of *Recording, p *player) {
-	if r.Divergence == nil && r.Open == nil && p.next < len(p.entries) {
+	if r.Divergence == nil && r.Open == nil && r.Lacks == nil && p.next < len(p.entries) {
 		r.Divergence = &Divergence{Expected: p.recorded(p.entries[p.next])}
 	}
 	d := r.Divergence
 	switch {
+	case r.Lacks != nil:
+		r.differ(CannotTell, fmt.Sprintf("entry %d: %s, a part of a body that was streamed", r.Lacks.Ordinal, r.Lacks), "no recording has such bodies: the run ended there")
 	case d == nil:
 	case d.Expected == nil && of.Outcome == Interrupted:
 		// The recorded run was stopped before it came here.

@@ -41,7 +41,7 @@ func Run(ctx context.Context, m *runtime.Module, r Recording, o Options) (*Repor
 		Limits: callLimits(r), Share: o.Share,
 	})
 	failure, failed := errors.AsType[*runtime.Failure](err)
-	if err != nil && !failed && p.differs == nil && p.open == nil {
+	if err != nil && !failed && p.differs == nil && p.open == nil && p.lacks == nil {
 		return nil, fmt.Errorf("replay recording: %w", err)
 	}
 	report := p.report(result)
@@ -53,7 +53,7 @@ func Run(ctx context.Context, m *runtime.Module, r Recording, o Options) (*Repor
 	switch {
 	case p.open != nil && r.Outcome == Suspended:
 		report.Outcome = Suspended
-	case p.open != nil, p.differs != nil:
+	case p.open != nil, p.differs != nil, p.lacks != nil:
 		report.Outcome = Interrupted
 	case failed:
 		report.Outcome, report.Failure = Failed, failure
@@ -71,7 +71,7 @@ func (p *player) report(result runtime.Result) *Report {
 	return &Report{
 		Usage: result.Usage, Steps: p.steps(), Logs: p.log.Lines(), LostLines: result.LostLines,
 		Reads: changes.Reads, Left: LeftOf(p.kept.Records(), p.kept.Tags(), changes.Writes),
-		Asked: p.next - 1, Divergence: p.differs, Open: p.open,
+		Asked: p.next - 1, Divergence: p.differs, Open: p.open, Lacks: p.lacks,
 	}
 }
 

@@ -106,7 +106,7 @@ func TestThousandRecordedExecutionsReplayAlike(t *testing.T) {
 func example(t *testing.T, url string, fixture []byte, i int) (export string, input []byte, config string) {
 	t.Helper()
 	config = fmt.Sprintf(`{"label": "label-%d", "api_url": %q}`, i%7, url)
-	call := map[string]any{"execution": fmt.Sprintf("exe_%d", i), "attempt": 1 + i%3, "config": json.RawMessage(config), "connections": []string{"github"}}
+	call := map[string]any{"execution": fmt.Sprintf("exe_%d", i), "attempt": 1 + i%3, "config": json.RawMessage(config), "connections": map[string]any{"github": map[string]any{}}}
 	switch i % 5 {
 	case 0, 1:
 		export, call["webhook"] = "webhook", "issues"

@@ -7,7 +7,7 @@
 //	if errors.As(err, &problems) { ... } // each with a JSON pointer
 //
 // What a manifest says of its JSON Schemas, and of things that only a host
-// knows, such as signature schemes, is checked by package registry.
+// knows, such as signature schemes and OAuth providers, is checked by package registry.
 package manifest
 
 import "encoding/json"
@@ -23,7 +23,10 @@ type Manifest struct {
 	Webhooks    []Webhook       `json:"webhooks,omitempty"`
 	Polls       []Poll          `json:"polls,omitempty"`
 	Connections []Connection    `json:"connections,omitempty"`
-	Egress      []Egress        `json:"egress,omitempty"`
+	// Providers are descriptors of authorization servers that connections name and that
+	// hosts need not know, in the form of package provider.
+	Providers []json.RawMessage `json:"providers,omitempty"`
+	Egress    []Egress          `json:"egress,omitempty"`
 	// Idempotency and NotDone decide what may be sent again.
 	Idempotency []Idempotency `json:"idempotency,omitempty"`
 	NotDone     []NotDone     `json:"not_done,omitempty"`
@@ -53,8 +56,10 @@ type Webhook struct {
 	Name        string `json:"name"`
 	Title       string `json:"title,omitempty"`
 	Description string `json:"description,omitempty"`
-	// Scheme names how deliveries are signed.
-	Scheme string `json:"scheme"`
+	// Scheme names how deliveries are signed, and Descriptor says how, where it is none that
+	// hosts know: one of the two.
+	Scheme     string          `json:"scheme,omitempty"`
+	Descriptor json.RawMessage `json:"descriptor,omitempty"`
 }
 
 // Poll fetches what is new.
@@ -69,12 +74,38 @@ type Poll struct {
 type Connection struct {
 	Name  string `json:"name"`
 	Title string `json:"title,omitempty"`
-	// Type is bearer, basic or api_key.
+	// Description says how a tenant comes by the credential.
+	Description string `json:"description,omitempty"`
+	// Type is bearer, basic, api_key, oauth2, hmac, private_key, aws_sigv4 or
+	// client_certificate.
 	Type string `json:"type"`
-	// Header or Query names where an api_key goes.
-	Header string   `json:"header,omitempty"`
-	Query  string   `json:"query,omitempty"`
-	Hosts  []string `json:"hosts,omitempty"`
+	// Provider is whom the user of an oauth2 agrees with, by its name, and Scopes are what
+	// the plugin cannot do without.
+	Provider string   `json:"provider,omitempty"`
+	Scopes   []string `json:"scopes,omitempty"`
+	// Header or Query names where an api_key goes, and Header where an hmac does.
+	Header string `json:"header,omitempty"`
+	Query  string `json:"query,omitempty"`
+	// Hosts may be left out for an oauth2: then they are its provider's.
+	Hosts []string `json:"hosts,omitempty"`
+	// Fields is the JSON Schema of what else there is to know of an account, such as
+	// its id at the vendor's: the plugin reads it, so it is nothing secret.
+	Fields json.RawMessage `json:"fields,omitempty"`
+	// Sign are the algorithms that the plugin may have things signed with.
+	Sign []string `json:"sign,omitempty"`
+	// Slots are where the plugin may have parts of the credential written.
+	Slots Slots `json:"slots,omitzero"`
+}
+
+// Signs are the algorithms that the plugin may have things signed with, by connection.
+func (m Manifest) Signs() map[string][]string {
+	all := map[string][]string{}
+	for _, c := range m.Connections {
+		if len(c.Sign) > 0 {
+			all[c.Name] = c.Sign
+		}
+	}
+	return all
 }
 
 // Egress is a wish for HTTP.
@@ -87,6 +118,8 @@ type Egress struct {
 type Limits struct {
 	MemoryMiB int `json:"memory_mib,omitempty"`
 	TimeoutMS int `json:"timeout_ms,omitempty"`
+	// StreamMiB is the most of one body that passes in chunks, in either direction.
+	StreamMiB int `json:"stream_mib,omitempty"`
 	// Fuel is the CPU of a call, in units of which a core burns two to five
 	// billion in a second.
 	Fuel int64 `json:"fuel,omitempty"`

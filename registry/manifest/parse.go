@@ -65,6 +65,12 @@ func dropNulls(m *Manifest) {
 		absent(&m.Actions[i].Input)
 		absent(&m.Actions[i].Output)
 	}
+	for i := range m.Webhooks {
+		absent(&m.Webhooks[i].Descriptor)
+	}
+	for i := range m.Connections {
+		absent(&m.Connections[i].Fields)
+	}
 }
 
 func isNull(raw json.RawMessage) bool { return string(bytes.TrimSpace(raw)) == "null" }

@@ -15,7 +15,11 @@ var (
 	partName   = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{0,62}$`)
 	funcName   = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 	headerName = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
-	queryName  = regexp.MustCompile(`^[A-Za-z0-9_.~-]{1,64}$`)
+	// providerName is as package provider has it, and scopeToken as RFC 6749 section 3.3
+	// does, but for the comma, which some providers put between two.
+	providerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	scopeToken   = regexp.MustCompile(`^[!#-+\--\[\]-~]{1,256}$`)
+	queryName    = regexp.MustCompile(`^[A-Za-z0-9_.~-]{1,64}$`)
 	// From <https://semver.org/#is-there-a-suggested-regular-expression-regex-to-check-a-semver-string>.
 	semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$`)
 )
@@ -29,6 +33,7 @@ const (
 	maxVersion     = 64
 	maxMemoryMiB   = 4096 // A 32-bit memory has no more.
 	maxTimeoutMS   = 3_600_000
+	maxStreamMiB   = 1 << 20
 	maxFuel        = 10_000_000_000_000 // An hour of a core is some 3.6 × 10^12.
 	minEvery       = time.Second
 	maxEvery       = 366 * 24 * time.Hour
@@ -47,6 +52,7 @@ func (m Manifest) Validate() error {
 	checkParts("/webhooks", m.Webhooks, func(w Webhook) part { return part{w.Name, w.Title, w.Description} }, &problems)
 	m.checkPolls(&problems)
 	m.checkConnections(&problems)
+	m.checkProviders(&problems)
 	m.checkEgress(&problems)
 	m.checkIdempotency(&problems)
 	m.checkNotDone(&problems)
@@ -126,7 +132,7 @@ func (m Manifest) checkPolls(problems *list) {
 }
 
 func (m Manifest) checkConnections(problems *list) {
-	checkParts("/connections", m.Connections, func(c Connection) part { return part{name: c.Name, title: c.Title} }, problems)
+	checkParts("/connections", m.Connections, func(c Connection) part { return part{c.Name, c.Title, c.Description} }, problems)
 	for i, c := range m.Connections {
 		c.check(pointer("/connections", i), problems)
 	}
@@ -140,11 +146,30 @@ func (c Connection) check(where string, problems *list) {
 		}
 	case "api_key":
 		c.checkPlace(where, problems)
+	case "hmac":
+		if c.Header != "" || c.Query != "" {
+			c.checkPlace(where, problems)
+		}
+		if c.Query != "" {
+			problems.add(where+"/query", "is for the type api_key: an hmac goes into a header")
+		}
+	case "oauth2", "private_key", "aws_sigv4", "client_certificate":
+		if c.Header != "" || c.Query != "" {
+			problems.add(where, "has a header or query, which are for the type api_key: its type is %s", c.Type)
+		}
 	default:
-		problems.add(where+"/type", "%q must be bearer, basic or api_key", clip(c.Type))
+		problems.add(where+"/type", "%q must be bearer, basic, api_key or oauth2, or one that signs: hmac, private_key, aws_sigv4, client_certificate", clip(c.Type))
 	}
+	for i, algorithm := range c.Sign {
+		if !slices.Contains(signers(c.Type), algorithm) {
+			problems.add(pointer(where+"/sign", i), "%q must be one of %s, which a %s can sign with", clip(algorithm), listed(signers(c.Type)), clip(c.Type))
+		}
+	}
+	c.checkProvider(where, problems)
+	c.Slots.check(where+"/slots", c.Type, problems)
+	checkSchema(where+"/fields", c.Fields, problems)
 	checkCount(where+"/hosts", len(c.Hosts), problems)
-	if len(c.Hosts) == 0 {
+	if len(c.Hosts) == 0 && c.Type != "oauth2" {
 		problems.add(where+"/hosts", "names no host, so the credential could go nowhere")
 	}
 	for i, host := range c.Hosts {
@@ -152,6 +177,43 @@ func (c Connection) check(where string, problems *list) {
 			problems.add(pointer(where+"/hosts", i), "%v", err)
 		}
 	}
+}
+
+// checkProvider checks what an oauth2 has, and no other type.
+func (c Connection) checkProvider(where string, problems *list) {
+	switch {
+	case c.Type != "oauth2" && (c.Provider != "" || len(c.Scopes) > 0):
+		problems.add(where, "has a provider or scopes, which are for the type oauth2: its type is %s", clip(c.Type))
+	case c.Type == "oauth2" && !providerName.MatchString(c.Provider):
+		problems.add(where+"/provider", "%q must be the name of a provider: lower-case letters, digits and -, beginning with a letter, such as github", clip(c.Provider))
+	}
+	checkCount(where+"/scopes", len(c.Scopes), problems)
+	for i, scope := range c.Scopes {
+		if !scopeToken.MatchString(scope) {
+			problems.add(pointer(where+"/scopes", i), "%q is not one scope: write visible ASCII characters, without a space, a comma, \" and \\", clip(scope))
+		}
+	}
+}
+
+// signers are the algorithms that a type of connection signs with, if it does.
+func signers(kind string) []string {
+	switch kind {
+	case "hmac":
+		return []string{"hmac-sha1", "hmac-sha256", "hmac-sha384", "hmac-sha512", "HS256", "HS384", "HS512"}
+	case "private_key":
+		return []string{"RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"}
+	case "aws_sigv4":
+		return []string{"aws-sigv4"}
+	default:
+		return nil
+	}
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }
 
 // checkPlace checks where an api_key goes.
@@ -225,6 +287,9 @@ func (l Limits) check(where string, problems *list) {
 	}
 	if l.TimeoutMS < 0 || l.TimeoutMS > maxTimeoutMS {
 		problems.add(where+"/timeout_ms", "%d must be from 1 to %d, or left out", l.TimeoutMS, maxTimeoutMS)
+	}
+	if l.StreamMiB < 0 || l.StreamMiB > maxStreamMiB {
+		problems.add(where+"/stream_mib", "%d must be from 1 to %d, or left out", l.StreamMiB, maxStreamMiB)
 	}
 	if l.Fuel < 0 || l.Fuel > maxFuel {
 		problems.add(where+"/fuel", "%d must be from 1 to %d, or left out", l.Fuel, int64(maxFuel))

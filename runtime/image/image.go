@@ -30,6 +30,7 @@ type Segment struct {
 type Image struct {
 	store store
 	size  int
+	held  int
 
 	mu     sync.Mutex
 	users  int // Memories that are not closed.
@@ -50,6 +51,9 @@ func New(content []byte, mechanism Mechanism) (*Image, error) {
 // Bytes returns the image's size.
 func (i *Image) Bytes() int { return i.size }
 
+// Held returns about how many bytes the image takes up: zeroes take up none.
+func (i *Image) Held() int { return i.held }
+
 // Close gives the image back, once the last Memory of it is closed; until then
 // they work on. No Memory can be reserved any more.
 func (i *Image) Close() error {
@@ -68,7 +72,12 @@ func build(segments []Segment, size int, mechanism Mechanism) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep image of %d bytes: %w", size, err)
 	}
-	return &Image{store: s, size: size}, nil
+	i := &Image{store: s, size: size}
+	for _, s := range segments {
+		i.held += len(s.Bytes)
+	}
+	i.held = min(i.held, size)
+	return i, nil
 }
 
 func (i *Image) enter() error {

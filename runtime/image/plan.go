@@ -1,7 +1,7 @@
 package image
 
 import (
-	"errors"
+	"bytes"
 	"fmt"
 
 	"github.com/cofferdam-run/cofferdam/runtime/wasm"
@@ -21,15 +21,17 @@ const maxPages = 1 << 16
 // Plan is how a module's snapshot is taken and its sandboxes are made.
 type Plan struct {
 	// Memory is the memory's type as the module has declared it; nil without one.
-	// In the rewritten module a declared maximum is one page higher, because
+	// In the rewritten module the minimum is zero, and a declared maximum is one page higher, because
 	// [Memory.Shrink] needs a page that is never there: give Reserve the lower of
 	// the limit and Memory.Max, and set the rewritten maximum, if at all, a page
 	// above the limit. A sandbox whose memory reaches the rewritten maximum cannot
 	// be shrunk.
 	Memory *wasm.Memory
-	// Globals are the exported names of the mutable globals. A snapshot holds
-	// their values.
+	// Globals are the exported names of the mutable globals, and Values what
+	// instantiation would have set them to. In the rewritten module they are zero:
+	// set them before its code runs. A snapshot holds their values.
 	Globals []string
+	Values  []uint64
 	// Start says that there was a start function, which is exported as
 	// StartExport and no longer runs by itself. It must be called once.
 	Start bool
@@ -42,9 +44,13 @@ type Plan struct {
 }
 
 // NewPlan rewrites a module so that snapshots can be taken of it: its memory and
-// mutable globals are exported, its data segments and start function become the
-// plan's. Nothing that its code can see changes. Metering comes later, so that
-// what it adds is nobody's snapshot.
+// mutable globals are exported; its data segments, the values of these globals, the
+// minimum of its memory and its start function become the plan's. Nothing that its
+// code can see changes. Metering comes later, so that what it adds is nobody's
+// snapshot.
+//
+// So modules that differ only in what they begin with become the same: an engine
+// compiles one of them.
 //
 // A module is refused that imports anything but functions, or whose data does not
 // fit in its memory.
@@ -89,20 +95,25 @@ func (p *Plan) exportMemory(m *wasm.Module) {
 	if m.Memory.HasMax && m.Memory.Max < maxPages {
 		m.Memory.Max++
 	}
+	m.Memory.Min = 0
 	m.Exports = append(m.Exports, wasm.Export{Name: MemoryExport, Kind: wasm.KindMemory})
 }
 
 // exportGlobals exports what fits in 64 bits. Of the others, the plan is Fresh.
 func (p *Plan) exportGlobals(m *wasm.Module) {
-	for i, g := range m.Globals {
+	for i := range m.Globals {
+		g := &m.Globals[i]
 		if !g.Mutable {
 			continue
 		}
-		switch g.Type {
-		case wasm.I32, wasm.I64, wasm.F32, wasm.F64:
+		zero, ok := number(g.Type, 0)
+		value, err := valueOf(g.Init)
+		switch {
+		case ok && err == nil:
 			name := fmt.Sprintf("%s%d", globalExport, i)
-			p.Globals = append(p.Globals, name)
+			p.Globals, p.Values = append(p.Globals, name), append(p.Values, value)
 			m.Exports = append(m.Exports, wasm.Export{Name: name, Kind: wasm.KindGlobal, Index: uint32(i)})
+			g.Init = zero
 		default:
 			if p.Fresh == "" {
 				p.Fresh = fmt.Sprintf("global %d is mutable and of type %s, which cannot be read and set", i, g.Type)
@@ -130,7 +141,7 @@ func initialData(m *wasm.Module) ([]Segment, error) {
 		if m.Memory == nil {
 			return nil, fmt.Errorf("data segment %d is for a memory, and the module has none", i)
 		}
-		offset, err := constant(d.Offset)
+		offset, err := offsetOf(d.Offset)
 		if err != nil {
 			return nil, fmt.Errorf("offset of data segment %d: %w", i, err)
 		}
@@ -167,10 +178,17 @@ type findings struct {
 	usesData bool
 }
 
+// bulkPrefix is what all begin with that lasting names, but for table.set.
+const bulkPrefix = byte(wasm.OpTableGrow >> 8)
+
 func inspect(m *wasm.Module) findings {
 	var f findings
 	first := m.ImportCount(wasm.KindFunction)
 	for i := range m.Code {
+		// What is looked for has one of two bytes, and most functions have neither.
+		if code := m.Code[i].Code; bytes.IndexByte(code, bulkPrefix) < 0 && bytes.IndexByte(code, byte(wasm.OpTableSet)) < 0 {
+			continue
+		}
 		s := wasm.NewScanner(m.Code[i].Code)
 		for s.Next() {
 			op := s.Instruction().Op
@@ -204,25 +222,4 @@ func lasting(op wasm.Opcode) string {
 	default:
 		return ""
 	}
-}
-
-// constant is the value of the expression i32.const. An offset can be nothing
-// else: there are no imported globals to take it from.
-// https://webassembly.github.io/spec/core/binary/values.html#integers
-func constant(e wasm.Expr) (uint32, error) {
-	if len(e) < 3 || len(e) > 7 || wasm.Opcode(e[0]) != wasm.OpI32Const || wasm.Opcode(e[len(e)-1]) != wasm.OpEnd {
-		return 0, errors.New("it is not an i32.const")
-	}
-	digits := e[1 : len(e)-1]
-	var value int64
-	for i, b := range digits {
-		if (b&0x80 == 0) != (i == len(digits)-1) {
-			return 0, errors.New("its number does not end with it")
-		}
-		value |= int64(b&0x7f) << (7 * i)
-	}
-	if digits[len(digits)-1]&0x40 != 0 {
-		value -= 1 << (7 * len(digits))
-	}
-	return uint32(value), nil
 }

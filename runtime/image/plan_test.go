@@ -125,6 +125,9 @@ func begin(t *testing.T, rt wazero.Runtime, m *wasm.Module, p *image.Plan) insta
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i, name := range p.Globals {
+		guest.ExportedGlobal(name).(api.MutableGlobal).Set(p.Values[i])
+	}
 	return instance{guest, mem}
 }
 
@@ -227,6 +230,50 @@ func TestNewPlan(t *testing.T) {
 		}
 	})
 
+	t.Run("makes one module of those that differ in what they begin with", func(t *testing.T) {
+		t.Parallel()
+		one, other := decode(t, start()), start()
+		other.Memory.Min, other.Data[0].Init, other.Globals[1].Init = 2, []byte("other"), at(9)
+		other = decode(t, other)
+		p, q := plan(t, one), plan(t, other)
+		if !bytes.Equal(one.Encode(), other.Encode()) {
+			t.Error("they are two")
+		}
+		if diff := cmp.Diff([][]uint64{{uint64(uint32(1<<32 - 7))}, {9}}, [][]uint64{p.Values, q.Values}); diff != "" {
+			t.Errorf("values (-want +got):\n%s", diff)
+		}
+		if p.Memory.Min != 1 || q.Memory.Min != 2 {
+			t.Errorf("got memories of %d and %d pages", p.Memory.Min, q.Memory.Min)
+		}
+		guest := begin(t, rt, other, q)
+		if got := call(t, guest, "size"); got != 2 {
+			t.Errorf("it has %d pages, want 2", got)
+		}
+		if got := string(guest.bytes(t)[8:13]); got != "o\x01her" {
+			t.Errorf("got %q", got)
+		}
+	})
+
+	t.Run("leaves apart what code can tell apart", func(t *testing.T) {
+		t.Parallel()
+		changes := map[string]func(m *wasm.Module){
+			"a passive segment":   func(m *wasm.Module) { m.Data[1].Init = []byte("kept") },
+			"a constant":          func(m *wasm.Module) { m.Globals[0].Init = at(2) },
+			"the largest memory":  func(m *wasm.Module) { m.Memory.Max = 4 },
+			"an active segment's": func(m *wasm.Module) { m.Data = m.Data[:3] },
+		}
+		for name, change := range changes {
+			one, other := start(), start()
+			change(other)
+			one, other = decode(t, one), decode(t, other)
+			plan(t, one)
+			plan(t, other)
+			if bytes.Equal(one.Encode(), other.Encode()) {
+				t.Errorf("%s: they are one", name)
+			}
+		}
+	})
+
 	t.Run("works without a memory", func(t *testing.T) {
 		t.Parallel()
 		m := decode(t, &wasm.Module{
@@ -270,13 +317,16 @@ func TestNewPlanRefuses(t *testing.T) {
 			func(m *wasm.Module) { m.Memory = nil }, "data segment 0 is for a memory, and the module has none",
 		},
 		"an offset that is no constant": {
-			func(m *wasm.Module) { m.Data[0].Offset = wasm.Expr{0x23, 0, 0x0b} }, "offset of data segment 0: it is not an i32.const",
+			func(m *wasm.Module) { m.Data[0].Offset = wasm.Expr{0x23, 0, 0x0b} }, "offset of data segment 0: it is not a number",
+		},
+		"an offset of 64 bits": {
+			func(m *wasm.Module) { m.Data[0].Offset = wasm.Expr{0x42, 0, 0x0b} }, "it is not an i32.const",
 		},
 		"an offset without a number": {
-			func(m *wasm.Module) { m.Data[0].Offset = wasm.Expr{0x41, 0x0b} }, "it is not an i32.const",
+			func(m *wasm.Module) { m.Data[0].Offset = wasm.Expr{0x41, 0x0b} }, "it is not one constant and its end",
 		},
 		"an offset of two expressions": {
-			func(m *wasm.Module) { m.Data[0].Offset = wasm.Expr{0x41, 0, 1, 0x0b} }, "its number does not end with it",
+			func(m *wasm.Module) { m.Data[0].Offset = wasm.Expr{0x41, 0, 1, 0x0b} }, "it is not one constant and its end",
 		},
 		"an imported memory": {
 			func(m *wasm.Module) {

@@ -68,6 +68,20 @@ func Outputs(outputs map[string]string) []byte {
 	return b.Bytes()
 }
 
+// OutputsBut is Outputs with one more export, which sets an error and returns 1.
+func OutputsBut(outputs map[string]string, export, message string) []byte {
+	var b Builder
+	p := kernel(&b)
+	output := b.Import(Extism, "output_set", "II", "")
+	set := b.Import(Extism, "error_set", "I", "")
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
+		b.Func(name, "", "i", "I",
+			p.place(outputs[name], 0), Op(0x20, 0), I64(int64(len(outputs[name]))), Invoke(output), I32(0))
+	}
+	b.Func(export, "", "i", "I", p.place(message, 0), Op(0x20, 0), Invoke(set), I32(1))
+	return b.Bytes()
+}
+
 // Fail sets an error and returns code.
 func Fail(export, message string, code int32) []byte {
 	var b Builder

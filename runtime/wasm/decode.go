@@ -45,6 +45,8 @@ type decoder struct {
 	body                 body
 	// function is the index of the function that an error is about, or -1.
 	function int
+	// shared says that constant expressions may add.
+	shared bool
 	// names is the name section.
 	names []byte
 }
@@ -61,12 +63,24 @@ type span struct{ from, to int }
 // limits. The module keeps pieces of binary, which must not change while it is in
 // use. An error is a *FormatError, a *FeatureError or a *LimitError. It takes time
 // and memory in proportion to len(binary).
-func Decode(binary []byte, l Limits) (*Module, error) {
+func Decode(binary []byte, l Limits) (*Module, error) { return decode(binary, l, false) }
+
+// DecodeShared is Decode for a position-independent module, as wasm-ld -shared
+// makes them: its constant expressions may also add, as in an offset from
+// __memory_base. It is for a linker, which computes them: what is encoded of them
+// again is a module that Decode refuses.
+// See https://github.com/WebAssembly/tool-conventions/blob/main/DynamicLinking.md.
+func DecodeShared(binary []byte, l Limits) (*Module, error) { return decode(binary, l, true) }
+
+func decode(binary []byte, l Limits, shared bool) (*Module, error) {
 	found, err := split(binary)
 	if err != nil {
 		return nil, err
 	}
-	d := &decoder{m: &Module{}, l: l.withDefaults(), function: -1, names: binary[found.names.from:found.names.to]}
+	d := &decoder{
+		m: &Module{}, l: l.withDefaults(), function: -1, shared: shared,
+		names: binary[found.names.from:found.names.to],
+	}
 	for _, id := range []int{
 		sectionType, sectionImport, sectionFunction, sectionTable, sectionMemory, sectionGlobal, sectionExport,
 		sectionStart, sectionElement, sectionDataCount, sectionCode, sectionData,

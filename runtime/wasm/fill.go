@@ -1,11 +1,14 @@
 package wasm
 
 // expression reads a constant expression that gives a value of a type: one
-// instruction, and its end.
+// instruction, and its end. In a shared module it may be a sum.
 func (d *decoder) expression(want ValueType) Expr {
 	r := d.r
 	from := r.at
 	got := d.constant()
+	for d.shared && r.err == nil && r.left() > 0 && r.data[r.at] != byte(OpEnd) {
+		d.addend(got)
+	}
 	if r.err == nil && got != want {
 		r.at = from
 		r.fail("expression gives %s instead of %s", got, want)
@@ -18,6 +21,20 @@ func (d *decoder) expression(want ValueType) Expr {
 		return nil
 	}
 	return Expr(r.data[from:r.at:r.at])
+}
+
+// addend reads what is added to a value of a type.
+func (d *decoder) addend(to ValueType) {
+	r := d.r
+	at := r.at
+	if t := d.constant(); r.err == nil && (t != I32 || to != I32) {
+		r.at = at
+		r.fail("a constant expression adds %s to %s", t, to)
+	}
+	if op := r.byte(); r.err == nil && Opcode(op) != OpI32Add {
+		r.at--
+		r.fail("instruction %#x in a constant expression does not add", op)
+	}
 }
 
 // longExpression refuses a second instruction. If an operator comes after it, it

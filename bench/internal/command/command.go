@@ -1,5 +1,5 @@
 // Package command is what the benchmarks' commands have in common: how they
-// start, what they profile and clock, and the lines that they print.
+// start, what they profile, clock and weigh, and the lines that they print.
 package command
 
 import (

@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/kv"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/record"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 )
 
 // lockRuns finds the runs that are still the latest of their executions, and
@@ -31,7 +32,7 @@ const readState = `SELECT s.tenant, s.installation, s.key, s.value, s.version
 
 // completion is a call of Complete in a group.
 type completion struct {
-	item         *group.Item[execution.Completion]
+	item         *group.Item[sealing.Completion]
 	row          finish.Row
 	installation string
 	before       finish.Before
@@ -41,19 +42,19 @@ type completion struct {
 
 // complete runs a group of completions in one transaction. Those that are fenced
 // off or in conflict are left out of it; the others are not affected.
-func (s *Store) complete(ctx context.Context, items []*group.Item[execution.Completion]) {
+func (s *Store) complete(ctx context.Context, items []*group.Item[sealing.Completion]) {
 	for len(items) > 0 {
-		now, later := firsts(items, func(c execution.Completion) [2]string { return [2]string{c.Tenant, c.Execution} })
+		now, later := firsts(items, func(c sealing.Completion) [2]string { return [2]string{c.Tenant, c.Execution} })
 		now, rest := within(now, groupBytes, carried)
 		// The rest first: it holds the earlier completions of its executions.
 		items = slices.Concat(rest, later)
-		alone(now, s.driver, func(items []*group.Item[execution.Completion]) error {
+		alone(now, s.driver, func(items []*group.Item[sealing.Completion]) error {
 			return again(func() error { return s.completeAll(ctx, items) })
 		})
 	}
 }
 
-func (s *Store) completeAll(ctx context.Context, items []*group.Item[execution.Completion]) error {
+func (s *Store) completeAll(ctx context.Context, items []*group.Item[sealing.Completion]) error {
 	return s.driver.transact(ctx, func(c *pgxpool.Conn) error {
 		now := s.driver.Clock()
 		runs, err := s.fence(ctx, c, items)
@@ -63,7 +64,7 @@ func (s *Store) completeAll(ctx context.Context, items []*group.Item[execution.C
 		for _, r := range runs {
 			r.item.Err = execution.ErrFenced
 			if r.live {
-				r.row, r.item.Err = finish.Of(r.item.Value, r.before, now)
+				r.row, r.item.Err = finish.Of(r.item.Value.Completion, r.before, now)
 			}
 		}
 		var table kv.Table
@@ -104,7 +105,7 @@ func within[T any](items []*group.Item[T], most int, carried func(T) int) (now, 
 
 // carried is about how many bytes a completion has the server take: those of its
 // parts that a guest or a peer decides on.
-func carried(c execution.Completion) int {
+func carried(c sealing.Completion) int {
 	n := len(c.Output) + len(c.Error) + len(c.Attempt) + len(c.World) + record.Bytes(c.Journal)
 	for i := range c.State.Writes {
 		n += len(c.State.Writes[i].Key) + len(c.State.Writes[i].Value)
@@ -122,7 +123,7 @@ func carried(c execution.Completion) int {
 }
 
 // fence begins the transaction and locks the runs that may end.
-func (s *Store) fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[execution.Completion]) ([]*completion, error) {
+func (s *Store) fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[sealing.Completion]) ([]*completion, error) {
 	runs := make([]*completion, len(items))
 	byClaim := make(map[claimKey]*completion, len(items))
 	var tenants, ids []string
@@ -189,7 +190,8 @@ func applyState(ctx context.Context, c *pgxpool.Conn, runs []*completion, table 
 	slices.Sort(versions)
 	for _, r := range runs {
 		if r.applies() {
-			r.item.Err = table.Apply(r.item.Value.Tenant, r.installation, r.item.Value.State, versions[0])
+			v := r.item.Value
+			r.item.Err = table.Apply(kv.Of{Tenant: v.Tenant, Installation: r.installation, Keys: v.Keys}, v.State, versions[0])
 			versions = versions[1:]
 		}
 	}
@@ -208,13 +210,17 @@ func loadState(rows pgx.Rows, table *kv.Table) error {
 }
 
 // applies says that the run's effects are to be kept.
-func (r *completion) applies() bool { return r.item.Err == nil && finish.Applies(r.item.Value) }
+func (r *completion) applies() bool {
+	return r.item.Err == nil && finish.Applies(r.item.Value.Completion)
+}
 
 // write stores the runs that passed, and commits.
 func (s *Store) write(ctx context.Context, c *pgxpool.Conn, runs []*completion, table *kv.Table, now time.Time) error {
 	b := &pgx.Batch{}
 	queueRows(b, runs, column.Micros(now))
-	queueState(b, table)
+	if err := queueState(b, table); err != nil {
+		return err
+	}
 	queueEffects(b, runs, now)
 	queueJournal(b, runs, column.Micros(now))
 	queueUsage(b, runs, now)

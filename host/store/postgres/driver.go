@@ -18,6 +18,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
 // SQLSTATEs, from https://www.postgresql.org/docs/15/errcodes-appendix.html.
@@ -82,6 +83,29 @@ func (d *driver) Each(param string) string {
 	return "SELECT json_array_elements_text(" + param + "::json)"
 }
 
+// transaction is a store.Conn with the connection that it is on.
+type transaction struct {
+	*sql.Tx
+	conn *sql.Conn
+}
+
+// ExecAll implements store.Driver: in one round trip.
+func (d *driver) ExecAll(ctx context.Context, tx store.Conn, all []store.Statement) (int, error) {
+	b := &pgx.Batch{}
+	changed := int64(0)
+	for _, s := range all {
+		b.Queue(s.Query, s.Args...).Exec(func(tag pgconn.CommandTag) error {
+			changed += tag.RowsAffected()
+			return nil
+		})
+	}
+	t := tx.(transaction) //nolint:forcetypeassert // Write has made it.
+	err := t.conn.Raw(func(c any) error {
+		return c.(*stdlib.Conn).Conn().SendBatch(ctx, b).Close() //nolint:forcetypeassert // The pool is of these.
+	})
+	return int(changed), err
+}
+
 // Problem implements store.Driver.
 func (d *driver) Problem(err error) store.Problem {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -101,15 +125,35 @@ func (d *driver) Problem(err error) store.Problem {
 	}
 }
 
+// Residue implements store.Residue. Nothing is done: autovacuum is the server's matter,
+// and what it frees is not overwritten either.
+func (*driver) Residue(context.Context) []tenant.Remain {
+	return []tenant.Remain{
+		{
+			Where: "the Postgres data files", Until: "VACUUM frees them, and the room is used anew; VACUUM FULL writes a table anew without them",
+			What: "deleted rows, which no query sees, in tables, indexes and TOAST; those of sealed columns do not open",
+		},
+		{
+			Where: "the Postgres write-ahead log, its archive and the replicas", Until: "segments are recycled and archives expire",
+			What: "the changes that made and deleted the rows; those of sealed columns do not open, unless the wrapped key is among them and the key that wrapped it exists",
+		},
+	}
+}
+
 // errLost means that the fate of a transaction is not known.
 var errLost = errors.New("the connection was lost before the commit was confirmed")
 
 func (d *driver) write(ctx context.Context, fn func(ctx context.Context, tx store.Conn) error) error {
-	tx, err := d.db.BeginTx(ctx, nil)
+	conn, err := d.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	if err := fn(ctx, tx); err != nil {
+	defer func() { _ = conn.Close() }() // It goes back to the pool.
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := fn(ctx, transaction{tx, conn}); err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	return tx.Commit()

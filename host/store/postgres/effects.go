@@ -7,20 +7,19 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/cofferdam-run/cofferdam/host/event"
-	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/kv"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 )
 
 // endRuns updates the executions, which the transaction has locked.
 const endRuns = `UPDATE executions e SET state = x.state, reason = x.reason, run_at = x.run_at, finished_at = x.finished_at,
    attempt = e.attempt + x.counted, version_id = CASE WHEN x.version_id = '' THEN e.version_id ELSE x.version_id END,
-   output = x.output, error = x.error, fingerprint = x.fingerprint, tags = COALESCE(x.tags, e.tags), worker = '', crashes = 0, changed_at = $13
+   output = x.output, error = x.error, fingerprint = x.fingerprint, tags = COALESCE(x.tags, e.tags), worker = x.waits_for, crashes = 0, changed_at = $14
  FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::text[],
-   $9::bytea[], $10::bytea[], $11::text[], $12::bytea[])
-   AS x (tenant, id, state, reason, run_at, finished_at, counted, version_id, output, error, fingerprint, tags)
+   $9::bytea[], $10::bytea[], $11::text[], $12::bytea[], $13::text[])
+   AS x (tenant, id, state, reason, run_at, finished_at, counted, version_id, output, error, fingerprint, tags, waits_for)
  WHERE e.tenant = x.tenant AND e.id = x.id`
 
 const keepAttempts = `INSERT INTO attempts (tenant, execution, claim, body)
@@ -48,7 +47,7 @@ const deleteState = `DELETE FROM state_values s USING unnest($1::text[], $2::tex
 
 // queueRows queues the executions' rows and their attempts.
 func queueRows(b *pgx.Batch, runs []*completion, now int64) {
-	var tenants, ids, reasons, versions, prints []string
+	var tenants, ids, reasons, versions, prints, connections []string
 	var states, counted []int32
 	var runAt, finished []int64
 	var outputs, errs, tags [][]byte
@@ -64,12 +63,13 @@ func queueRows(b *pgx.Batch, runs []*completion, now int64) {
 		counted, versions = append(counted, int32(r.row.Counted)), append(versions, r.row.VersionID)
 		outputs, errs = append(outputs, r.row.Output), append(errs, r.row.Error)
 		prints, tags = append(prints, r.row.Fingerprint), append(tags, r.row.Tags)
+		connections = append(connections, r.row.WaitsFor)
 		traces.add(c)
 	}
 	if len(ids) == 0 {
 		return
 	}
-	b.Queue(endRuns, tenants, ids, states, reasons, runAt, finished, counted, versions, outputs, errs, prints, tags, now)
+	b.Queue(endRuns, tenants, ids, states, reasons, runAt, finished, counted, versions, outputs, errs, prints, tags, connections, now)
 	if len(traces.ids) > 0 {
 		b.Queue(keepAttempts, traces.tenants, traces.ids, traces.claims, traces.bodies)
 	}
@@ -82,7 +82,7 @@ type attemptColumns struct {
 	bodies       [][]byte
 }
 
-func (a *attemptColumns) add(c execution.Completion) {
+func (a *attemptColumns) add(c sealing.Completion) {
 	if c.Attempt == nil {
 		return
 	}
@@ -90,8 +90,11 @@ func (a *attemptColumns) add(c execution.Completion) {
 	a.claims, a.bodies = append(a.claims, c.Claim), append(a.bodies, c.Attempt)
 }
 
-func queueState(b *pgx.Batch, table *kv.Table) {
-	put, del := table.Dirty()
+func queueState(b *pgx.Batch, table *kv.Table) error {
+	put, del, err := table.Written()
+	if err != nil {
+		return err
+	}
 	if len(del) > 0 {
 		var tenants, installations []string
 		var keys [][]byte
@@ -110,6 +113,7 @@ func queueState(b *pgx.Batch, table *kv.Table) {
 		}
 		b.Queue(putState, tenants, installations, keys, values, versions)
 	}
+	return nil
 }
 
 // queueEffects queues records, tags and checkpoints, each in the order of its
@@ -140,7 +144,7 @@ func queueEffects(b *pgx.Batch, runs []*completion, now time.Time) {
 
 // emitted is a record and the execution that it came from.
 type emitted struct {
-	event.Event
+	sealing.Event
 	by string
 }
 
@@ -154,7 +158,7 @@ func queueRecords(b *pgx.Batch, records []emitted) {
 	var c eventColumns
 	var by []string
 	for _, e := range records {
-		c.add(e.Event, nil)
+		c.add(e.Event)
 		by = append(by, e.by)
 	}
 	b.Queue(keepRecords, append(c.args(), by)...)
@@ -166,7 +170,7 @@ type tagColumns struct {
 	names, values       [][]byte
 }
 
-func (t *tagColumns) add(c execution.Completion) {
+func (t *tagColumns) add(c sealing.Completion) {
 	for _, tag := range c.Tags {
 		t.tenants, t.executions = append(t.tenants, c.Tenant), append(t.executions, c.Execution)
 		t.names, t.values = append(t.names, []byte(tag.Name)), append(t.values, []byte(tag.Value))

@@ -11,6 +11,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/check"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 )
 
 // acceptEvents stores a group of events with their executions, in the order of
@@ -41,10 +42,9 @@ const earlierEvents = `SELECT x.n, e.id, e.execution
 
 // acceptance is a call of Accept in a group.
 type acceptance struct {
-	event     event.Event
+	event     sealing.Event
 	execution string
 	lane      event.Lane
-	request   []byte
 	accepted  event.Accepted
 	// known and stored say what became of it: its tenant exists, and it was new.
 	known, stored bool
@@ -58,15 +58,13 @@ func (s *Store) Accept(ctx context.Context, e event.Event, w *event.Work) (event
 	if err := check.Work(w); err != nil {
 		return event.Accepted{}, err
 	}
-	a := &acceptance{event: e}
+	row, err := s.sealing.Event(ctx, e)
+	if err != nil {
+		return event.Accepted{}, err
+	}
+	a := &acceptance{event: row}
 	if w != nil {
 		a.execution, a.lane = w.Execution, w.Lane
-	}
-	if e.Request != nil {
-		var err error
-		if a.request, err = column.JSON(e.Request); err != nil {
-			return event.Accepted{}, err
-		}
 	}
 	if err := s.accepts.Do(ctx, a); err != nil {
 		return event.Accepted{}, store.Fault(s.driver, err, "accept an event")
@@ -99,7 +97,7 @@ func (s *Store) acceptAll(ctx context.Context, items []*group.Item[*acceptance])
 	for i, it := range items {
 		a := it.Value
 		byID[[2]string{a.event.Tenant, a.event.ID}] = a
-		c.add(a.event, a.request)
+		c.add(a.event)
 		executions[i], lanes[i] = a.execution, int32(a.lane)
 	}
 	args := append(c.args(), executions, lanes, column.Micros(s.driver.Clock()))
@@ -163,11 +161,11 @@ type eventColumns struct {
 	received                                     []int64
 }
 
-func (c *eventColumns) add(e event.Event, request []byte) {
+func (c *eventColumns) add(e sealing.Event) {
 	c.tenant, c.id = append(c.tenant, e.Tenant), append(c.id, e.ID)
 	c.installation, c.kind = append(c.installation, e.Installation), append(c.kind, string(e.Kind))
 	c.name, c.source = append(c.name, e.Name), append(c.source, e.Source)
-	c.key, c.request = append(c.key, column.Bytes([]byte(e.DedupeKey))), append(c.request, request)
+	c.key, c.request = append(c.key, column.Bytes([]byte(e.DedupeKey))), append(c.request, e.Headers)
 	c.body, c.received = append(c.body, column.Bytes(e.Body)), append(c.received, column.Micros(e.ReceivedAt))
 }
 

@@ -13,13 +13,24 @@ import (
 func TestEveryRoundTripMayFail(t *testing.T) {
 	t.Parallel()
 	var plan faults.Plan
-	storetest.Failing(t, func(tb testing.TB, now func() time.Time) store.Store {
+	storetest.Failing(t, failing(&plan), &plan)
+}
+
+func TestADeletionGoesOnWhereverItDied(t *testing.T) {
+	t.Parallel()
+	var plan faults.Plan
+	storetest.Deletions(t, failing(&plan), catalogue(), &plan, 13)
+}
+
+// failing opens stores of which a chosen round trip fails.
+func failing(plan *faults.Plan) storetest.Open {
+	return func(tb testing.TB, now func() time.Time) store.Store {
 		tb.Helper()
-		address, stop, err := faults.Postgres(tb.Context(), postgrestest.DSN(tb), &plan)
+		address, stop, err := faults.Postgres(tb.Context(), postgrestest.DSN(tb), plan)
 		if err != nil {
 			tb.Fatal(err)
 		}
 		tb.Cleanup(stop)
 		return open(tb, address, now)
-	}, &plan)
+	}
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"github.com/jackc/pgx/v5"
 
+	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/record"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
@@ -48,12 +49,24 @@ const beginRuns = `WITH live AS (
 
 // addSegments locks the executions in the order in which all transactions do: a
 // claim that comes after waits for the commit, and sees the segments.
-const addSegments = `WITH live AS (
+const addSegments = liveRuns + keepRecordings
+
+// addSegmentsAndActs has what runs are about to do in the audit log, too. Entries of
+// runs that may not write are left out, as their segments are.
+const addSegmentsAndActs = liveRuns + `, acts AS (
+  INSERT INTO audit_pending (id, about, body)
+  SELECT a.act, l.tenant, a.body FROM unnest($13::text[], $14::text[], $15::bigint[], $16::text[], $17::bytea[])
+    AS a (tenant, id, claim, act, body)
+  JOIN live l ON l.tenant = a.tenant AND l.id = a.id AND l.claim = a.claim
+  ON CONFLICT (id) DO NOTHING
+)` + keepRecordings
+
+const liveRuns = `WITH live AS (
   SELECT e.tenant, e.id, e.claim, x.world, x.seq, x.body
   FROM` + recordingRows + `AS x (` + recordingCols + `)
   JOIN executions e ON e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim
   WHERE e.state + 0 = 1 ORDER BY e.tenant, e.id FOR NO KEY UPDATE OF e
-)` + keepRecordings
+)`
 
 // keepJournals is for runs that the transaction has locked already.
 const keepJournals = `WITH live AS (SELECT * FROM` + recordingRows + `AS x (` + recordingCols + `))` + keepRecordings
@@ -98,6 +111,30 @@ func (r *recordings) args(now int64) []any {
 		l.tenants, l.ids, l.claims, l.digests, l.bytes, now,
 	}
 }
+
+// intents are entries of the audit log by column.
+type intents struct {
+	tenants, executions []string
+	claims              []int64
+	ids                 []string
+	bodies              [][]byte
+}
+
+// add adds the entry of an intent, which may be nil.
+func (a *intents) add(k claimKey, i *audit.Intent) error {
+	if i == nil {
+		return nil
+	}
+	text, err := i.Entry.Text()
+	if err != nil {
+		return err
+	}
+	a.tenants, a.executions, a.claims = append(a.tenants, k.tenant), append(a.executions, k.execution), append(a.claims, k.claim)
+	a.ids, a.bodies = append(a.ids, i.Entry.ID), append(a.bodies, text)
+	return nil
+}
+
+func (a *intents) args() []any { return []any{a.tenants, a.executions, a.claims, a.ids, a.bodies} }
 
 // queueJournal queues what the runs that passed have recorded.
 func queueJournal(b *pgx.Batch, runs []*completion, now int64) {

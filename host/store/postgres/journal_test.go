@@ -82,6 +82,10 @@ func TestWhoTakesAnExecutionBackWaitsForWhatIsBeingAppended(t *testing.T) {
 func waiters(t *testing.T, c pgx.Tx, want int) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		// A transaction sees the sessions that there were when it looked first, otherwise.
+		if _, err := c.Exec(t.Context(), `SELECT pg_stat_clear_snapshot()`); err != nil {
+			t.Fatal(err)
+		}
 		var n int
 		err := c.QueryRow(t.Context(),
 			`SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.datname = current_database()

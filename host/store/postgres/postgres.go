@@ -29,12 +29,12 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
-	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/lane"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/schema"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 )
 
 //go:embed migrations/*.sql
@@ -86,15 +86,17 @@ type Store struct {
 	*store.SQL
 
 	driver *driver
-	logger *slog.Logger
-	files  fs.FS
-	turns  lane.Turns
-	hints  *hints
+	// sealing is the one that SQL has.
+	sealing *sealing.Sealing
+	logger  *slog.Logger
+	files   fs.FS
+	turns   lane.Turns
+	hints   *hints
 
 	accepts     *group.Group[*acceptance]
 	begins      *group.Group[*beginning]
 	appends     *group.Group[*appending]
-	completions *group.Group[execution.Completion]
+	completions *group.Group[sealing.Completion]
 }
 
 // Open opens the database at a URL or keyword string. The schema is Migrate's matter.
@@ -112,6 +114,7 @@ func Open(ctx context.Context, dsn string, o Options) (store.Store, error) {
 	if !strings.Contains(dsn, "pool_max_conns") {
 		cfg.MaxConns = conns
 	}
+	cfg.ConnConfig.Tracer = lender{}
 	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, settings, pgx.QueryExecModeSimpleProtocol)
 		return err
@@ -124,8 +127,8 @@ func Open(ctx context.Context, dsn string, o Options) (store.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	s := &Store{files: files, logger: o.Logger, driver: newDriver(pool, o.Now)}
-	s.SQL = store.New(s.driver)
+	s := &Store{files: files, logger: o.Logger, driver: newDriver(pool, o.Now), sealing: &sealing.Sealing{}}
+	s.SQL = store.New(s.driver, s.sealing)
 	if err := s.check(ctx); err != nil {
 		s.driver.close()
 		return nil, err

@@ -40,9 +40,13 @@ func TestRetention(t *testing.T) {
 	storetest.Retention(t, func(tb testing.TB, now func() time.Time) store.Store {
 		tb.Helper()
 		return open(tb, postgrestest.DSN(tb), now)
-	}, storetest.Catalogue{
+	}, catalogue())
+}
+
+func catalogue() storetest.Catalogue {
+	return storetest.Catalogue{
 		Conn: postgres.Reader,
 		Columns: `SELECT table_name, column_name FROM information_schema.columns
 		 WHERE table_schema = 'public' AND table_name <> 'goose_db_version'`,
-	})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/check"
@@ -25,6 +26,8 @@ type beginning struct {
 type appending struct {
 	claim   claimKey
 	segment journal.Segment
+	// intent may be nil.
+	intent *audit.Intent
 	// live says that the fence let it pass.
 	live bool
 }
@@ -32,6 +35,10 @@ type appending struct {
 // Begin implements execution.Runs.
 func (s *Store) Begin(ctx context.Context, c execution.Claimed, b execution.Beginning) error {
 	if err := check.Segment(b.Journal); err != nil {
+		return err
+	}
+	b, err := s.sealing.Beginning(ctx, c, b)
+	if err != nil {
 		return err
 	}
 	call := &beginning{claim: keyOf(c), Beginning: b}
@@ -49,13 +56,18 @@ func (s *Store) Append(ctx context.Context, c execution.Claimed, g journal.Segme
 	if err := check.Segment(&g); err != nil {
 		return err
 	}
-	call := &appending{claim: keyOf(c), segment: g}
+	sealed, err := s.sealing.Segment(ctx, c.Tenant, c.Execution, &g)
+	if err != nil {
+		return err
+	}
+	call := &appending{claim: keyOf(c), segment: *sealed, intent: audit.IntentOf(ctx)}
 	if err := s.appends.Do(ctx, call); err != nil {
 		return store.Fault(s.driver, err, "add to a journal")
 	}
 	if !call.live {
 		return execution.ErrFenced
 	}
+	call.intent.Committed()
 	return nil
 }
 
@@ -64,7 +76,14 @@ func (s *Store) Complete(ctx context.Context, c execution.Completion) error {
 	if err := check.Completion(c); err != nil {
 		return err
 	}
-	return store.Fault(s.driver, s.completions.Do(ctx, c), "complete a run")
+	err := s.sealing.Retried(ctx, c.Tenant, func() error {
+		sealed, err := s.sealing.Completion(ctx, c)
+		if err != nil {
+			return err
+		}
+		return s.completions.Do(ctx, sealed)
+	})
+	return store.Fault(s.driver, err, "complete a run")
 }
 
 func (s *Store) begin(ctx context.Context, items []*group.Item[*beginning]) {
@@ -106,10 +125,18 @@ func (s *Store) beginAll(ctx context.Context, items []*group.Item[*beginning]) e
 
 func (s *Store) addAll(ctx context.Context, items []*group.Item[*appending]) error {
 	var r recordings
+	var acts intents
 	for _, it := range items {
 		r.add(it.Value.claim, nil, &it.Value.segment)
+		if err := acts.add(it.Value.claim, it.Value.intent); err != nil {
+			return err
+		}
 	}
-	live, err := s.record(ctx, addSegments, r.args(column.Micros(s.driver.Clock()))...)
+	statement, args := addSegments, r.args(column.Micros(s.driver.Clock()))
+	if len(acts.ids) > 0 {
+		statement, args = addSegmentsAndActs, append(args, acts.args()...)
+	}
+	live, err := s.record(ctx, statement, args...)
 	for _, it := range items {
 		it.Value.live = live[it.Value.claim]
 	}

@@ -27,7 +27,7 @@ func queueUsage(b *pgx.Batch, runs []*completion, now time.Time) {
 		if r.item.Err != nil {
 			continue
 		}
-		if t, ok := finish.Used(r.item.Value, r.row, r.installation, now); ok {
+		if t, ok := finish.Used(r.item.Value.Completion, r.row, r.installation, now); ok {
 			k := usage.Total{Tenant: t.Tenant, Day: t.Day, Installation: t.Installation}
 			sums[k] = t.Plus(sums[k])
 		}

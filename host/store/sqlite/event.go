@@ -10,6 +10,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/check"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 )
 
 // insertEvent stores an event unless its key was accepted before.
@@ -26,10 +27,14 @@ func (s *Store) Accept(ctx context.Context, e event.Event, w *event.Work) (event
 	if err := check.Work(w); err != nil {
 		return event.Accepted{}, err
 	}
+	row, err := s.sealing.Event(ctx, e)
+	if err != nil {
+		return event.Accepted{}, err
+	}
 	var a event.Accepted
-	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
+	err = s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
 		var err error
-		a, err = accept(ctx, tx, e, w, column.Micros(s.driver.Clock()))
+		a, err = accept(ctx, tx, row, w, column.Micros(s.driver.Clock()))
 		return err
 	})
 	if err != nil {
@@ -38,7 +43,7 @@ func (s *Store) Accept(ctx context.Context, e event.Event, w *event.Work) (event
 	return a, nil
 }
 
-func accept(ctx context.Context, tx store.Conn, e event.Event, w *event.Work, now int64) (event.Accepted, error) {
+func accept(ctx context.Context, tx store.Conn, e sealing.Event, w *event.Work, now int64) (event.Accepted, error) {
 	a := event.Accepted{Event: e.ID}
 	if w != nil {
 		a.Execution = w.Execution
@@ -48,7 +53,7 @@ func accept(ctx context.Context, tx store.Conn, e event.Event, w *event.Work, no
 		return event.Accepted{}, err
 	}
 	if !stored {
-		return earlier(ctx, tx, e)
+		return earlier(ctx, tx, e.Event)
 	}
 	if w == nil {
 		return a, nil
@@ -61,16 +66,9 @@ func accept(ctx context.Context, tx store.Conn, e event.Event, w *event.Work, no
 }
 
 // storeEvent inserts an event, and says whether it was new.
-func storeEvent(ctx context.Context, tx store.Conn, e event.Event, execution, emitter string) (bool, error) {
-	var request []byte
-	if e.Request != nil {
-		var err error
-		if request, err = column.JSON(e.Request); err != nil {
-			return false, err
-		}
-	}
+func storeEvent(ctx context.Context, tx store.Conn, e sealing.Event, execution, emitter string) (bool, error) {
 	r, err := tx.ExecContext(ctx, insertEvent, e.Tenant, e.ID, e.Installation, string(e.Kind), e.Name,
-		e.Source, column.Bytes([]byte(e.DedupeKey)), request, column.Bytes(e.Body), column.Micros(e.ReceivedAt), execution, emitter)
+		e.Source, column.Bytes([]byte(e.DedupeKey)), e.Headers, column.Bytes(e.Body), column.Micros(e.ReceivedAt), execution, emitter)
 	if err != nil {
 		return false, err
 	}

@@ -14,10 +14,21 @@ import (
 func TestEveryStatementMayFail(t *testing.T) {
 	t.Parallel()
 	var plan faults.Plan
-	storetest.Failing(t, func(tb testing.TB, now func() time.Time) store.Store {
+	storetest.Failing(t, failing(&plan), &plan)
+}
+
+func TestADeletionGoesOnWhereverItDied(t *testing.T) {
+	t.Parallel()
+	var plan faults.Plan
+	storetest.Deletions(t, failing(&plan), catalogue(), &plan, 5)
+}
+
+// failing opens stores of which a chosen statement fails.
+func failing(plan *faults.Plan) storetest.Open {
+	return func(tb testing.TB, now func() time.Time) store.Store {
 		tb.Helper()
 		path := filepath.Join(tb.TempDir(), "cofferdam.db")
-		s, err := sqlite.Open(tb.Context(), path, sqlite.Options{Driver: faults.SQLite(&plan), Now: now})
+		s, err := sqlite.Open(tb.Context(), path, sqlite.Options{Driver: faults.SQLite(plan), Now: now})
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -26,5 +37,5 @@ func TestEveryStatementMayFail(t *testing.T) {
 			tb.Fatal(err)
 		}
 		return s
-	}, &plan)
+	}
 }

@@ -83,11 +83,11 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 func TestSchemasThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		version int
-		want    string
+		beyond int
+		want   string
 	}{
-		"one newer":  {5, ""},
-		"two newer":  {6, "schema_too_new"},
+		"one newer":  {1, ""},
+		"two newer":  {2, "schema_too_new"},
 		"no version": {0, "schema_too_old"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -98,8 +98,9 @@ func TestSchemasThatDoNotFit(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = s.Close() }()
-			if tt.version > 0 {
-				migrateTo(t, s, path, tt.version)
+			var own int64
+			if tt.beyond > 0 {
+				own = migrateBeyond(t, s, path, tt.beyond)
 			}
 			err = s.Ready(t.Context())
 			if tt.want == "" {
@@ -109,10 +110,11 @@ func TestSchemasThatDoNotFit(t *testing.T) {
 			} else {
 				wantCode(t, err, tt.want)
 			}
-			if tt.version == 6 {
+			if tt.beyond == 2 {
 				_, _, err := s.Migrate(t.Context())
 				wantCode(t, err, tt.want)
-				if got := err.Error(); !strings.Contains(got, "schema 6") || !strings.Contains(got, "3 to 5") {
+				has, knows := fmt.Sprintf("schema %d", own+2), fmt.Sprintf("%d to %d", own-1, own+1)
+				if got := err.Error(); !strings.Contains(got, has) || !strings.Contains(got, knows) {
 					t.Errorf("%q does not name both versions", got)
 				}
 			}
@@ -123,18 +125,25 @@ func TestSchemasThatDoNotFit(t *testing.T) {
 func TestTheSchemaBefore(t *testing.T) {
 	t.Parallel()
 	now := func() time.Time { return time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) }
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "cofferdam.db"), sqlite.Options{Now: now})
-	if err != nil {
-		t.Fatal(err)
+	for name, test := range storetest.Before() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "cofferdam.db"), sqlite.Options{Now: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Close() }()
+			test(t, s, sqlite.Migrator(s), now)
+		})
 	}
-	defer func() { _ = s.Close() }()
-	storetest.SchemaBefore(t, s, sqlite.Migrator(s), now)
 }
 
-// migrateTo migrates, and then says that the schema is of a later version.
-func migrateTo(t *testing.T, s store.Store, path string, version int) {
+// migrateBeyond migrates a file, and makes it look as if a newer program had done so.
+// It returns this program's version.
+func migrateBeyond(t *testing.T, s store.Store, path string, beyond int) (own int64) {
 	t.Helper()
-	if _, _, err := s.Migrate(t.Context()); err != nil {
+	_, own, err := s.Migrate(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 	db, err := sql.Open("sqlite", path)
@@ -142,11 +151,12 @@ func migrateTo(t *testing.T, s store.Store, path string, version int) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	for v := 5; v <= version; v++ {
-		if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (?, 1)", v); err != nil {
+	for i := range beyond {
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (?, 1)", own+int64(i)+1); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return own
 }
 
 func TestAReadOnlyDatabaseSaysSo(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 
+	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/check"
@@ -12,6 +13,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/kv"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/record"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
 
@@ -20,22 +22,19 @@ func (s *Store) Begin(ctx context.Context, c execution.Claimed, b execution.Begi
 	if err := check.Segment(b.Journal); err != nil {
 		return err
 	}
-	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
+	b, err := s.sealing.Beginning(ctx, c, b)
+	if err != nil {
+		return err
+	}
+	err = s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
 		now := column.Micros(s.driver.Clock())
-		r, err := tx.ExecContext(ctx,
+		err := fenced(tx.ExecContext(ctx,
 			`UPDATE executions SET version_id = $4, started_at = CASE WHEN started_at = 0 THEN $5 ELSE started_at END,
 			   mode = CASE WHEN $6 THEN '' ELSE mode END, begun = claim
 			 WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
-			c.Tenant, c.Execution, c.Claim, b.VersionID, now, b.World != nil)
+			c.Tenant, c.Execution, c.Claim, b.VersionID, now, b.World != nil))
 		if err != nil {
 			return err
-		}
-		n, err := r.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return execution.ErrFenced
 		}
 		return keep(ctx, tx, record.Of{Tenant: c.Tenant, Execution: c.Execution}, kept{b.World, b.Journal}, now)
 	})
@@ -47,32 +46,40 @@ func (s *Store) Append(ctx context.Context, c execution.Claimed, g journal.Segme
 	if err := check.Segment(&g); err != nil {
 		return err
 	}
-	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
-		if len(g.Large) == 0 { // Most are small, and one statement is half of two.
-			r, err := tx.ExecContext(ctx,
-				`INSERT INTO journal (tenant, execution, seq, body)
-				 SELECT tenant, id, $4, $5 FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
-				c.Tenant, c.Execution, c.Claim, g.Seq, g.Data)
-			if err != nil {
-				return err
-			}
-			if n, err := r.RowsAffected(); err != nil || n == 1 {
-				return err
-			}
-			return execution.ErrFenced
-		}
-		var one int
-		err := tx.QueryRowContext(ctx, `SELECT 1 FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
-			c.Tenant, c.Execution, c.Claim).Scan(&one)
-		if errors.Is(err, sql.ErrNoRows) {
-			return execution.ErrFenced
-		}
+	sealed, err := s.sealing.Segment(ctx, c.Tenant, c.Execution, &g)
+	if err != nil {
+		return err
+	}
+	intent := audit.IntentOf(ctx) // The group's context has none.
+	err = s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
+		// One statement is half of fence and row, and most segments have nothing else.
+		err := fenced(tx.ExecContext(ctx,
+			`INSERT INTO journal (tenant, execution, seq, body)
+			 SELECT tenant, id, $4, $5 FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
+			c.Tenant, c.Execution, c.Claim, sealed.Seq, sealed.Data))
 		if err != nil {
 			return err
 		}
-		return record.Segment(ctx, tx, record.Of{Tenant: c.Tenant, Execution: c.Execution}, g, column.Micros(s.driver.Clock()))
+		if err := store.AddIntent(ctx, tx, intent); err != nil {
+			return err
+		}
+		return record.Large(ctx, tx, record.Of{Tenant: c.Tenant, Execution: c.Execution}, *sealed, column.Micros(s.driver.Clock()))
 	})
+	if err == nil {
+		intent.Committed()
+	}
 	return store.Fault(s.driver, err, "add to a journal")
+}
+
+// fenced is the error of a statement under a claim: ErrFenced where it found no run.
+func fenced(r sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	if n, err := r.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return execution.ErrFenced
 }
 
 // kept is what a run records at its beginning or end, each nil for none.
@@ -98,13 +105,19 @@ func (s *Store) Complete(ctx context.Context, c execution.Completion) error {
 	if err := check.Completion(c); err != nil {
 		return err
 	}
-	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
-		return s.complete(ctx, tx, c)
+	err := s.sealing.Retried(ctx, c.Tenant, func() error {
+		sealed, err := s.sealing.Completion(ctx, c)
+		if err != nil {
+			return err
+		}
+		return s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
+			return s.complete(ctx, tx, sealed)
+		})
 	})
 	return store.Fault(s.driver, err, "complete a run")
 }
 
-func (s *Store) complete(ctx context.Context, tx store.Conn, c execution.Completion) error {
+func (s *Store) complete(ctx context.Context, tx store.Conn, c sealing.Completion) error {
 	var row int64
 	var installation string
 	var before finish.Before
@@ -118,16 +131,16 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c execution.Complet
 		return err
 	}
 	now := s.driver.Clock()
-	r, err := finish.Of(c, before, now)
+	r, err := finish.Of(c.Completion, before, now)
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx,
 		`UPDATE executions SET state = $2, reason = $3, run_at = $4, finished_at = $5, attempt = attempt + $6,
 		   version_id = CASE WHEN $7 = '' THEN version_id ELSE $7 END, output = $8, error = $9, fingerprint = $10,
-		   tags = COALESCE($11, tags), worker = '', crashes = 0, changed_at = $12 WHERE rowid = $1`,
+		   tags = COALESCE($11, tags), worker = $13, crashes = 0, changed_at = $12 WHERE rowid = $1`,
 		row, r.State, r.Reason, r.RunAt, r.FinishedAt, r.Counted, r.VersionID, r.Output, r.Error, r.Fingerprint,
-		r.Tags, column.Micros(now))
+		r.Tags, column.Micros(now), r.WaitsFor)
 	if err != nil {
 		return err
 	}
@@ -142,19 +155,19 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c execution.Complet
 	if err != nil {
 		return err
 	}
-	if used, ok := finish.Used(c, r, installation, now); ok {
+	if used, ok := finish.Used(c.Completion, r, installation, now); ok {
 		if err := addUsed(ctx, tx, used); err != nil {
 			return err
 		}
 	}
-	if !finish.Applies(c) {
+	if !finish.Applies(c.Completion) {
 		return nil
 	}
 	return s.effects(ctx, tx, c, installation)
 }
 
 // effects applies what a success or a checkpoint brings.
-func (s *Store) effects(ctx context.Context, tx store.Conn, c execution.Completion, installation string) error {
+func (s *Store) effects(ctx context.Context, tx store.Conn, c sealing.Completion, installation string) error {
 	if err := applyState(ctx, tx, c, installation); err != nil {
 		return err
 	}
@@ -182,7 +195,7 @@ func (s *Store) effects(ctx context.Context, tx store.Conn, c execution.Completi
 	return err
 }
 
-func applyState(ctx context.Context, tx store.Conn, c execution.Completion, installation string) error {
+func applyState(ctx context.Context, tx store.Conn, c sealing.Completion, installation string) error {
 	keys := kv.Keys(c.Tenant, installation, c.State)
 	if len(keys) == 0 {
 		return nil
@@ -207,14 +220,17 @@ func applyState(ctx context.Context, tx store.Conn, c execution.Completion, inst
 			return err
 		}
 	}
-	if err := table.Apply(c.Tenant, installation, c.State, version); err != nil {
+	if err := table.Apply(kv.Of{Tenant: c.Tenant, Installation: installation, Keys: c.Keys}, c.State, version); err != nil {
 		return err
 	}
 	return storeState(ctx, tx, &table)
 }
 
 func storeState(ctx context.Context, tx store.Conn, table *kv.Table) error {
-	put, del := table.Dirty()
+	put, del, err := table.Written()
+	if err != nil {
+		return err
+	}
 	for _, k := range del {
 		_, err := tx.ExecContext(ctx, `DELETE FROM state_values WHERE tenant = $1 AND installation = $2 AND key = CAST($3 AS BLOB)`,
 			k.Tenant, k.Installation, k.Name)

@@ -31,6 +31,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/lane"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/schema"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 )
 
 //go:embed migrations/*.sql
@@ -65,9 +66,11 @@ type Store struct {
 	*store.SQL
 
 	driver *driver
-	lock   *os.File
-	turns  lane.Turns
-	files  fs.FS
+	// sealing is the one that SQL has.
+	sealing *sealing.Sealing
+	lock    *os.File
+	turns   lane.Turns
+	files   fs.FS
 }
 
 // Open opens the database at path, which it creates, with its folder, where
@@ -89,7 +92,7 @@ func Open(ctx context.Context, path string, o Options) (store.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
-	s := &Store{files: files}
+	s := &Store{files: files, sealing: &sealing.Sealing{}}
 	if !o.Shared {
 		if s.lock, err = lockFile(path); err != nil {
 			return nil, err
@@ -105,7 +108,7 @@ func Open(ctx context.Context, path string, o Options) (store.Store, error) {
 		}
 		return nil, err
 	}
-	s.SQL = store.New(s.driver)
+	s.SQL = store.New(s.driver, s.sealing)
 	return s, nil
 }
 
@@ -174,7 +177,9 @@ func openDriver(ctx context.Context, path string, o Options) (*driver, error) {
 	// commits the page that brings on a checkpoint waits for it, and with it all
 	// who wait for the writer: at 500 pages (2 MB) that is some milliseconds, at
 	// 4,000 it was seen as 50 ms in others' waits.
-	if d.writeDB, err = sql.Open(o.Driver, dsn(path, "cache_size(-65536)", "wal_autocheckpoint(500)")); err != nil {
+	// What is deleted is overwritten: neither a free page nor the rest of a row has
+	// anything of somebody who is gone.
+	if d.writeDB, err = sql.Open(o.Driver, dsn(path, "cache_size(-65536)", "wal_autocheckpoint(500)", "secure_delete(1)")); err != nil {
 		return nil, cannotOpen(path, err)
 	}
 	conn, err := d.writeDB.Conn(ctx)

@@ -35,9 +35,13 @@ func open(tb testing.TB, now func() time.Time) store.Store {
 
 func TestRetention(t *testing.T) {
 	t.Parallel()
-	storetest.Retention(t, open, storetest.Catalogue{
+	storetest.Retention(t, open, catalogue())
+}
+
+func catalogue() storetest.Catalogue {
+	return storetest.Catalogue{
 		Conn: sqlite.Reader,
 		Columns: `SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c
 		 WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name <> 'goose_db_version'`,
-	})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
 // groupSize is the most calls of one commit. At 50 us each a group of 128 takes
@@ -53,6 +55,23 @@ func (d *driver) In(column, query string) string { return column + " IN (" + que
 // Each implements store.Driver.
 func (d *driver) Each(param string) string { return "SELECT value FROM json_each(" + param + ")" }
 
+// ExecAll implements store.Driver. There is no way to save between statements here.
+func (d *driver) ExecAll(ctx context.Context, tx store.Conn, all []store.Statement) (int, error) {
+	changed := int64(0)
+	for _, s := range all {
+		r, err := tx.ExecContext(ctx, s.Query, s.Args...)
+		if err != nil {
+			return 0, err
+		}
+		n, err := r.RowsAffected()
+		if err != nil {
+			return 0, err
+		}
+		changed += n
+	}
+	return int(changed), nil
+}
+
 // Problem implements store.Driver.
 func (d *driver) Problem(err error) store.Problem {
 	var e *modernc.Error
@@ -84,10 +103,55 @@ func (d *driver) Problem(err error) store.Problem {
 	}
 }
 
+// emptyFor is how long the log's emptying may hold up the writer, who waits meanwhile.
+const emptyFor = 500 * time.Millisecond
+
+// Residue implements store.Residue: it brings the log into the file and empties it.
+func (d *driver) Residue(ctx context.Context) []tenant.Remain {
+	all := []tenant.Remain{{
+		Where: "the SQLite file", Until: "each is used anew, or somebody runs VACUUM",
+		What: "of deleted rows nothing: they are overwritten (secure_delete). Pages that a version of this program from before that has freed may have some of them",
+	}}
+	wal := tenant.Remain{
+		Where: "the SQLite file's log (-wal)", What: "nothing: it was brought into the file and emptied after the last row was gone",
+		Until: "the file system uses its blocks anew",
+	}
+	if err := d.emptyLog(ctx); err != nil {
+		wal.What = "pages as they were before they were overwritten: it could not be emptied while somebody was reading"
+		wal.Until = "it is emptied, when the program ends, or is overwritten by what comes next"
+	}
+	return append(all, wal)
+}
+
 // Close finishes what was taken and closes the connections.
 func (d *driver) Close() error {
 	d.group.Close()
 	return errors.Join(d.tx.close(), d.reads.close(), d.readDB.Close(), d.writeDB.Close())
+}
+
+// errBusy means that readers kept the log from being emptied.
+var errBusy = errors.New("the log is being read")
+
+func (d *driver) emptyLog(ctx context.Context) error {
+	conn, err := d.writeDB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", emptyFor.Milliseconds())); err != nil {
+		return err
+	}
+	defer func() {
+		_, _ = conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds()))
+	}()
+	var busy, pages, done int
+	if err := conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &done); err != nil {
+		return err
+	}
+	if busy != 0 {
+		return errBusy
+	}
+	return nil
 }
 
 // commit runs one group of writes in one transaction, each in a savepoint. What

@@ -10,12 +10,14 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/retention"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/signature"
 )
 
 // owns gives a tenant a row in every table that a tenant can have one in.
@@ -31,27 +33,35 @@ func (k *kept) owns(t testing.TB, p place) {
 	must2(t)(k.Accept(ctx, k.event(p), nil))
 	must2(t)(k.InsertKey(ctx, vault.Key{Tenant: p.tenant, KeyID: "kek", Wrapped: []byte("wrapped")}))
 	must(t, k.InsertToken(ctx, token.Token{ID: "tok_" + p.tenant, Tenant: p.tenant}, []byte("hash "+p.tenant)))
+	must2(t)(k.InsertTokenKey(ctx, token.Key{Tenant: p.tenant, Version: 1, Sealed: []byte("sealed")}))
 	must(t, k.InsertConnection(ctx, connection.Connection{ID: "con_1", Tenant: p.tenant, Name: "c", Type: connection.Bearer, Version: 1}, []byte("sealed")))
+	must2(t)(k.InsertNotice(ctx, k.broke(p, "con_1 broken")))
+	k.offer(t, p.tenant, "app_1")
+	must(t, k.InsertAuthorization(ctx, k.authorization(p, "con_1")))
 	end := k.endpoint(p)
 	must(t, k.InsertEndpoint(ctx, end, []byte("sealed")))
+	k.insertSchedule(t, k.schedule(p, "nightly"))
 	must2(t)(k.Reserve(ctx, store.Key{Scope: p.tenant, Key: "a", Digest: []byte("d")}, now))
-	k.insertJob(t, p, "job_1")
+	k.insertJob(t, p, ident.New(ident.Job, k.clock.now()))
+	must(t, k.InsertVisit(ctx, k.visit(p)))
+	must(t, k.InsertFlow(ctx, k.flow(p)))
 	s := shelf{k.bundle}
 	v, err := s.publish(t, s.publisher("pub-"+p.tenant, p.tenant), "own", "0.1.0", "module of "+p.tenant)
 	must(t, err)
 	must(t, k.Share(ctx, v.Plugin, []string{p.tenant}))
+	must(t, k.InsertPublisherKey(ctx, signature.Key{ID: "key_1", Publisher: "pub_pub-" + p.tenant, CreatedAt: now}))
 }
 
-// marked pauses a tenant and begins its deletion.
+// marked asks for a tenant's deletion, which is due at once, and destroys its key.
 func (k *kept) marked(t testing.TB, p place) {
 	t.Helper()
 	ctx := t.Context()
 	was, err := k.Tenant(ctx, p.tenant)
 	must(t, err)
-	paused := was
-	paused.State = tenant.Paused
-	must(t, k.UpdateTenant(ctx, paused, was))
-	must(t, k.DeleteTenant(ctx, paused))
+	must2(t)(k.AskDeletion(ctx, was, 0))
+	destroyed, err := k.DestroyKey(ctx, p.tenant)
+	must(t, err)
+	equal(t, true, destroyed)
 }
 
 // erase goes on with a deletion until there is nothing left, and returns how many
@@ -76,22 +86,21 @@ func eraseAll(t *testing.T, k *kept) {
 	k.owns(t, k.other)
 	mine, theirs := k.rows(t, k.acme.tenant), k.rows(t, k.other.tenant)
 	for table, columns := range k.tables(t) {
-		if owner(table, columns) != "" && mine[table] == 0 {
+		if owner(table, columns) != "" && mine[table] == 0 && table != "deletions" {
 			t.Errorf("the tenant has nothing in %s: this proves nothing of it", table)
 		}
 	}
-	active, err := k.Tenant(ctx, k.acme.tenant)
-	must(t, err)
-	wantFault(t, k.DeleteTenant(ctx, active), fault.Conflict, tenant.CodeChanged)
-	_, err = k.Erase(ctx, k.acme.tenant)
+	_, err := k.Erase(ctx, k.acme.tenant)
 	wantFault(t, err, fault.Conflict, "tenant_not_deleting")
 	equal(t, mine, k.rows(t, k.acme.tenant))
 
 	// The key is gone, and the tokens, before anything else is.
 	k.marked(t, k.acme)
-	equal(t, map[string]int{"tenant_keys": 1, "tokens": 1}, lost(mine, k.rows(t, k.acme.tenant)))
+	equal(t, map[string]int{"tenant_keys": 1, "tokens": 1, "token_keys": 1, "deletions": -1}, lost(mine, k.rows(t, k.acme.tenant)))
 	_, err = k.InsertKey(ctx, vault.Key{Tenant: k.acme.tenant, KeyID: "kek", Wrapped: []byte("again")})
 	wantNotFound(t, "InsertKey", err)
+	_, err = k.InsertTokenKey(ctx, token.Key{Tenant: k.acme.tenant, Version: 1, Sealed: []byte("again")})
+	wantNotFound(t, "InsertTokenKey", err)
 	_, err = k.Accept(ctx, k.event(k.acme), &event.Work{Execution: "exe_late"})
 	wantNotFound(t, "Accept", err)
 	deleting, err := k.Tenant(ctx, "acme")
@@ -99,10 +108,11 @@ func eraseAll(t *testing.T, k *kept) {
 	equal(t, tenant.Deleting, deleting.State)
 
 	k.erase(t, k.acme)
-	used := map[string]int{"tenants": 1, "usage_days": mine["usage_days"]}
+	used := map[string]int{"tenants": 1, "usage_days": mine["usage_days"], "deletions": 1}
 	equal(t, used, k.rows(t, k.acme.tenant))
 	must(t, k.Bury(ctx, k.acme.tenant))
 	equal(t, used, k.rows(t, k.acme.tenant))
+	k.accountsForAll(t, mine)
 	equal(t, theirs, k.rows(t, k.other.tenant))
 	for _, ref := range []string{"acme", k.acme.tenant} {
 		_, err = k.Tenant(ctx, ref)
@@ -151,7 +161,7 @@ func eraseSteps(t *testing.T, k *kept) {
 	if steps < 10 {
 		t.Errorf("%d steps, want more: what is large must not go at once", steps)
 	}
-	equal(t, map[string]int{"tenants": 1, "usage_days": 1}, k.rows(t, k.acme.tenant))
+	equal(t, map[string]int{"tenants": 1, "usage_days": 1, "deletions": 1}, k.rows(t, k.acme.tenant))
 	equal(t, 1, k.erase(t, k.acme)) // Again, which changes nothing.
 	must(t, k.Bury(ctx, k.acme.tenant))
 	_, err := k.Erase(ctx, k.acme.tenant)
@@ -200,13 +210,33 @@ func erasePlugins(t *testing.T, k *kept) {
 
 	was, err := k.Tenant(ctx, k.acme.tenant)
 	must(t, err)
-	paused := was
-	paused.State = tenant.Paused
-	must(t, k.UpdateTenant(ctx, paused, was))
-	wantFault(t, k.DeleteTenant(ctx, paused), fault.Conflict, tenant.CodePublisher)
+	wantFault(t, second(k.AskDeletion(ctx, was, 0)), fault.Conflict, tenant.CodePublisher)
 	i.State = "removed"
 	must(t, k.UpdateInstallation(ctx, i, i.UpdatedAt))
-	must(t, k.DeleteTenant(ctx, paused))
+	must2(t)(k.AskDeletion(ctx, was, 0))
+
+	// One that installs it within the grace is waited for, with the key whole.
+	within := k.installation(k.other.tenant, "within")
+	within.VersionID = v.ID
+	must(t, k.InsertInstallation(ctx, within))
+	needed, err := k.Needed(ctx, k.acme.tenant)
+	must(t, err)
+	equal(t, true, needed)
+	destroyed, err := k.DestroyKey(ctx, k.acme.tenant)
+	must(t, err)
+	d, err := k.Deletion(ctx, k.acme.tenant)
+	must(t, err)
+	if destroyed || d.State != tenant.DeletionAsked || d.Waits == "" {
+		t.Errorf("destroyed %v, got %+v, want it to wait", destroyed, d)
+	}
+	within.State = "removed"
+	must(t, k.UpdateInstallation(ctx, within, within.UpdatedAt))
+	needed, err = k.Needed(ctx, k.acme.tenant)
+	must(t, err)
+	equal(t, false, needed)
+	destroyed, err = k.DestroyKey(ctx, k.acme.tenant)
+	must(t, err)
+	equal(t, true, destroyed)
 
 	// One that installs it at the last moment is waited for.
 	late := k.installation(k.other.tenant, "late")
@@ -228,6 +258,12 @@ func erasePlugins(t *testing.T, k *kept) {
 	k.erase(t, k.acme)
 	if _, err := k.Version(ctx, registry.Viewer{Operator: true}, v.ID); err == nil {
 		t.Error("its plugin is still there")
+	}
+	must(t, k.Bury(ctx, k.acme.tenant))
+	d, err = k.Deletion(ctx, k.acme.tenant)
+	must(t, err)
+	if len(d.Report.Modules) != 2 || !slices.ContainsFunc(d.Report.Remains, func(r tenant.Remain) bool { return r.Where == "blobs" && r.Rows == 1 }) {
+		t.Errorf("got %+v, want that one of two modules is others', too", d.Report)
 	}
 	blob, err := k.Blob(ctx, same.Digest)
 	must(t, err)

@@ -18,6 +18,8 @@ func testExecutions(t *testing.T, open Open) {
 		"cancelling what has run": cancelRaces,
 		"redriving":               redriveAgain,
 		"releasing":               release,
+		"reconnecting":            reconnect,
+		"what is stranded":        stranded,
 		"listing":                 listExecutions,
 		"the live tail":           changed,
 		"dead letters":            deadLetters,

@@ -9,6 +9,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/redeliver"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/storetest/faults"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
@@ -73,6 +74,22 @@ func (b *bundle) life(t *testing.T, p place) {
 	end.Records = []event.Event{{ID: e.ID + "r", Kind: event.Record, Name: "r"}}
 	b.ended(t, p, end)
 
+	o := b.ordered("job_1", e.ID)
+	o.Force = true
+	b.until(t, func() error {
+		n, skipped, err := b.Redeliver(ctx, p.tenant, o)
+		if err == nil && (n != 1 || skipped != redeliver.Skipped{}) {
+			t.Errorf("redelivered %d, and skipped %+v", n, skipped)
+		}
+		return err
+	})
+	b.until(t, func() error {
+		all, err := b.Executions(ctx, p.tenant, execution.Filter{Event: e.ID})
+		if err == nil {
+			equal(t, 2, len(all))
+		}
+		return err
+	})
 	b.until(t, func() error {
 		n, err := b.State(p.tenant, p.installation).Get(ctx, "n")
 		if err == nil {

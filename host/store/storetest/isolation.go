@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/app"
 	"github.com/cofferdam-run/cofferdam/host/connection"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -21,6 +22,9 @@ func testIsolation(t *testing.T, open Open) {
 
 	con := connection.Connection{ID: "con_1", Tenant: mine.tenant, Name: "github", Type: connection.Bearer, Version: 1, CreatedAt: b.clock.now()}
 	must(t, b.InsertConnection(ctx, con, []byte("sealed")))
+	b.offer(t, app.Operator, "app_1")
+	agreed := b.authorization(mine, con.ID)
+	must(t, b.InsertAuthorization(ctx, agreed))
 	end := b.endpoint(mine)
 	must(t, b.InsertEndpoint(ctx, end, []byte("sealed")))
 	must(t, b.InsertToken(ctx, token.Token{ID: "tok_1", Tenant: mine.tenant}, []byte("hash")))
@@ -42,6 +46,8 @@ func testIsolation(t *testing.T, open Open) {
 		"Sealed":             third(b.Sealed(ctx, theirs, con.ID)),
 		"UpdateConnection":   b.UpdateConnection(ctx, con, nil),
 		"DeleteConnection":   b.DeleteConnection(ctx, theirs, con.ID),
+		"Authorization":      second(b.Authorization(ctx, theirs, con.ID)),
+		"Its version":        third(b.AuthorizationVersion(ctx, theirs, con.ID)),
 		"Endpoint":           second(b.Endpoint(ctx, theirs, end.ID)),
 		"UpdateEndpoint":     b.UpdateEndpoint(ctx, end, nil),
 		"DeleteEndpoint":     b.DeleteEndpoint(ctx, theirs, end.ID),
@@ -55,6 +61,13 @@ func testIsolation(t *testing.T, open Open) {
 	} {
 		wantNotFound(t, what, err)
 	}
+	agreed.Tenant = theirs
+	swapped, ok, err := b.SwapAuthorization(ctx, agreed, agreed, 0)
+	must(t, err)
+	equal(t, false, ok)
+	gone, err := b.DropAuthorization(ctx, swapped)
+	must(t, err)
+	equal(t, false, gone)
 	b.wantNothing(t, done)
 	for what, err := range map[string]error{
 		"Begin":    b.Begin(ctx, execution.Claimed{Tenant: theirs, Execution: run.Execution, Claim: run.Claim}, begins("plv_9")),
@@ -81,6 +94,8 @@ func (b *bundle) wantNothing(t testing.TB, done execution.Execution) {
 	t.Helper()
 	ctx, theirs := t.Context(), b.other.tenant
 	connections, err := b.Connections(ctx, theirs)
+	must(t, err)
+	authorizations, err := b.Authorizations(ctx, theirs)
 	must(t, err)
 	endpoints, err := b.Endpoints(ctx, theirs)
 	must(t, err)
@@ -110,7 +125,7 @@ func (b *bundle) wantNothing(t testing.TB, done execution.Execution) {
 	byInstallation, err := b.UsageByInstallation(ctx, theirs, b.acme.installation, always())
 	must(t, err)
 	for what, n := range map[string]int{
-		"connections": len(connections), "endpoints": len(endpoints), "tokens": len(tokens), "events": len(events),
+		"connections": len(connections), "authorizations": len(authorizations), "endpoints": len(endpoints), "tokens": len(tokens), "events": len(events),
 		"executions": len(executions), "executions of an event": len(ofEvent), "tagged": len(tagged), "tail": len(tail),
 		"usage": len(days), "usage of an installation": len(byInstallation),
 		"dead letters": len(letters), "state": len(entries), "cursor": len(cursor),

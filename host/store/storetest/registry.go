@@ -10,7 +10,11 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/registry"
+	"github.com/cofferdam-run/cofferdam/registry/channel"
+	"github.com/cofferdam-run/cofferdam/registry/diff"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
+	"github.com/cofferdam-run/cofferdam/registry/provenance"
+	"github.com/cofferdam-run/cofferdam/registry/signature"
 )
 
 // shelf is a registry with what tests publish.
@@ -34,7 +38,7 @@ func (s shelf) publish(t testing.TB, p registry.Publisher, name, version, wasm s
 		registry.Plugin{ID: ident.New(ident.Plugin, now), Publisher: p.ID, Name: name, CreatedAt: now},
 		registry.Version{
 			ID: ident.New(ident.PluginVersion, now), Name: name, Version: version, Digest: "sha256:" + wasm, Size: int64(len(wasm)),
-			Manifest: manifest.Manifest{Name: name, Version: version, Level: 1}, CreatedAt: now,
+			Channel: channel.Of(version), Manifest: manifest.Manifest{Name: name, Version: version, Level: 1}, CreatedAt: now,
 		}, []byte(wasm))
 }
 
@@ -47,6 +51,10 @@ func testRegistry(t *testing.T, open Open) {
 		"a name of several publishers must be told": ambiguousNames,
 		"a shared plugin takes nobody's name":       nearestNames,
 		"a yanked version stays":                    yank,
+		"what a version came with stays with it":    cameWith,
+		"a signature can be brought in later":       signedLater,
+		"channels and deprecations can be changed":  changedLater,
+		"keys are their publisher's":                publisherKeys,
 		"a version in use is counted":               pinned,
 		"publishers are found by id and name":       publishers,
 	} {
@@ -282,4 +290,114 @@ func wantRegistry(t testing.TB, err error, code string) {
 	if !errors.As(err, &e) || e.Code != code {
 		t.Errorf("got error %v, want a registry error %s", err, code)
 	}
+}
+
+// signedBy is somebody's word for a version; the store takes it as it is.
+func (s shelf) signedBy(key, version string) *signature.Signature {
+	return &signature.Signature{
+		Statement: signature.Statement{Name: "hello", Version: version, Digest: "sha256:bytes", SignedAt: s.clock.now()},
+		Key:       key, Value: []byte{1, 2, 3},
+	}
+}
+
+// detailed is a version with all that there is to store of one.
+func (s shelf) detailed(v registry.Version) registry.Version {
+	v.Channel = channel.Beta
+	d := diff.Between(manifest.Manifest{Version: "0.0.1"}, manifest.Manifest{Version: v.Version, Functions: []string{"f"}})
+	v.Changes = &d
+	v.Build = &provenance.Build{Language: "go", Revision: "ab", Engine: &provenance.Engine{Name: "e"}}
+	v.Signature = s.signedBy("key_1", v.Version)
+	return v
+}
+
+func cameWith(t *testing.T, s shelf) {
+	ctx, p := t.Context(), s.publisher("vendor", "")
+	pl := registry.Plugin{ID: "plg_1", Publisher: p.ID, Name: "hello", CreatedAt: s.clock.now()}
+	want := s.detailed(registry.Version{
+		ID: "plv_new", Plugin: pl.ID, Name: "hello", Version: "0.1.0", Digest: "sha256:bytes", Size: 5,
+		Manifest: manifest.Manifest{Name: "hello", Version: "0.1.0", Level: 1}, CreatedAt: s.clock.now(),
+	})
+	got, err := s.InsertVersion(ctx, p, pl, want, []byte("bytes"))
+	must(t, err)
+	equal(t, want, got)
+	must(t, s.InsertPublisherKey(ctx, signature.Key{ID: "key_1", Publisher: p.ID, CreatedAt: s.clock.now()}))
+	must(t, s.RevokePublisherKey(ctx, p.ID, "key_1", s.clock.now()))
+	want.SignerRevokedAt = s.clock.now()
+	got, err = s.Version(ctx, registry.Viewer{Operator: true}, "plv_new")
+	must(t, err)
+	equal(t, want, got)
+	_, all, err := s.Versions(ctx, registry.Viewer{Operator: true}, "pub_vendor/hello")
+	must(t, err)
+	equal(t, []registry.Version{want}, all)
+}
+
+func signedLater(t *testing.T, s shelf) {
+	ctx, p := t.Context(), s.publisher("vendor", "")
+	unsigned, err := s.publish(t, p, "hello", "0.1.0", "bytes")
+	must(t, err)
+	pl := registry.Plugin{ID: "plg_2", Publisher: p.ID, Name: "hello"}
+	again := unsigned
+	for _, step := range []struct{ key, want string }{{"key_1", "key_1"}, {"key_2", "key_1"}, {"", "key_1"}} {
+		again.Signature = nil
+		if step.key != "" {
+			again.Signature = s.signedBy(step.key, "0.1.0")
+		}
+		got, err := s.InsertVersion(ctx, p, pl, again, []byte("bytes"))
+		must(t, err)
+		if got.ID != unsigned.ID || got.Signature == nil || got.Signature.Key != step.want {
+			t.Errorf("after %q: got %+v, want it signed with %s", step.key, got.Signature, step.want)
+		}
+	}
+	again.Digest, again.Signature = "sha256:other", s.signedBy("key_3", "0.1.0")
+	_, err = s.InsertVersion(ctx, p, pl, again, []byte("other"))
+	wantRegistry(t, err, registry.CodeVersionExists)
+}
+
+func changedLater(t *testing.T, s shelf) {
+	ctx, operator := t.Context(), registry.Viewer{Operator: true}
+	v, err := s.publish(t, s.publisher("vendor", ""), "hello", "0.1.0-rc.1", "bytes")
+	must(t, err)
+	equal(t, channel.Beta, v.Channel)
+	must(t, s.SetChannel(ctx, v.ID, channel.Stable))
+	must(t, s.Deprecate(ctx, v.ID, "old", s.clock.now()))
+	must(t, s.Deprecate(ctx, v.Plugin, "gone", s.clock.now()))
+	v.Channel, v.DeprecatedAt, v.DeprecatedWhy = channel.Stable, s.clock.now(), "old"
+	p, all, err := s.Versions(ctx, operator, "hello")
+	must(t, err)
+	equal(t, []registry.Version{v}, all)
+	if p.DeprecatedWhy != "gone" || p.DeprecatedAt != s.clock.now() {
+		t.Errorf("the plugin: got %q at %s", p.DeprecatedWhy, p.DeprecatedAt)
+	}
+	must(t, s.Deprecate(ctx, v.ID, "", s.clock.now()))
+	must(t, s.Deprecate(ctx, v.Plugin, "", s.clock.now()))
+	p, all, err = s.Versions(ctx, operator, v.Plugin)
+	must(t, err)
+	if !p.DeprecatedAt.IsZero() || p.DeprecatedWhy != "" || !all[0].DeprecatedAt.IsZero() || all[0].DeprecatedWhy != "" {
+		t.Errorf("it was taken back: got %+v and %+v", p, all[0])
+	}
+	wantRegistry(t, s.Deprecate(ctx, "plv_none", "old", s.clock.now()), registry.CodeNotFound)
+	wantRegistry(t, s.SetChannel(ctx, "plv_none", channel.Stable), registry.CodeNotFound)
+}
+
+func publisherKeys(t *testing.T, s shelf) {
+	ctx := t.Context()
+	one, two := s.publisher("one", ""), s.publisher("two", "")
+	must(t, s.InsertPublisher(ctx, one))
+	must(t, s.InsertPublisher(ctx, two))
+	k := signature.Key{ID: "key_1", Publisher: one.ID, Title: "CI", Public: "pem", CreatedAt: s.clock.now()}
+	must(t, s.InsertPublisherKey(ctx, k))
+	wantFault(t, s.InsertPublisherKey(ctx, k), fault.Conflict, "key_exists")
+	same := k
+	same.Publisher = two.ID
+	must(t, s.InsertPublisherKey(ctx, same)) // Two publishers may share a key.
+	at := s.clock.now().Add(time.Hour)
+	must(t, s.RevokePublisherKey(ctx, one.ID, k.ID, at))
+	must(t, s.RevokePublisherKey(ctx, one.ID, k.ID, at.Add(time.Hour)))
+	k.RevokedAt = at
+	for publisher, want := range map[string][]signature.Key{one.ID: {k}, two.ID: {same}, "pub_none": {}} {
+		got, err := s.PublisherKeys(ctx, publisher)
+		must(t, err)
+		equal(t, want, got)
+	}
+	wantRegistry(t, s.RevokePublisherKey(ctx, two.ID, "key_2", at), registry.CodeNotFound)
 }

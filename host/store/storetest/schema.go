@@ -1,47 +1,75 @@
 package storetest
 
 import (
-	"errors"
 	"io/fs"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/connection"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
-	"github.com/cofferdam-run/cofferdam/host/job"
+	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/schema"
+	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/usage"
+	"github.com/cofferdam-run/cofferdam/host/vault"
+	"github.com/cofferdam-run/cofferdam/registry"
 )
 
-// SchemaBefore brings an empty store to the schema before this program's, as it
+// Before are the checks of schemas that were before this program's, by their names.
+func Before() map[string]func(*testing.T, store.Store, schema.Migrator, func() time.Time) {
+	return map[string]func(*testing.T, store.Store, schema.Migrator, func() time.Time){
+		"the one before":           schemaBefore,
+		"before payloads' sealing": payloadsBefore,
+	}
+}
+
+// schemaBefore brings an empty store to the schema before this program's, as it
 // is while servers are replaced one by one, and checks that work is done as ever,
-// that nothing is promised which could not be kept, such as a job, and that this
-// is there, too, once the schema is. The migrator is the store's own.
-func SchemaBefore(t *testing.T, s store.Store, m schema.Migrator, now func() time.Time) {
+// and that what is new is there, too, once the schema is. The migrator is the store's own.
+func schemaBefore(t *testing.T, s store.Store, m schema.Migrator, now func() time.Time) {
 	t.Helper()
 	ctx := t.Context()
 	migrateBefore(t, m)
 	b := &bundle{Store: s, clock: &clock{}}
 	b.clock.us.Store(now().UnixMicro())
 	must(t, b.Ready(ctx))
-	b.acme = b.newPlace(t, "acme")
+	b.sealedBy(t)
+	b.acme, b.other = b.newPlace(t, "acme"), b.newPlace(t, "other")
 	b.runAll(t, 2, "early")
 
-	asked := job.Job{ID: "job_1", Tenant: b.acme.tenant, Kind: "redrive", Spec: []byte("{}"), CreatedAt: now(), ChangedAt: now()}
-	for what, err := range map[string]error{
-		"InsertJob": b.InsertJob(ctx, asked, 9),
-		"Jobs":      second(b.Jobs(ctx, b.acme.tenant, job.Filter{})),
-		"SteerJob":  b.SteerJob(ctx, b.acme.tenant, "job_1", job.Paused),
-		"ClaimJobs": third(b.ClaimJobs(ctx, job.Claiming{Owner: "w1", Kinds: []string{"redrive"}, N: 1, Lease: time.Minute})),
-	} {
-		wantFault(t, err, fault.Platform, fault.CodeSchemaTooOld)
-		if f, ok := errors.AsType[*fault.Error](err); ok && f.Hint == "" {
-			t.Errorf("%s: it does not say what to do", what)
-		}
-	}
+	// What was there before is read and written as ever, and what is new is refused.
+	ins, err := b.Installation(ctx, b.acme.tenant, b.acme.installation)
+	must(t, err)
+	paused := ins
+	paused.State = installation.Paused
+	must(t, b.UpdateInstallation(ctx, paused, ins.UpdatedAt))
+	must(t, b.UpdateInstallation(ctx, ins, ins.UpdatedAt))
+	con := connection.Connection{ID: "con_1", Tenant: b.acme.tenant, Name: "c", Type: connection.Bearer, Version: 1, CreatedAt: now(), UpdatedAt: now()}
+	must(t, b.InsertConnection(ctx, con, []byte("sealed")))
+	con.Version = 2
+	must(t, b.UpdateConnection(ctx, con, []byte("sealed again")))
+	key := b.keyOf(t, b.other.tenant, "kek")
+	under, err := b.KeysUnder(ctx, "kek", "", 9)
+	must(t, err)
+	equal(t, []vault.Key{key}, under)
+	next := key
+	next.Version, next.KeyID, next.Wrapped = 2, "new", []byte("anew")
+	must2(t)(b.ReplaceKeys(ctx, []vault.Key{next}))
+	_, err = b.Plugins(ctx, registry.Viewer{Operator: true})
+	must(t, err)
+	ten, err := b.Tenant(ctx, "acme")
+	must(t, err)
+	held := ten
+	held.State = tenant.Paused
+	must(t, b.UpdateTenant(ctx, held, ten))
+	must(t, b.UpdateTenant(ctx, ten, held))
+
+	_, err = b.DueSchedules(ctx, 9)
+	wantFault(t, err, fault.Platform, fault.CodeSchemaTooOld)
 
 	from, to, err := b.Migrate(ctx)
 	must(t, err)
@@ -50,12 +78,48 @@ func SchemaBefore(t *testing.T, s store.Store, m schema.Migrator, now func() tim
 	}
 	must(t, b.Ready(ctx))
 	// Nothing of what came before is lost, and the same store has what is new.
-	must(t, b.InsertJob(ctx, asked, 9))
+	got, err := b.Key(ctx, b.other.tenant)
+	must(t, err)
+	equal(t, next, got)
+	ten, err = b.Tenant(ctx, "acme")
+	must(t, err)
+	must2(t)(b.AskDeletion(ctx, ten, time.Hour))
+	must(t, b.RestoreTenant(ctx, ten.ID))
 	b.runAll(t, 2, "late")
 	b.wantDays(t, b.acme, total(b.acme, usage.DateOf(now()), "", 1, 1, 1, 1))
 	list, err := b.Executions(ctx, b.acme.tenant, execution.Filter{State: execution.Succeeded})
 	must(t, err)
 	equal(t, 4, len(list))
+}
+
+// payloadsBefore has a store with payloads that are not sealed, of a tenant that was
+// there before they were, and checks that they open, that what comes now is sealed, and
+// that all is once a rotation has come to its end.
+func payloadsBefore(t *testing.T, s store.Store, m schema.Migrator, now func() time.Time) {
+	t.Helper()
+	ctx := t.Context()
+	must3(t)(s.Migrate(ctx))
+	b := &bundle{Store: s, clock: &clock{}}
+	b.clock.us.Store(now().UnixMicro())
+	b.acme = b.newPlace(t, "acme")
+	early := b.fill(t, b.acme)
+	must2(t)(m.DB.ExecContext(ctx, `UPDATE tenants SET payloads_sealed = FALSE`))
+	v := b.sealedBy(t)
+	early.wantAll(t, b, b.acme)
+	header, err := v.Header(ctx, b.acme.tenant)
+	must(t, err)
+	before, err := b.CountStale(ctx, b.acme.tenant, header)
+	must(t, err)
+	must2(t)(b.Accept(ctx, b.event(b.acme), nil))
+	after, err := b.CountStale(ctx, b.acme.tenant, header)
+	must(t, err)
+	equal(t, before, after)
+	b.rotated(t, v, b.acme.tenant)
+	early.wantAll(t, b, b.acme)
+	k, err := b.Key(ctx, b.acme.tenant)
+	must(t, err)
+	equal(t, vault.SealsAll, k.Sealing)
+	must(t, b.openAll(t, b.acme))
 }
 
 // runAll has new executions run to their end, one of them redriven first.

@@ -9,6 +9,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,6 +25,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/host/vault"
+	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
 )
 
 // Open returns a store of its own with the schema, which is closed when the
@@ -34,34 +37,71 @@ type Open func(t testing.TB, now func() time.Time) store.Store
 func Run(t *testing.T, open Open) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Open){
-		"tenants":       testTenants,
-		"installations": testInstallations,
-		"connections":   testConnections,
-		"endpoints":     testEndpoints,
-		"tokens":        testTokens,
-		"keys":          testKeys,
-		"registry":      testRegistry,
-		"idempotency":   testIdempotency,
-		"events":        testEvents,
-		"executions":    testExecutions,
-		"claims":        testClaims,
-		"leases":        testLeases,
-		"completions":   testCompletions,
-		"journals":      testJournals,
-		"redrives":      testRedrives,
-		"state":         testState,
-		"usage":         testUsage,
-		"jobs":          testJobs,
-		"the buried":    testBuried,
-		"shadow runs":   testShadows,
-		"isolation":     testIsolation,
-		"lifecycle":     testLifecycle,
+		"tenants":        testTenants,
+		"installations":  testInstallations,
+		"following":      testFollowing,
+		"connections":    testConnections,
+		"visits":         testVisits,
+		"flows":          testFlows,
+		"authorizations": testAuthorizations,
+		"endpoints":      testEndpoints,
+		"apps":           testApps,
+		"the operator":   testOperator,
+		"tokens":         testTokens,
+		"token secrets":  testTokenSecrets,
+		"token keys":     testTokenKeys,
+		"audit":          testAudit,
+		"keys":           testKeys,
+		"keysets":        testKeysets,
+		"what is sealed": testSealed,
+		"registry":       testRegistry,
+		"idempotency":    testIdempotency,
+		"events":         testEvents,
+		"executions":     testExecutions,
+		"notices":        testNotices,
+		"claims":         testClaims,
+		"leases":         testLeases,
+		"contexts":       testContexts,
+		"completions":    testCompletions,
+		"journals":       testJournals,
+		"redrives":       testRedrives,
+		"redeliveries":   testRedeliveries,
+		"state":          testState,
+		"usage":          testUsage,
+		"jobs":           testJobs,
+		"schedules":      testSchedules,
+		"the buried":     testBuried,
+		"shadow runs":    testShadows,
+		"isolation":      testIsolation,
+		"payloads":       testPayloads,
+		"lifecycle":      testLifecycle,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, open)
+			if strings.Contains(name, "key") || strings.Contains(name, "sealed") {
+				test(t, open) // With keys that open nothing.
+				return
+			}
+			test(t, sealed(open))
 		})
 	}
+}
+
+// sealed opens stores that seal payloads.
+func sealed(open Open) Open {
+	return func(t testing.TB, now func() time.Time) store.Store {
+		t.Helper()
+		s := open(t, now)
+		s.SealWith(vault.New(s, ephemeral(t)))
+		return s
+	}
+}
+
+func ephemeral(t testing.TB) vault.Keeper {
+	t.Helper()
+	k, err := keyfile.Ephemeral()
+	must(t, err)
+	return k
 }
 
 // each runs tests side by side, each on a store of its own.

@@ -89,7 +89,7 @@ func get(offset uint64) []byte {
 // The URL's of the configuration are where keys are honoured, and where they are not.
 const manifest = `{"name":"journal","version":"1.0.0",
 	"config":{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"keyed":{"type":"string"},"plain":{"type":"string"}}},
-	"actions":[{"name":"go"}],
+	"actions":[{"name":"go"}],"connections":[{"name":"party","type":"bearer","hosts":["{config.plain}","{config.keyed}"]}],
 	"egress":[{"host":"{config.keyed}","methods":["GET","POST"]},{"host":"{config.plain}","methods":["GET","POST"]}],
 	"idempotency":[{"host":"{config.keyed}","header":"Idempotency-Key","ttl":"24h"}]}`
 

@@ -25,6 +25,9 @@ type Connector struct {
 	Config any
 
 	Connections []Connection
+	// Providers are descriptors of authorization servers that hosts need not know, as JSON:
+	// an OAuth2 names one by its name. `//go:embed acme.json` and a string will do.
+	Providers   []json.RawMessage
 	Egress      []Egress
 	Idempotency []Idempotency
 	NotDone     []NotDone
@@ -73,7 +76,7 @@ type envelope struct {
 	Execution   string          `json:"execution"`
 	Attempt     int             `json:"attempt"`
 	Config      json.RawMessage `json:"config"`
-	Connections []string        `json:"connections"`
+	Connections granted         `json:"connections"`
 	Checkpoint  json.RawMessage `json:"checkpoint"`
 
 	Action string          `json:"action"`

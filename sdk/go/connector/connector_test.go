@@ -56,7 +56,7 @@ func with(f func(ctx *connector.Context) error) connector.Connector {
 
 // do runs f in a call against host.
 func do(host connector.Host, f func(ctx *connector.Context) error) error {
-	_, err := with(f).Call(host, "action", []byte(`{"execution":"exe_1","attempt":2,"action":"run","input":{},"config":{"n":4},"connections":["github"]}`))
+	_, err := with(f).Call(host, "action", []byte(`{"execution":"exe_1","attempt":2,"action":"run","input":{},"config":{"n":4},"connections":{"github":{}}}`))
 	return err
 }
 

@@ -3,6 +3,7 @@ package connector
 import (
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 
@@ -22,12 +23,14 @@ type Context struct {
 	HTTP HTTP
 	// State is the installation's own, and outlives the call.
 	State State
+	// Sign has the host sign with keys that stay outside.
+	Sign Sign
 	// Log goes to the execution's trace.
 	Log *slog.Logger
 
 	client      client
 	config      json.RawMessage
-	connections []string
+	connections granted
 	checkpoint  json.RawMessage
 	random      *rand.Rand
 }
@@ -39,6 +42,7 @@ func newContext(host Host, env envelope) *Context {
 		Attempt:     env.Attempt,
 		HTTP:        HTTP{c},
 		State:       State{c},
+		Sign:        Sign{c},
 		Log:         c.logger(),
 		client:      c,
 		config:      env.Config,
@@ -56,8 +60,38 @@ func (c *Context) Config(v any) error {
 	return nil
 }
 
-// Connections names the connections that the tenant granted.
-func (c *Context) Connections() []string { return slices.Clone(c.connections) }
+// Connections names the connections that the tenant granted, sorted.
+func (c *Context) Connections() []string { return slices.Sorted(maps.Keys(c.connections)) }
+
+// Connection decodes the fields of a connection into the value that v points to, with
+// the defaults of the type where the tenant says nothing. A connection that the
+// tenant did not grant is an error with code.NoConnection.
+func (c *Context) Connection(name string, v any) error {
+	fields, ok := c.connections[name]
+	if !ok {
+		return Errorf(code.NoConnection, "the tenant has granted no connection %q", name)
+	}
+	if err := schema.Unmarshal(fields, v); err != nil {
+		return Errorf(code.InvalidInput, "read the fields of the connection %q: %w", name, err)
+	}
+	return nil
+}
+
+// granted is the fields, which are no secret, of each connection by its name.
+type granted map[string]json.RawMessage
+
+// UnmarshalJSON reads a list of names, too, which is what older hosts give.
+func (g *granted) UnmarshalJSON(data []byte) error {
+	var names []string
+	if json.Unmarshal(data, &names) != nil {
+		return json.Unmarshal(data, (*map[string]json.RawMessage)(g))
+	}
+	*g = granted{}
+	for _, name := range names {
+		(*g)[name] = json.RawMessage(`{}`)
+	}
+	return nil
+}
 
 // Emit makes a record, which becomes an event when the execution succeeds. Of
 // records with one key an installation keeps the first; an empty key is none.
@@ -99,11 +133,16 @@ func (c client) ask(function string, request, result any) error {
 	if err != nil {
 		return Errorf(code.PluginBug, "%s: encode the request: %w", function, err)
 	}
+	return open(function, c.host.Call(function, question), result)
+}
+
+// open decodes an answer of the host.
+func open(function string, response []byte, result any) error {
 	var answer struct {
 		Result json.RawMessage `json:"result"`
 		Error  *Error          `json:"error"`
 	}
-	if err := json.Unmarshal(c.host.Call(function, question), &answer); err != nil {
+	if err := json.Unmarshal(response, &answer); err != nil {
 		return Errorf(code.Internal, "%s: decode the host's answer: %w", function, err)
 	}
 	if answer.Error != nil {

@@ -234,3 +234,39 @@ func TestLogTakesAnyValue(t *testing.T) {
 		t.Errorf("got %q, want %q", host.asked[1:], want)
 	}
 }
+
+// A host gives the connections as an object of their fields; it used to give a list.
+func TestConnectionsAreReadInEitherForm(t *testing.T) {
+	t.Parallel()
+	for _, connections := range []string{`{"shop":{"region":"eu"},"github":{}}`, `["shop","github"]`} {
+		c := connector.Connector{Name: "c", Version: "1.0.0", Actions: []connector.Action{{
+			Name: "names", Run: connector.Func(func(ctx *connector.Context, _ struct{}) ([]string, error) { return ctx.Connections(), nil }),
+		}}}
+		got, err := c.Call(&script{}, "action", []byte(`{"action":"names","input":{},"connections":`+connections+`}`))
+		if err != nil || string(got) != `["github","shop"]` {
+			t.Errorf("%s: got %s, %v", connections, got, err)
+		}
+	}
+}
+
+func TestFieldsOfConnections(t *testing.T) {
+	t.Parallel()
+	read := func(connections string) (account, error) {
+		var got account
+		c := connector.Connector{Name: "c", Version: "1.0.0", Actions: []connector.Action{{
+			Name: "read", Run: connector.Func(func(ctx *connector.Context, _ struct{}) (struct{}, error) {
+				return struct{}{}, ctx.Connection("shop", &got)
+			}),
+		}}}
+		_, err := c.Call(&script{}, "action", []byte(`{"action":"read","input":{},"connections":`+connections+`}`))
+		return got, err
+	}
+	if got, err := read(`{"shop":{"id":"a-1"}}`); err != nil || got != (account{ID: "a-1", Region: "eu"}) {
+		t.Errorf("got %+v, %v, want the id and the default", got, err)
+	}
+	for connections, want := range map[string]string{`{}`: "no_connection", `{"shop":{"id":7}}`: "invalid_input"} {
+		if _, err := read(connections); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", connections, err, want)
+		}
+	}
+}

@@ -10,6 +10,18 @@ const (
 	Basic = "basic"
 	// APIKey sends the credential in the header or query parameter that Connection names.
 	APIKey = "api_key"
+	// OAuth2 is an account at a provider, whose user agrees that the host keeps and renews
+	// tokens for it.
+	OAuth2 = "oauth2"
+	// HMAC is a shared secret: in the header that Connection names, if it does, requests
+	// carry the HMAC-SHA256 of their body.
+	HMAC = "hmac"
+	// PrivateKey signs, and is not sent.
+	PrivateKey = "private_key"
+	// AWS signs requests with AWS's Signature Version 4.
+	AWS = "aws_sigv4"
+	// Certificate is shown in the TLS handshake.
+	Certificate = "client_certificate"
 )
 
 // Connection is a kind of account at a third party. A tenant connects one; the
@@ -18,13 +30,46 @@ type Connection struct {
 	// Name has the form of an action's name.
 	Name  string `json:"name"`
 	Title string `json:"title,omitempty"`
-	// Type is Bearer, Basic or APIKey.
+	// Description says how a tenant comes by the credential.
+	Description string `json:"description,omitempty"`
+	// Type is one of those above.
 	Type string `json:"type"`
-	// Header or Query names where an APIKey goes; one of the two.
+	// Provider is whom the user of an OAuth2 agrees with: one that the host knows by this
+	// name, such as "github", or one of Connector.Providers. Scopes are what the connector
+	// cannot do without.
+	Provider string   `json:"provider,omitempty"`
+	Scopes   []string `json:"scopes,omitempty"`
+	// Header or Query names where an APIKey goes; one of the two. An HMAC may have a
+	// Header.
 	Header string `json:"header,omitempty"`
 	Query  string `json:"query,omitempty"`
-	// Hosts are the only ones that the credential is sent to.
+	// Hosts are the only ones that the credential is sent to. Those of an OAuth2 default to
+	// its provider's.
 	Hosts []string `json:"hosts,omitempty"`
+	// Sign lists the algorithms that Context.Sign is asked for. An HMAC has hmac-sha1,
+	// hmac-sha256, hmac-sha384, hmac-sha512, HS256, HS384 and HS512; a PrivateKey RS256,
+	// RS384, RS512, ES256, ES384 and EdDSA; an AWS aws-sigv4. Defaults to none.
+	Sign []string `json:"sign,omitempty"`
+	// Slots are where requests may have a placeholder such as {{connection.token}},
+	// which the host fills; for a Bearer (token), a Basic (username, password), an
+	// APIKey (key) and an OAuth2 (access_token). Defaults to none.
+	Slots Slots `json:"slots,omitzero"`
+	// Fields is a value of the struct type of what else the connector wants to know of
+	// the account, such as its id; the JSON Schema that tenants must fit is made from
+	// it. Nothing in it is secret. Context.Connection reads it. Defaults to nothing.
+	Fields any `json:"-"`
+}
+
+// Slots are places in a request. With a placeholder in it, a request has its credential
+// nowhere else.
+type Slots struct {
+	// Headers and Query are names of headers, and of parameters of the URL.
+	Headers []string `json:"headers,omitempty"`
+	Query   []string `json:"query,omitempty"`
+	// JSON are pointers (RFC 6901) to strings in a body of JSON, such as /auth/token.
+	JSON []string `json:"json,omitempty"`
+	// Form are names of a form's fields.
+	Form []string `json:"form,omitempty"`
 }
 
 // Egress is a wish to make HTTP requests.
@@ -61,6 +106,8 @@ type NotDone struct {
 type Limits struct {
 	MemoryMiB int
 	Timeout   time.Duration
+	// StreamMiB is the most of one body that is streamed, in either direction.
+	StreamMiB int
 	// Fuel is the CPU of a call, in units of which a core burns two to five
 	// billion in a second.
 	Fuel int64

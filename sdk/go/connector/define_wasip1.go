@@ -81,4 +81,8 @@ type sandbox struct{}
 
 func (sandbox) Call(function string, request []byte) []byte { return abi.Call(function, request) }
 
+func (sandbox) Sign(request []byte) []byte { return abi.Sign(request) }
+
+func (sandbox) Stream(function string, request []byte) []byte { return abi.Stream(function, request) }
+
 func (sandbox) Random(p []byte) { abi.Random(p) }

@@ -21,7 +21,7 @@
 //	func label(ctx *connector.Context, in LabelInput) (LabelOutput, error) { ... }
 //
 // The JSON Schemas of configuration, inputs and outputs are derived from the Go
-// types; the tags title, doc, default, enum and format of a field say more:
+// types; the tags title, doc, default, enum, format and example of a field say more:
 //
 //	type Config struct {
 //		Label string `json:"label" doc:"The label to add." default:"triage"`
@@ -42,7 +42,12 @@
 // package variables do not outlive it: what must last belongs in Context.State,
 // which is committed when the call succeeds and dropped when it fails. There are
 // no files, sockets, threads or environment, and credentials never enter the
-// connector: it names a connection, and the host adds the credential.
+// connector: it names a connection, and the host adds the credential, or signs with it
+// what Context.Sign is given.
+//
+// A body that is longer than what fits is streamed: [HTTP.Stream] gives an io.ReadCloser,
+// [HTTP.Send] takes an io.Reader, and [HTTP.Upload] is an io.Writer. The body of a Stream
+// that is sent goes from server to server.
 //
 // # What is done once
 //

@@ -34,6 +34,9 @@ type Request struct {
 	// characters, not beginning with "h-". It needs an Idempotency of the connector for that host, and then it
 	// need not be set: it is made of the request.
 	IdempotencyKey string
+	// Literal says that what looks like a placeholder of a Connection's Slots is text:
+	// set it where the text is somebody else's.
+	Literal bool
 }
 
 // Response is what came back.
@@ -88,12 +91,17 @@ type wireRequest struct {
 	wireBody
 	TimeoutMS      int64  `json:"timeout_ms,omitempty"`
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
+	Literal        bool   `json:"literal,omitempty"`
+	// Stream, Upload and BodyStream are as sdk/ABI.md has them.
+	Stream     bool `json:"stream,omitempty"`
+	Upload     bool `json:"upload,omitempty"`
+	BodyStream int  `json:"body_stream,omitempty"`
 }
 
 func (r Request) wire() (wireRequest, error) {
 	w := wireRequest{
 		Connection: r.Connection, Method: r.Method, URL: r.URL, Headers: r.Header.lower(), wireBody: bodyOf(r.Body),
-		TimeoutMS: r.Timeout.Milliseconds(), IdempotencyKey: r.IdempotencyKey,
+		TimeoutMS: r.Timeout.Milliseconds(), IdempotencyKey: r.IdempotencyKey, Literal: r.Literal,
 	}
 	if w.Method == "" {
 		w.Method = "GET"

@@ -15,22 +15,23 @@ import (
 
 // manifest is what describe returns, see sdk/ABI.md.
 type manifest struct {
-	Name        string          `json:"name"`
-	Version     string          `json:"version"`
-	Title       string          `json:"title,omitempty"`
-	Description string          `json:"description,omitempty"`
-	Config      json.RawMessage `json:"config"`
-	Actions     []wireAction    `json:"actions,omitempty"`
-	Webhooks    []wireWebhook   `json:"webhooks,omitempty"`
-	Polls       []wirePoll      `json:"polls,omitempty"`
-	Connections []Connection    `json:"connections,omitempty"`
-	Egress      []Egress        `json:"egress,omitempty"`
-	Idempotency []wireKey       `json:"idempotency,omitempty"`
-	NotDone     []NotDone       `json:"not_done,omitempty"`
-	Functions   []string        `json:"functions,omitempty"`
-	Limits      wireLimits      `json:"limits,omitzero"`
-	Test        bool            `json:"test,omitempty"`
-	Confirm     bool            `json:"confirm,omitempty"`
+	Name        string            `json:"name"`
+	Version     string            `json:"version"`
+	Title       string            `json:"title,omitempty"`
+	Description string            `json:"description,omitempty"`
+	Config      json.RawMessage   `json:"config"`
+	Actions     []wireAction      `json:"actions,omitempty"`
+	Webhooks    []wireWebhook     `json:"webhooks,omitempty"`
+	Polls       []wirePoll        `json:"polls,omitempty"`
+	Connections []wireAccount     `json:"connections,omitempty"`
+	Providers   []json.RawMessage `json:"providers,omitempty"`
+	Egress      []Egress          `json:"egress,omitempty"`
+	Idempotency []wireKey         `json:"idempotency,omitempty"`
+	NotDone     []NotDone         `json:"not_done,omitempty"`
+	Functions   []string          `json:"functions,omitempty"`
+	Limits      wireLimits        `json:"limits,omitzero"`
+	Test        bool              `json:"test,omitempty"`
+	Confirm     bool              `json:"confirm,omitempty"`
 }
 
 type wireNames struct {
@@ -62,9 +63,15 @@ type wireKey struct {
 	TTL    string `json:"ttl"`
 }
 
+type wireAccount struct {
+	Connection
+	Fields json.RawMessage `json:"fields,omitempty"`
+}
+
 type wireLimits struct {
 	MemoryMiB int   `json:"memory_mib,omitempty"`
 	TimeoutMS int64 `json:"timeout_ms,omitempty"`
+	StreamMiB int   `json:"stream_mib,omitempty"`
 	Fuel      int64 `json:"fuel,omitempty"`
 }
 
@@ -72,11 +79,12 @@ type wireLimits struct {
 func (c Connector) describe() ([]byte, error) {
 	m := manifest{
 		Name: c.Name, Version: c.Version, Title: c.Title, Description: c.Description,
-		Connections: c.Connections, Egress: c.Egress, NotDone: c.NotDone, Functions: c.Functions,
-		Limits: wireLimits{c.Limits.MemoryMiB, c.Limits.Timeout.Milliseconds(), c.Limits.Fuel},
+		Egress: c.Egress, NotDone: c.NotDone, Functions: c.Functions,
+		Limits: wireLimits{c.Limits.MemoryMiB, c.Limits.Timeout.Milliseconds(), c.Limits.StreamMiB, c.Limits.Fuel},
 		Test:   c.Test != nil, Confirm: c.Confirm != nil,
 	}
-	problems := c.check()
+	problems := append(c.check(), checkProviders(c.Providers)...)
+	m.Providers = c.Providers
 	var err error
 	if m.Config, err = c.configSchema(); err != nil {
 		problems = append(problems, err)
@@ -87,6 +95,15 @@ func (c Connector) describe() ([]byte, error) {
 			problems = append(problems, fmt.Errorf("action %q: %w", a.Name, err))
 		}
 		m.Actions = append(m.Actions, w)
+	}
+	for _, x := range c.Connections {
+		w := wireAccount{Connection: x}
+		if x.Fields != nil {
+			if w.Fields, err = objectSchema("Fields", x.Fields); err != nil {
+				problems = append(problems, fmt.Errorf("connection %q: %w", x.Name, err))
+			}
+		}
+		m.Connections = append(m.Connections, w)
 	}
 	for _, w := range c.Webhooks {
 		m.Webhooks = append(m.Webhooks, wireWebhook{wireNames{w.Name, w.Title, w.Description}, w.Scheme})
@@ -104,16 +121,21 @@ func (c Connector) describe() ([]byte, error) {
 }
 
 func (c Connector) configSchema() (json.RawMessage, error) {
-	t := reflect.TypeOf(c.Config)
-	if t == nil {
-		t = reflect.TypeFor[struct{}]()
+	if c.Config == nil {
+		return objectSchema("Config", struct{}{})
 	}
+	return objectSchema("Config", c.Config)
+}
+
+// objectSchema is the schema of a value of a struct type; what says which it is.
+func objectSchema(what string, value any) (json.RawMessage, error) {
+	t := reflect.TypeOf(value)
 	if t.Kind() != reflect.Struct {
-		return nil, fmt.Errorf("the Config is a %s: make it a value of a struct type, such as Config{}", t)
+		return nil, fmt.Errorf("the %s is a %s: make it a value of a struct type, such as %s{}", what, t, what)
 	}
 	s, err := schema.Of(t, schema.Input)
 	if err != nil {
-		return nil, fmt.Errorf("the Config: %w", err)
+		return nil, fmt.Errorf("the %s: %w", what, err)
 	}
 	return s, nil
 }
@@ -191,6 +213,25 @@ func (c Connector) checkEffects() []error {
 	return problems
 }
 
+// checkProviders looks no further than at names: the host reads descriptors.
+func checkProviders(all []json.RawMessage) []error {
+	var problems []error
+	seen := map[string]bool{}
+	for i, raw := range all {
+		var named struct {
+			Name string `json:"name"`
+		}
+		switch err := json.Unmarshal(raw, &named); {
+		case err != nil:
+			problems = append(problems, fmt.Errorf("provider %d is no JSON object with a name: %w", i, err))
+		case named.Name == "" || seen[named.Name]:
+			problems = append(problems, fmt.Errorf("provider %d has the name %q: give each one of its own", i, named.Name))
+		}
+		seen[named.Name] = true
+	}
+	return problems
+}
+
 func (c Connection) check() error {
 	switch c.Type {
 	case Bearer, Basic:
@@ -201,13 +242,43 @@ func (c Connection) check() error {
 		if (c.Header == "") == (c.Query == "") {
 			return errors.New("set either the header or the query parameter that the key goes to")
 		}
+	case HMAC:
+		if c.Query != "" {
+			return fmt.Errorf("an HMAC goes into a header: query is for the type %s", APIKey)
+		}
+	case OAuth2, PrivateKey, AWS, Certificate:
+		if c.Header != "" || c.Query != "" {
+			return fmt.Errorf("header and query are for the type %s", APIKey)
+		}
 	default:
-		return fmt.Errorf("the type is %q, not %s, %s or %s", c.Type, Bearer, Basic, APIKey)
+		return fmt.Errorf("the type is %q, not %s, %s, %s or %s, nor %s, %s, %s or %s", c.Type, Bearer, Basic, APIKey, OAuth2, HMAC, PrivateKey, AWS, Certificate)
 	}
-	if len(c.Hosts) == 0 {
+	if (c.Type == OAuth2) != (c.Provider != "") || c.Type != OAuth2 && len(c.Scopes) > 0 {
+		return fmt.Errorf("a provider, with scopes or without, is what the type %s has, and no other", OAuth2)
+	}
+	for _, algorithm := range c.Sign {
+		if !slices.Contains(algorithms(c.Type), algorithm) {
+			return fmt.Errorf("it cannot sign by %q: a connection of the type %s signs by %q", algorithm, c.Type, algorithms(c.Type))
+		}
+	}
+	if len(c.Hosts) == 0 && c.Type != OAuth2 {
 		return errors.New("it has no hosts, so its credential could go nowhere")
 	}
 	return nil
+}
+
+// algorithms are those of a type of connection, if its key signs.
+func algorithms(kind string) []string {
+	switch kind {
+	case HMAC:
+		return []string{"hmac-sha1", "hmac-sha256", "hmac-sha384", "hmac-sha512", "HS256", "HS384", "HS512"}
+	case PrivateKey:
+		return []string{"RS256", "RS384", "RS512", "ES256", "ES384", "EdDSA"}
+	case AWS:
+		return []string{"aws-sigv4"}
+	default:
+		return nil
+	}
 }
 
 func checkNames[T any](kind string, all []T, nameOf func(T) string) []error {

@@ -11,6 +11,12 @@ import (
 	"github.com/cofferdam-run/cofferdam/sdk/go/connector/code"
 )
 
+// account is what a connector wants to know of one.
+type account struct {
+	ID     string `json:"id"`
+	Region string `json:"region" default:"eu"`
+}
+
 func TestManifestSaysWhatTheConnectorIs(t *testing.T) {
 	t.Parallel()
 	c := greeter()
@@ -19,7 +25,7 @@ func TestManifestSaysWhatTheConnectorIs(t *testing.T) {
 		URL string `json:"url" format:"uri"`
 	}{}
 	c.Actions[0].Title, c.Actions[0].Idempotent = "Greet", true
-	c.Connections = []connector.Connection{{Name: "crm", Title: "CRM", Type: connector.APIKey, Header: "X-Api-Key", Hosts: []string{"{config.url}"}}}
+	c.Connections = []connector.Connection{{Name: "crm", Title: "CRM", Type: connector.APIKey, Header: "X-Api-Key", Hosts: []string{"{config.url}"}, Fields: account{}}}
 	c.Egress = []connector.Egress{{Host: "{config.url}", Methods: []string{"GET"}}}
 	c.Idempotency = []connector.Idempotency{{Host: "{config.url}", Header: "Idempotency-Key", TTL: 24 * time.Hour}}
 	c.NotDone = []connector.NotDone{{Host: "{config.url}", Status: []int{409}}}
@@ -41,7 +47,8 @@ func TestManifestSaysWhatTheConnectorIs(t *testing.T) {
 			"idempotent":true}],
 		"webhooks":[{"name":"ping","scheme":"github"}],
 		"polls":[{"name":"since","every":"1m"}],
-		"connections":[{"name":"crm","title":"CRM","type":"api_key","header":"X-Api-Key","hosts":["{config.url}"]}],
+		"connections":[{"name":"crm","title":"CRM","type":"api_key","header":"X-Api-Key","hosts":["{config.url}"],
+			"fields":{` + draft + `,"type":"object","properties":{"id":{"type":"string"},"region":{"type":"string","default":"eu"}},"required":["id"],"additionalProperties":false}}],
 		"egress":[{"host":"{config.url}","methods":["GET"]}],
 		"idempotency":[{"host":"{config.url}","header":"Idempotency-Key","ttl":"24h"}],
 		"not_done":[{"host":"{config.url}","status":[409]}],
@@ -83,6 +90,7 @@ func TestDescribeSaysWhatTheHostWouldRefuse(t *testing.T) {
 		edit func(*connector.Connector)
 		want string
 	}{
+		"fields of no struct":  {conn(connector.Connection{Name: "a", Type: connector.Bearer, Hosts: []string{"a.example"}, Fields: 7}), `connection "a": the Fields is a int`},
 		"no name":              {name(""), `the name ""`},
 		"capitals":             {name("Greeter"), `the name "Greeter"`},
 		"a hyphen first":       {name("-a"), `the name "-a"`},
@@ -116,6 +124,12 @@ func TestDescribeSaysWhatTheHostWouldRefuse(t *testing.T) {
 		"an unknown connection type": {conn(connector.Connection{Name: "c", Type: "oauth"}), `the type is "oauth"`},
 		"a key that goes nowhere":    {conn(connector.Connection{Name: "c", Type: connector.APIKey, Hosts: []string{"h"}}), "either the header or the query"},
 		"a bearer with a header":     {conn(connector.Connection{Name: "c", Type: connector.Bearer, Header: "X", Hosts: []string{"h"}}), "are for the type api_key"},
+		"an HMAC in a query":         {conn(connector.Connection{Name: "c", Type: connector.HMAC, Query: "q", Hosts: []string{"h"}}), "an HMAC goes into a header"},
+		"a private key in a header":  {conn(connector.Connection{Name: "c", Type: connector.PrivateKey, Header: "X", Hosts: []string{"h"}}), "are for the type api_key"},
+		"a bearer that signs":        {conn(connector.Connection{Name: "c", Type: connector.Bearer, Sign: []string{"HS256"}, Hosts: []string{"h"}}), `it cannot sign by "HS256"`},
+		"another key's algorithm":    {conn(connector.Connection{Name: "c", Type: connector.HMAC, Sign: []string{"hmac-sha256", "RS256"}, Hosts: []string{"h"}}), `signs by ["hmac-sha1"`},
+		"an OAuth2 with nobody":      {conn(connector.Connection{Name: "c", Type: connector.OAuth2}), "is what the type oauth2 has"},
+		"a bearer with scopes":       {conn(connector.Connection{Name: "c", Type: connector.Bearer, Scopes: []string{"a"}, Hosts: []string{"h"}}), "is what the type oauth2 has"},
 		"a connection without hosts": {conn(connector.Connection{Name: "c", Type: connector.Basic}), "it has no hosts"},
 		"a key without a header": {func(c *connector.Connector) {
 			c.Idempotency = []connector.Idempotency{{Host: "h", TTL: time.Hour}}
@@ -159,6 +173,21 @@ func TestAPanicInDescribeAsksTheHostForNothing(t *testing.T) {
 	}
 }
 
+func TestConnectionsThatSignAreInTheManifest(t *testing.T) {
+	t.Parallel()
+	c := greeter()
+	c.Connections = []connector.Connection{
+		{Name: "shared", Type: connector.HMAC, Header: "X-Signature", Hosts: []string{"a.example"}, Sign: []string{"hmac-sha256", "HS512"}},
+		{Name: "app", Type: connector.PrivateKey, Hosts: []string{"a.example"}, Sign: []string{"RS256", "EdDSA"}},
+		{Name: "aws", Type: connector.AWS, Hosts: []string{"a.example"}, Sign: []string{"aws-sigv4"}},
+		{Name: "cert", Type: connector.Certificate, Hosts: []string{"a.example"}},
+	}
+	got, err := c.Call(&script{}, "describe", nil)
+	if want := `"hosts":["a.example"],"sign":["hmac-sha256","HS512"]}`; err != nil || !strings.Contains(string(got), want) {
+		t.Errorf("got %s, %v, want %s in it", got, err, want)
+	}
+}
+
 func TestDescribeSaysAllAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := connector.Connector{Name: "!", Version: "?"}.Call(&script{}, "describe", nil)
@@ -178,6 +207,30 @@ func TestPollIntervalsAreShort(t *testing.T) {
 		got, err := c.Call(&script{}, "describe", nil)
 		if err != nil || !strings.Contains(string(got), want) {
 			t.Errorf("%v: got %s, %v, want %s in it", every, got, err, want)
+		}
+	}
+}
+
+func TestAnOAuth2NamesItsProvider(t *testing.T) {
+	t.Parallel()
+	c := connector.Connector{Name: "a", Version: "1.0.0", Connections: []connector.Connection{{Name: "crm", Type: connector.OAuth2, Provider: "acme", Scopes: []string{"read"}}}}
+	got, err := c.Call(nil, "describe", nil)
+	if err != nil || !bytes.Contains(got, []byte(`"connections":[{"name":"crm","type":"oauth2","provider":"acme","scopes":["read"]}]`)) {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+func TestProvidersOfItsOwnAreInTheManifest(t *testing.T) {
+	t.Parallel()
+	c := connector.Connector{Name: "a", Version: "1.0.0", Providers: []json.RawMessage{json.RawMessage(`{"name":"acme"}`)}}
+	got, err := c.Call(nil, "describe", nil)
+	if err != nil || !bytes.Contains(got, []byte(`"providers":[{"name":"acme"}]`)) {
+		t.Errorf("got %s, %v", got, err)
+	}
+	for _, bad := range []string{`{`, `[]`, `{}`, `{"name":"acme"}`} {
+		c.Providers = []json.RawMessage{json.RawMessage(`{"name":"acme"}`), json.RawMessage(bad)}
+		if _, err := c.Call(nil, "describe", nil); err == nil || !strings.Contains(err.Error(), "provider 1 ") {
+			t.Errorf("%s: got %v", bad, err)
 		}
 	}
 }

@@ -16,10 +16,13 @@ import (
 func (c Connector) warmUp() {
 	rehearse(func() { _, _ = c.describe() })
 	rehearse(func() {
-		_, _ = c.Call(stage{}, "action", []byte(`{"config":{},"connections":["a"],"action":"","input":{}}`))
+		_, _ = c.Call(stage{}, "action", []byte(`{"config":{},"connections":{"a":{}},"action":"","input":{}}`))
 	})
 	rehearse(rehearseContext)
 	rehearseType(reflect.TypeOf(c.Config))
+	for _, x := range c.Connections {
+		rehearseType(reflect.TypeOf(x.Fields))
+	}
 	for _, a := range c.Actions {
 		rehearseType(a.Run.in)
 		rehearseType(a.Run.out)

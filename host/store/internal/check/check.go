@@ -58,7 +58,7 @@ func Work(w *event.Work) error {
 // Completion refuses a completion that cannot be kept.
 func Completion(c execution.Completion) error {
 	for _, f := range []field{
-		{"/version_id", c.VersionID}, {"/reason", c.Reason}, {"/fingerprint", c.Fingerprint},
+		{"/version_id", c.VersionID}, {"/reason", c.Reason}, {"/waits_for", c.WaitsFor}, {"/fingerprint", c.Fingerprint},
 	} {
 		if err := f.text(); err != nil {
 			return err

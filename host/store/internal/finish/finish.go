@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 )
 
@@ -18,6 +18,7 @@ import (
 type Row struct {
 	State      int
 	Reason     string
+	WaitsFor   string
 	RunAt      int64
 	FinishedAt int64
 	// Counted is added to the attempts.
@@ -63,7 +64,7 @@ func Of(c execution.Completion, before Before, now time.Time) (Row, error) {
 	case before.CancelRequested && !c.Outcome.Done():
 		r.State = column.Cancelled
 	case r.State == column.Waiting:
-		r.Reason, r.RunAt = c.Reason, column.Never
+		r.Reason, r.WaitsFor, r.RunAt = c.Reason, c.WaitsFor, column.Never
 		if !c.Until.IsZero() {
 			r.RunAt = column.Micros(c.Until)
 		}
@@ -99,8 +100,8 @@ func tags(before []byte, added []emit.Tag) ([]byte, error) {
 
 // Records are the completion's records as the events that are stored: always of
 // the execution's tenant, and of its installation where they do not say.
-func Records(c execution.Completion, installation string, now time.Time) []event.Event {
-	events := make([]event.Event, len(c.Records))
+func Records(c sealing.Completion, installation string, now time.Time) []sealing.Event {
+	events := make([]sealing.Event, len(c.Records))
 	for i, e := range c.Records {
 		e.Tenant = c.Tenant
 		if e.Installation == "" {

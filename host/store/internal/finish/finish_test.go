@@ -10,6 +10,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 	"github.com/cofferdam-run/cofferdam/host/usage"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
 	"github.com/cofferdam-run/cofferdam/runtime"
@@ -145,10 +146,16 @@ func TestUsedIsNothingForARunThatDidNothing(t *testing.T) {
 func TestRecordsBelongToTheTenantOfTheExecution(t *testing.T) {
 	t.Parallel()
 	now := time.UnixMicro(1000)
-	c := execution.Completion{Tenant: "mine", Records: []event.Event{{ID: "e", Tenant: "other"}, {ID: "f", Installation: "i2", Source: "s", ReceivedAt: time.UnixMicro(7)}}}
-	want := []event.Event{
-		{ID: "e", Tenant: "mine", Installation: "i", Source: "i", ReceivedAt: now},
-		{ID: "f", Tenant: "mine", Installation: "i2", Source: "s", ReceivedAt: time.UnixMicro(7)},
+	c := sealing.Completion{
+		Completion: execution.Completion{Tenant: "mine"},
+		Records: []sealing.Event{
+			{Event: event.Event{ID: "e", Tenant: "other"}},
+			{Event: event.Event{ID: "f", Installation: "i2", Source: "s", ReceivedAt: time.UnixMicro(7)}},
+		},
+	}
+	want := []sealing.Event{
+		{Event: event.Event{ID: "e", Tenant: "mine", Installation: "i", Source: "i", ReceivedAt: now}},
+		{Event: event.Event{ID: "f", Tenant: "mine", Installation: "i2", Source: "s", ReceivedAt: time.UnixMicro(7)}},
 	}
 	if d := cmp.Diff(want, finish.Records(c, "i", now)); d != "" {
 		t.Error(d)

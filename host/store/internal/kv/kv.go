@@ -5,11 +5,14 @@ package kv
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
+	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
 )
 
@@ -26,12 +29,22 @@ func Compare(a, b Key) int {
 	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Installation, b.Installation), cmp.Compare(a.Name, b.Name))
 }
 
-// Cell is a key's value. Version 0 is an absent key.
+// Cell is a key's value as it is stored, which may be sealed. Version 0 is an absent
+// key.
 type Cell struct {
 	Key     Key
 	Value   []byte
 	Version int64
-	dirty   bool
+	// written says that the value is one of this transaction's, in the clear, to be
+	// sealed with keys.
+	written bool
+	keys    vault.Payloads
+}
+
+// Of names the state of an installation, and has its keys.
+type Of struct {
+	Tenant, Installation string
+	Keys                 vault.Payloads
 }
 
 // Table holds the cells that a transaction works on.
@@ -61,17 +74,16 @@ func (t *Table) Load(c Cell) {
 	if t.cells == nil {
 		t.cells = make(map[Key]*Cell)
 	}
-	c.dirty = false
 	t.cells[c.Key] = &c
 }
 
 // Apply makes the changes, all of them or none. What is written gets version.
 // It returns a *StateConflictError with the first key whose version is not the one
-// that was read.
-func (t *Table) Apply(tenant, installation string, ch state.Changes, version int64) error {
+// that was read, and vault.ErrSealed if something is added to what does not open.
+func (t *Table) Apply(of Of, ch state.Changes, version int64) error {
 	var changed []string
 	for name, seen := range ch.Reads {
-		if t.version(Key{tenant, installation, name}) != seen {
+		if t.version(Key{of.Tenant, of.Installation, name}) != seen {
 			changed = append(changed, name)
 		}
 	}
@@ -80,36 +92,52 @@ func (t *Table) Apply(tenant, installation string, ch state.Changes, version int
 	}
 	next := make([]Cell, 0, len(ch.Writes))
 	for _, w := range ch.Writes {
-		c, err := t.written(Key{tenant, installation, w.Key}, w)
+		c, err := t.write(Key{of.Tenant, of.Installation, w.Key}, of.Keys, w)
 		if err != nil {
 			return err
 		}
 		if c.Value != nil {
 			c.Version = version
 		}
+		c.written, c.keys = true, of.Keys
 		next = append(next, c)
 	}
 	for _, c := range next {
 		t.Load(c)
-		t.cells[c.Key].dirty = true
 	}
 	return nil
 }
 
-// Dirty returns the cells to store and the keys to delete, each in order.
-func (t *Table) Dirty() (put []Cell, del []Key) {
+// Written returns the cells to store, sealed, and the keys to delete, each in order.
+func (t *Table) Written() (put []Cell, del []Key, err error) {
 	for _, c := range t.cells {
 		switch {
-		case !c.dirty:
+		case !c.written:
 		case c.Value == nil:
 			del = append(del, c.Key)
 		default:
-			put = append(put, *c)
+			sealed := *c
+			if sealed.Value, err = c.keys.Seal(c.field(), c.Value); err != nil {
+				return nil, nil, err
+			}
+			put = append(put, sealed)
 		}
 	}
 	slices.SortFunc(put, func(a, b Cell) int { return Compare(a.Key, b.Key) })
 	slices.SortFunc(del, Compare)
-	return put, del
+	return put, del, nil
+}
+
+func (c *Cell) field() vault.Field {
+	return sealing.State(c.Key.Tenant, c.Key.Installation, c.Key.Name, c.Version)
+}
+
+// clear returns the value in the clear.
+func (c *Cell) clear(keys vault.Payloads) ([]byte, error) {
+	if c.written {
+		return c.Value, nil
+	}
+	return keys.Open(c.field(), c.Value)
 }
 
 func (t *Table) version(k Key) int64 {
@@ -119,8 +147,8 @@ func (t *Table) version(k Key) int64 {
 	return 0
 }
 
-// written returns the cell that a write makes; a nil Value is a deletion.
-func (t *Table) written(k Key, w state.Write) (Cell, error) {
+// write returns the cell that a write makes; a nil Value is a deletion.
+func (t *Table) write(k Key, keys vault.Payloads, w state.Write) (Cell, error) {
 	switch {
 	case w.Delete:
 		return Cell{Key: k}, nil
@@ -129,7 +157,11 @@ func (t *Table) written(k Key, w state.Write) (Cell, error) {
 	}
 	var old int64
 	if c, ok := t.cells[k]; ok && c.Version != 0 {
-		n, err := strconv.ParseInt(string(c.Value), 10, 64)
+		value, err := c.clear(keys)
+		if err != nil {
+			return Cell{}, fmt.Errorf("open the state %q: %w", k.Name, err)
+		}
+		n, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil {
 			return Cell{}, notANumber("the state %q is not an integer, so that nothing can be added to it", k.Name)
 		}

@@ -42,10 +42,13 @@ func TestApply(t *testing.T) {
 			for k, v := range tt.stored {
 				table.Load(kv.Cell{Key: key(k), Value: []byte(v), Version: 7})
 			}
-			if err := table.Apply("t", "i", tt.ch, 9); err != nil {
+			if err := table.Apply(kv.Of{Tenant: "t", Installation: "i"}, tt.ch, 9); err != nil {
 				t.Fatal(err)
 			}
-			put, del := table.Dirty()
+			put, del, err := table.Written()
+			if err != nil {
+				t.Fatal(err)
+			}
 			var got map[string]string
 			for _, c := range put {
 				if got == nil {
@@ -102,11 +105,11 @@ func TestApplyRefusesWhollyOrNotAtAll(t *testing.T) {
 			for k, v := range map[string]string{"n": "1", "text": `"x"`, "fraction": "1.5", "big": "9223372036854775807", "small": "-9223372036854775808"} {
 				table.Load(kv.Cell{Key: key(k), Value: []byte(v), Version: 7})
 			}
-			if err := table.Apply("t", "i", tt.ch, 9); !tt.want(err) {
+			if err := table.Apply(kv.Of{Tenant: "t", Installation: "i"}, tt.ch, 9); !tt.want(err) {
 				t.Errorf("got %v", err)
 			}
-			if put, del := table.Dirty(); put != nil || del != nil {
-				t.Errorf("changed %v and %v in spite of the error", put, del)
+			if put, del, err := table.Written(); put != nil || del != nil || err != nil {
+				t.Errorf("changed %v and %v in spite of the error, and %v", put, del, err)
 			}
 		})
 	}
@@ -116,13 +119,13 @@ func TestTwoRunsInOneTransactionSeeEachOther(t *testing.T) {
 	t.Parallel()
 	var table kv.Table
 	ch := state.Changes{Reads: map[string]int64{"n": 0}, Writes: []state.Write{{Key: "n", Value: json.RawMessage("1")}}}
-	if err := table.Apply("t", "i", ch, 1); err != nil {
+	if err := table.Apply(kv.Of{Tenant: "t", Installation: "i"}, ch, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := table.Apply("t", "i", ch, 2); !changed("n")(err) {
+	if err := table.Apply(kv.Of{Tenant: "t", Installation: "i"}, ch, 2); !changed("n")(err) {
 		t.Errorf("got %v, want a conflict of n", err)
 	}
-	if err := table.Apply("other", "i", ch, 3); err != nil {
+	if err := table.Apply(kv.Of{Tenant: "other", Installation: "i"}, ch, 3); err != nil {
 		t.Errorf("another tenant's key of the same name: got %v", err)
 	}
 }

@@ -42,6 +42,11 @@ func Segment(ctx context.Context, tx Tx, of Of, s journal.Segment, now int64) er
 	if err != nil {
 		return err
 	}
+	return Large(ctx, tx, of, s, now)
+}
+
+// Large keeps the large bodies of a segment that is there already.
+func Large(ctx context.Context, tx Tx, of Of, s journal.Segment, now int64) error {
 	for _, d := range Digests(s) {
 		// What is there already is marked as used: the lock that this takes, or the
 		// time, keeps a purge from it.

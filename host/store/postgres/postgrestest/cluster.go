@@ -13,6 +13,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -139,4 +140,22 @@ func (c *cluster) ready() error {
 func (c *cluster) stop() {
 	_ = c.input.Close()
 	_ = c.cmd.Wait()
+}
+
+// panicked is why the server crashed, from its log, or empty: whoever connects next
+// learns only that it recovers. A full disk is the usual reason.
+func (c *cluster) panicked() string {
+	if c == nil {
+		return ""
+	}
+	log, err := os.ReadFile(filepath.Join(c.dir, "log"))
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(log)) {
+		if _, why, ok := strings.Cut(line, "PANIC:"); ok {
+			return "; it crashed: " + strings.TrimSpace(why)
+		}
+	}
+	return ""
 }

@@ -14,3 +14,5 @@ func programs() (string, bool) { return "", false }
 func start(string) (*cluster, error) { return nil, errors.ErrUnsupported }
 
 func (c *cluster) stop() {}
+
+func (c *cluster) panicked() string { return "" }

@@ -144,7 +144,7 @@ func (s *server) admin(ctx context.Context, t testing.TB, statement string) {
 	t.Helper()
 	c, err := pgx.Connect(ctx, s.address)
 	if err != nil {
-		t.Fatalf("connect to the test server: %v", err)
+		t.Fatalf("connect to the test server: %v%s", err, s.cluster.panicked())
 	}
 	defer func() { _ = c.Close(ctx) }()
 	if _, err := c.Exec(ctx, statement); err != nil {

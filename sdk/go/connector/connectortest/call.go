@@ -1,6 +1,7 @@
 package connectortest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -26,6 +27,8 @@ type call struct {
 	// sent counts identical requests, and named are the keys that were used.
 	sent  map[string]int
 	named map[string][32]byte
+	// streams are the bodies that pass in chunks.
+	streams streams
 }
 
 // failure is a host function's refusal, as sdk/ABI.md has it.
@@ -40,12 +43,18 @@ func refuse(c code.Code, format string, args ...any) *failure {
 
 // Call implements connector.Host.
 func (c *call) Call(function string, request []byte) []byte {
+	request, chunk, _ := bytes.Cut(request, []byte("\n"))
+	c.streams.in, c.streams.out = chunk, nil
 	result, refused := c.answer(function, request)
 	answer := map[string]any{"result": result}
 	if refused != nil {
 		answer = map[string]any{"error": refused}
 	}
-	return c.host.encode("the answer of "+function, answer)
+	response := c.host.encode("the answer of "+function, answer)
+	if len(c.streams.out) > 0 {
+		response = append(append(response, '\n'), c.streams.out...)
+	}
+	return response
 }
 
 // Random implements connector.Host: each call of a Host has a stream of its own,
@@ -88,6 +97,16 @@ func (c *call) answer(function string, request []byte) (any, *failure) {
 		return with(request, c.tag)
 	case "sleep":
 		return with(request, c.sleep)
+	case "stream_read":
+		return with(request, c.streamRead)
+	case "stream_write":
+		return with(request, c.streamWrite)
+	case "stream_finish":
+		return with(request, c.streamFinish)
+	case "stream_close":
+		return with(request, c.streamClose)
+	case "sign":
+		return with(request, c.sign)
 	default:
 		return nil, refuse(code.Denied, "there is no host function %q", function)
 	}

@@ -38,6 +38,9 @@ type Options struct {
 	// Connections are the granted ones. Defaults to all of the manifest's; an
 	// empty slice that is not nil grants none.
 	Connections []string
+	// Fields are those of connections by name: anything that has the JSON form of an
+	// object. Defaults to none.
+	Fields map[string]any
 	// HTTP answers all requests, whatever their host. A request that names a
 	// connection carries Credential of it. Without it, requests fail with the code network.
 	HTTP http.Handler
@@ -58,6 +61,7 @@ type Host struct {
 	emitted []Emitted
 	logs    []Log
 	tags    map[string]string
+	signed  []Signed
 	slept   time.Duration
 	// checkpoint is what the next call goes on from.
 	checkpoint json.RawMessage
@@ -164,8 +168,22 @@ func (h *Host) Tags() map[string]string { return maps.Clone(h.tags) }
 func (h *Host) Slept() time.Duration { return h.slept }
 
 // Credential is what the host adds to a request that names a connection: after
-// "Bearer ", as the password of the user "user", or as the key.
+// "Bearer ", as the password of the user "user", or as the key. What a connection signs
+// requests with is Signature: in the header of an HMAC, and after "AWS4-HMAC-SHA256 " of
+// an AWS.
 func Credential(connection string) string { return "credential-of-" + connection }
+
+// granted is what a connector is told of its connections.
+func (h *Host) granted() map[string]any {
+	all := make(map[string]any, len(h.options.Connections))
+	for _, name := range h.options.Connections {
+		all[name] = struct{}{}
+		if fields := h.options.Fields[name]; fields != nil {
+			all[name] = fields
+		}
+	}
+	return all
+}
 
 // run makes one call and, if it succeeds, keeps what it has done.
 func (h *Host) run(export string, envelope map[string]any, output any) error {
@@ -178,7 +196,7 @@ func (h *Host) run(export string, envelope map[string]any, output any) error {
 	envelope["execution"] = one.execution()
 	envelope["attempt"] = h.options.Attempt
 	envelope["config"] = h.config
-	envelope["connections"] = h.options.Connections
+	envelope["connections"] = h.granted()
 	if h.checkpoint != nil && export != "confirm" {
 		envelope["checkpoint"], h.checkpoint = h.checkpoint, nil
 	}

@@ -39,6 +39,7 @@ func sample(f func(ctx *connector.Context) error) connector.Connector {
 			{Name: "basic", Type: connector.Basic, Hosts: hosts},
 			{Name: "header", Type: connector.APIKey, Header: "X-Api-Key", Hosts: hosts},
 			{Name: "query", Type: connector.APIKey, Query: "key", Hosts: hosts},
+			{Name: "agreed", Type: connector.OAuth2, Provider: "acme"},
 			{Name: "narrow", Type: connector.Bearer, Hosts: []string{"a.example.org"}},
 		},
 		Egress: []connector.Egress{
@@ -86,6 +87,26 @@ func codeOf(t *testing.T, err error) code.Code {
 		t.Fatalf("got %v, want a *connector.Error", err)
 	}
 	return e.Code
+}
+
+func TestConnectionsHaveTheFieldsThatTheTestGivesThem(t *testing.T) {
+	t.Parallel()
+	var got struct {
+		ID string `json:"id"`
+	}
+	fields := map[string]any{"crm": map[string]string{"id": "a-1"}}
+	host := setup(t, connectortest.Options{Fields: fields, Connections: []string{"crm"}}, func(ctx *connector.Context) error {
+		return ctx.Connection("crm", &got)
+	})
+	if err := host.Test(); err != nil || got.ID != "a-1" {
+		t.Errorf("got %q, %v", got.ID, err)
+	}
+	host = setup(t, connectortest.Options{Connections: []string{}, Fields: fields}, func(ctx *connector.Context) error {
+		return ctx.Connection("crm", &got)
+	})
+	if err := host.Test(); codeOf(t, err) != code.NoConnection {
+		t.Errorf("one that is not granted: got %v", err)
+	}
 }
 
 func TestEveryExportCanBeCalled(t *testing.T) {
@@ -194,6 +215,7 @@ func TestCredentialsAreAddedOutsideOfTheConnector(t *testing.T) {
 	for connection, want := range map[string]string{
 		"bearer": "GET https://api.example.com/x Bearer credential-of-bearer",
 		"basic":  "GET https://api.example.com/x Basic dXNlcjpjcmVkZW50aWFsLW9mLWJhc2lj",
+		"agreed": "GET https://api.example.com/x Bearer credential-of-agreed",
 		"header": "GET https://api.example.com/x credential-of-header",
 		"query":  "GET https://api.example.com/x?key=credential-of-query",
 		"":       "GET https://api.example.com/x",

@@ -30,6 +30,9 @@ type httpRequest struct {
 	Body           *string             `json:"body,omitempty"`
 	Base64         []byte              `json:"body_base64,omitempty"`
 	IdempotencyKey string              `json:"idempotency_key,omitempty"`
+	Stream         bool                `json:"stream,omitempty"`
+	Upload         bool                `json:"upload,omitempty"`
+	BodyStream     int                 `json:"body_stream,omitempty"`
 }
 
 func (r httpRequest) bytes() []byte {
@@ -44,9 +47,13 @@ type httpResponse struct {
 	Headers map[string][]string `json:"headers"`
 	Body    *string             `json:"body,omitempty"`
 	Base64  []byte              `json:"body_base64,omitempty"`
+	Stream  int                 `json:"stream,omitempty"`
 }
 
 func (c *call) http(r httpRequest) (any, *failure) {
+	if refused := c.fill(&r); refused != nil {
+		return nil, refused
+	}
 	request, refused := c.build(r)
 	if refused != nil {
 		return nil, refused
@@ -62,12 +69,15 @@ func (c *call) http(r httpRequest) (any, *failure) {
 			return nil, refused
 		}
 	}
+	if r.Upload {
+		return c.begin(r)
+	}
 	if c.host.options.HTTP == nil {
 		return nil, refuse(code.Network, "nothing answers for %s: set Options.HTTP", request.URL.Host)
 	}
 	recorder := httptest.NewRecorder()
 	c.host.options.HTTP.ServeHTTP(recorder, request)
-	return c.response(recorder), nil
+	return c.response(recorder, r.Stream), nil
 }
 
 func (c *call) build(r httpRequest) (*http.Request, *failure) {
@@ -88,12 +98,16 @@ func (c *call) build(r httpRequest) (*http.Request, *failure) {
 	return request, nil
 }
 
-func (c *call) response(recorder *httptest.ResponseRecorder) httpResponse {
+func (c *call) response(recorder *httptest.ResponseRecorder, stream bool) httpResponse {
 	answer := httpResponse{Status: recorder.Code, Headers: map[string][]string{}}
 	for name, values := range recorder.Result().Header {
 		answer.Headers[strings.ToLower(name)] = values
 	}
 	body := recorder.Body.Bytes()
+	if stream {
+		answer.Stream = c.streams.open(&streamed{body: body})
+		return answer
+	}
 	if !utf8.Valid(body) {
 		answer.Base64 = body
 		return answer
@@ -181,15 +195,23 @@ func (h *Host) authorise(r *http.Request, name string) *failure {
 		return refuse(code.NoConnection, "connection %q is not granted", name)
 	}
 	conn := h.manifest.Connections[i]
-	if !slices.ContainsFunc(conn.Hosts, func(host string) bool { return h.matches(host, r.URL) }) {
+	ofProvider := conn.Type == connector.OAuth2 && len(conn.Hosts) == 0 // Which are they? Nobody is asked.
+	if !ofProvider && !slices.ContainsFunc(conn.Hosts, func(host string) bool { return h.matches(host, r.URL) }) {
 		return refuse(code.Denied, "the credential of connection %q is not for %s", name, r.URL.Host)
 	}
 	credential := Credential(name)
 	switch {
-	case conn.Type == connector.Bearer:
+	case conn.Type == connector.Bearer, conn.Type == connector.OAuth2:
 		r.Header.Set("Authorization", "Bearer "+credential)
 	case conn.Type == connector.Basic:
 		r.SetBasicAuth("user", credential)
+	case conn.Type == connector.PrivateKey, conn.Type == connector.HMAC && conn.Header == "":
+		return refuse(code.Denied, "the key of connection %q signs, and goes with no request; ask for a signature with it", name)
+	case conn.Type == connector.HMAC:
+		r.Header.Set(conn.Header, Signature(name))
+	case conn.Type == connector.AWS:
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 "+Signature(name))
+	case conn.Type == connector.Certificate: // It is shown in a handshake, of which there is none.
 	case conn.Header != "":
 		r.Header.Set(conn.Header, credential)
 	default:

@@ -30,6 +30,29 @@ func Call(function string, request []byte) []byte {
 	if !ok {
 		return []byte(`{"error":{"code":"invalid_request","message":"the SDK knows no such host function"}}`)
 	}
+	return exchange(ask, request)
+}
+
+// Sign asks the host function sign. It is not among those of Call, so that a program
+// that does not sign does not import it.
+func Sign(request []byte) []byte { return exchange(sign, request) }
+
+// Stream asks one of the host functions about streams. They are not among those of Call
+// either. What follows the JSON of a request or an answer, after a line feed, is bytes.
+func Stream(function string, request []byte) []byte {
+	switch function {
+	case "stream_read":
+		return exchange(streamRead, request)
+	case "stream_write":
+		return exchange(streamWrite, request)
+	case "stream_finish":
+		return exchange(streamFinish, request)
+	default:
+		return exchange(streamClose, request)
+	}
+}
+
+func exchange(ask func(uint64) uint64, request []byte) []byte {
 	question := store(request)
 	answer := ask(question)
 	free(question)

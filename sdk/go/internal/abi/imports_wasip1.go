@@ -74,3 +74,18 @@ func tag(request uint64) uint64
 
 //go:wasmimport extism:host/user sleep
 func sleep(request uint64) uint64
+
+//go:wasmimport extism:host/user sign
+func sign(request uint64) uint64
+
+//go:wasmimport extism:host/user stream_read
+func streamRead(request uint64) uint64
+
+//go:wasmimport extism:host/user stream_write
+func streamWrite(request uint64) uint64
+
+//go:wasmimport extism:host/user stream_finish
+func streamFinish(request uint64) uint64
+
+//go:wasmimport extism:host/user stream_close
+func streamClose(request uint64) uint64

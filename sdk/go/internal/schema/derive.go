@@ -161,6 +161,13 @@ func (d *deriver) annotate(n *node, f field) error {
 	if ok {
 		n.Default = value
 	}
+	example, ok, err := f.example()
+	if err != nil {
+		return err
+	}
+	if ok {
+		n.Examples = []any{example}
+	}
 	// What follows is about the elements of a slice.
 	target, t := n, f.typ
 	for n.Items != nil && t.Kind() == reflect.Pointer {

@@ -99,6 +99,18 @@ func (f field) defaultValue() (value any, ok bool, err error) {
 	return value, true, nil
 }
 
+// example is what the example tag says, as JSON; ok is false without a tag.
+func (f field) example() (value any, ok bool, err error) {
+	text, ok := f.tag.Lookup("example")
+	if !ok {
+		return nil, false, nil
+	}
+	if value, err = literal(f.typ, text); err != nil {
+		return nil, false, fmt.Errorf("example %q: %w", text, err)
+	}
+	return value, true, nil
+}
+
 // enum is what the enum tag says, as JSON values of the field, or of its elements.
 func (f field) enum(t reflect.Type) ([]any, error) {
 	text, ok := f.tag.Lookup("enum")

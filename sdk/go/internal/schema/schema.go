@@ -10,6 +10,7 @@
 //	default:"triage"          the value when the property is left out
 //	enum:"low,high"           the only values
 //	format:"uri"              a format of strings
+//	example:"bug"             a value, for those who read the documentation
 //
 // On a slice, enum and format are about its elements.
 package schema
@@ -36,6 +37,7 @@ type node struct {
 	MaxItems        *int             `json:"maxItems,omitempty"`
 	Enum            []any            `json:"enum,omitempty"`
 	Default         any              `json:"default,omitempty"`
+	Examples        []any            `json:"examples,omitempty"`
 	AnyOf           []*node          `json:"anyOf,omitempty"`
 	Items           *node            `json:"items,omitempty"`
 	Properties      properties       `json:"properties,omitempty"`

@@ -37,7 +37,7 @@ type everything struct {
 	Pair    [2]bool           `json:"pair"`
 	Address netip.Addr        `json:"address"`
 	Count   int64             `json:"count,string"`
-	Site    string            `json:"site" title:"Site" format:"uri" default:"https://example.com"`
+	Site    string            `json:"site" title:"Site" format:"uri" default:"https://example.com" example:"https://shop.example"`
 	Skipped chan int          `json:"-"`
 	NoTag   bool
 }
@@ -98,7 +98,7 @@ func TestSchemasFollowTheGoType(t *testing.T) {
 				`"pair":{"type":"array","minItems":2,"maxItems":2,"items":{"type":"boolean"}},` +
 				`"address":{"type":"string"},` +
 				`"count":{"type":"string"},` +
-				`"site":{"title":"Site","type":"string","format":"uri","default":"https://example.com"},` +
+				`"site":{"title":"Site","type":"string","format":"uri","default":"https://example.com","examples":["https://shop.example"]},` +
 				`"NoTag":{"type":"boolean"}},` +
 				`"required":["id","created","tags","pair","address","count","NoTag"],"additionalProperties":false}`,
 		},
@@ -187,6 +187,9 @@ func TestMistakesNameTheField(t *testing.T) {
 		"a default of another type": {reflect.TypeFor[struct {
 			N int `json:"n" default:"many"`
 		}](), []string{`property "n"`, `default "many"`, "int"}},
+		"an example of another type": {reflect.TypeFor[struct {
+			N int `json:"n" example:"many"`
+		}](), []string{`property "n"`, `example "many"`, "int"}},
 		"an enum of another type": {reflect.TypeFor[struct {
 			N int `json:"n" enum:"1,two"`
 		}](), []string{`property "n"`, `"two"`}},

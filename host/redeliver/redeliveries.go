@@ -1,0 +1,308 @@
+package redeliver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/job"
+)
+
+const (
+	// stepMost is how many events a step redelivers at most: one transaction.
+	stepMost = 1000
+	// windowMost is how many events are looked at by one query.
+	windowMost = 1000
+	// stepLook is how long a step looks for events, so that a pause need not wait for
+	// long, and planLook how long a Plan does: somebody waits for its answer.
+	stepLook = time.Second
+	planLook = 5 * time.Second
+	// bytesMost is how much of bodies is read at once, unless it is one.
+	bytesMost = 8 << 20
+	// listUsual and listMost bound the outcomes of one list.
+	listUsual = 50
+	listMost  = 200
+)
+
+// Config configures Redeliveries.
+type Config struct {
+	Store Store
+	Jobs  *job.Jobs
+	// Wake is told the tenant of executions that were made. Defaults to nobody.
+	Wake func(ctx context.Context, tenant string)
+	Now  func() time.Time
+}
+
+// Redeliveries send events again. They are the job.Handler of Kind, and safe for
+// concurrent use. One that is paused stops within about a second; what one has made
+// that is cancelled goes on.
+type Redeliveries struct {
+	*job.Of[Redelivery]
+
+	c Config
+}
+
+var _ job.Handler = (*Redeliveries)(nil)
+
+// New returns Redeliveries.
+func New(c Config) *Redeliveries {
+	if c.Wake == nil {
+		c.Wake = func(context.Context, string) {}
+	}
+	return &Redeliveries{Of: job.NewOf(c.Jobs, Kind, "redelivery", redeliveryOf), c: c}
+}
+
+// Plan says what a redelivery would do, and does nothing. It looks for some seconds at
+// most.
+func (r *Redeliveries) Plan(ctx context.Context, tenant string, s Spec) (Plan, error) {
+	s, cond, err := s.checked()
+	if err != nil {
+		return Plan{}, err
+	}
+	var p Plan
+	l := r.looking(tenant, s, cond, &p.Tally, "")
+	for end := r.c.Now().Add(planLook); !p.Complete && r.c.Now().Before(end); p.Complete = !l.more {
+		found, err := l.next(ctx, windowMost)
+		if err != nil {
+			return Plan{}, err
+		}
+		for _, f := range found {
+			p.would(f.Latest, s.Force)
+		}
+	}
+	return p, nil
+}
+
+// Start begins a redelivery of all that has arrived until now, as far as it is selected.
+func (r *Redeliveries) Start(ctx context.Context, tenant string, s Spec) (Redelivery, error) {
+	s, _, err := s.checked()
+	if err != nil {
+		return Redelivery{}, err
+	}
+	now, err := r.c.Store.Now(ctx)
+	if err != nil {
+		return Redelivery{}, fmt.Errorf("ask for the time: %w", err)
+	}
+	if end := now.Add(time.Microsecond); s.Until.IsZero() || s.Until.After(end) {
+		s.Until = end // Else it would run after live traffic for ever.
+	}
+	j, err := r.c.Jobs.Create(ctx, tenant, Kind, s)
+	if err != nil {
+		return Redelivery{}, err
+	}
+	return redeliveryOf(j)
+}
+
+// Outcomes lists the executions that a redelivery has made, in the order of their ids,
+// which is none of the events'.
+func (r *Redeliveries) Outcomes(ctx context.Context, tenant, id string, f OutcomeFilter) ([]Outcome, error) {
+	of, err := r.Get(ctx, tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	if f.Limit <= 0 {
+		f.Limit = listUsual
+	}
+	f.Limit = min(f.Limit, listMost)
+	return r.c.Store.Redelivered(ctx, tenant, id, of.CreatedAt, f)
+}
+
+// Step implements job.Handler: it redelivers the next events, as many as the pace
+// allows in a second.
+func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
+	of, err := redeliveryOf(j)
+	if err != nil {
+		return job.Step{}, err
+	}
+	s, cond, err := of.Spec.checked()
+	if err != nil {
+		return job.Step{}, err
+	}
+	began, tally := r.c.Now(), of.Progress
+	l := r.looking(j.Tenant, s, cond, &tally, j.Cursor)
+	o := Order{Job: j.ID, Each: map[string]string{}, Force: s.Force}
+	for most := min(s.Pace, stepMost); l.more && len(o.Each) < most && r.c.Now().Sub(began) < stepLook; {
+		found, err := l.next(ctx, most-len(o.Each))
+		if err != nil {
+			return job.Step{}, err
+		}
+		for _, f := range found {
+			o.Each[f.Event] = ident.Derive(ident.Execution, j.CreatedAt, j.ID, f.Event)
+		}
+	}
+	if len(o.Each) > 0 {
+		redelivered, skipped, err := r.c.Store.Redeliver(ctx, j.Tenant, o)
+		if err != nil {
+			return job.Step{}, fmt.Errorf("redeliver %d events: %w", len(o.Each), err)
+		}
+		tally.add(redelivered, skipped)
+		r.c.Wake(ctx, j.Tenant)
+	}
+	step := job.Step{Cursor: l.after, Done: !l.more}
+	if step.Progress, err = json.Marshal(tally); err != nil {
+		return job.Step{}, fmt.Errorf("encode the progress of a redelivery: %w", err)
+	}
+	pace := time.Duration(len(o.Each)) * time.Second / time.Duration(s.Pace)
+	step.Wait = max(0, pace-r.c.Now().Sub(began))
+	return step, nil
+}
+
+// would counts an event by what would become of it.
+func (t *Tally) would(latest execution.State, force bool) {
+	switch {
+	case latest != "" && !latest.Done():
+		t.Skipped.Unfinished++
+	case latest == execution.Succeeded && !force:
+		t.Skipped.Succeeded++
+	default:
+		t.Redelivered++
+	}
+}
+
+func (t *Tally) add(redelivered int, s Skipped) {
+	t.Redelivered += redelivered
+	t.Skipped.Succeeded += s.Succeeded
+	t.Skipped.Unfinished += s.Unfinished
+	t.Skipped.Gone += s.Gone
+}
+
+// look goes through the events that a Spec selects, and counts them.
+type look struct {
+	r      *Redeliveries
+	tenant string
+	spec   Spec
+	cond   *condition
+	tally  *Tally
+	// after is the last event that was looked at, and more whether any may follow.
+	after string
+	more  bool
+}
+
+func (r *Redeliveries) looking(tenant string, s Spec, cond *condition, t *Tally, after string) *look {
+	return &look{r: r, tenant: tenant, spec: s, cond: cond, tally: t, after: after, more: true}
+}
+
+// next finds the events of the next window, most of them at the most: the rest is found
+// again.
+func (l *look) next(ctx context.Context, most int) ([]Found, error) {
+	w, err := l.r.c.Store.Deliveries(ctx, l.tenant, l.spec, l.after, windowMost)
+	if err != nil {
+		return nil, fmt.Errorf("look for events: %w", err)
+	}
+	var matched []Found
+	for len(w.Found) > 0 && len(matched) < most {
+		n := l.piece(w.Found)
+		some, looked, err := l.match(ctx, w.Found[:n], most-len(matched))
+		if err != nil {
+			return nil, err
+		}
+		matched, w.Found = append(matched, some...), w.Found[looked:]
+	}
+	if len(w.Found) == 0 {
+		l.after, l.more = w.End, w.More
+	}
+	if at, ok := ident.Time(l.after); ok {
+		l.tally.At = at
+	}
+	return matched, nil
+}
+
+// piece is how many events are read at once.
+func (l *look) piece(found []Found) int {
+	if l.cond == nil || !l.cond.bodies {
+		return len(found)
+	}
+	bytes := 0
+	for i, f := range found {
+		if bytes += l.sizeOf(f); bytes > bytesMost && i > 0 {
+			return i
+		}
+	}
+	return len(found)
+}
+
+// sizeOf is how much of an event is read: a body that is too large is not.
+func (l *look) sizeOf(f Found) int {
+	if f.Bytes > bodyMost {
+		return 0
+	}
+	return f.Bytes
+}
+
+// match finds those that the filter selects, most of them at the most, and says how many
+// were looked at for that.
+func (l *look) match(ctx context.Context, found []Found, most int) (matched []Found, looked int, err error) {
+	read, err := l.read(ctx, found)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, f := range found {
+		if len(matched) == most {
+			break
+		}
+		looked++
+		selected, err := l.selects(ctx, f, read)
+		if err != nil {
+			return nil, 0, err
+		}
+		l.after = f.Event
+		l.tally.Looked++
+		if selected {
+			l.tally.Matched++
+			matched = append(matched, f)
+		}
+	}
+	return matched, looked, nil
+}
+
+// read reads what the filter looks at.
+func (l *look) read(ctx context.Context, found []Found) (map[string]event.Event, error) {
+	if l.cond == nil {
+		return nil, nil
+	}
+	ids := make([]string, 0, len(found))
+	for _, f := range found {
+		if f.Bytes <= bodyMost || !l.cond.bodies {
+			ids = append(ids, f.Event)
+		}
+	}
+	all, err := l.r.c.Store.EventsOf(ctx, l.tenant, ids, l.cond.bodies)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	read := make(map[string]event.Event, len(all))
+	for _, e := range all {
+		read[e.ID] = e
+	}
+	return read, nil
+}
+
+func (l *look) selects(ctx context.Context, f Found, read map[string]event.Event) (bool, error) {
+	if l.cond == nil {
+		return true, nil
+	}
+	e, ok := read[f.Event]
+	if !ok && f.Bytes <= bodyMost {
+		return false, nil // It was purged meanwhile.
+	}
+	if !ok {
+		l.undecided(f, fmt.Sprintf("its body has about %d bytes, and a filter looks at %d at most", f.Bytes, bodyMost))
+		return false, nil
+	}
+	selected, reason, err := l.cond.selects(ctx, e)
+	if err == nil && reason != "" {
+		l.undecided(f, reason)
+	}
+	return selected, err
+}
+
+func (l *look) undecided(f Found, reason string) {
+	l.tally.Undecided++
+	if l.tally.Example == nil {
+		l.tally.Example = &Undecided{Event: f.Event, Reason: reason}
+	}
+}

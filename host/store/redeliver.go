@@ -1,0 +1,319 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/redeliver"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
+)
+
+// An event names its latest execution. Whoever makes one, or gives one another chance,
+// changes that row under the condition that it names still what was looked at: so two of
+// them wait for each other, and the second looks again.
+
+const (
+	// skew is how far the time in an event's id may be from when it was received.
+	skew = time.Minute
+	// movedMost is how often a redelivery looks again at events that somebody else has
+	// just given another execution.
+	movedMost = 5
+)
+
+// errMoved means that an event's latest execution is not what it was.
+var errMoved = errors.New("an event has got another execution meanwhile")
+
+// Deliveries implements redeliver.Store. The first query bounds the second, which would
+// else look for a few events among all that there are.
+func (s *SQL) Deliveries(ctx context.Context, tenant string, spec redeliver.Spec, after string, limit int) (redeliver.Window, error) {
+	w := redeliver.Window{End: after}
+	bound := eventsAfter(tenant, spec, after)
+	query := bound.String() + " ORDER BY id LIMIT " + bound.next(limit)
+	ids, err := list(ctx, s, scanString, `SELECT id FROM events `+query, bound.args...)
+	if err != nil || len(ids) == 0 {
+		return w, err
+	}
+	w.End, w.More = ids[len(ids)-1], len(ids) == limit
+	which := eventsAfter(tenant, spec, after)
+	which.and("id <= ?", w.End)
+	which.conds = append(which.conds, "kind <> 'purged'", "execution <> ''")
+	which.given("source = ?", spec.Endpoint)
+	which.given("installation = ?", spec.Installation)
+	which.given("kind = ?", string(spec.Kind))
+	if !spec.Since.IsZero() {
+		which.and("received_at >= ?", column.Micros(spec.Since))
+	}
+	if !spec.Until.IsZero() {
+		which.and("received_at < ?", column.Micros(spec.Until))
+	}
+	w.Found, err = list(ctx, s, scanFound,
+		`SELECT id, COALESCE(length(body), 0), COALESCE((SELECT x.state FROM executions x WHERE x.tenant = events.tenant AND x.id = events.execution), -1)
+		 FROM events `+which.String()+` ORDER BY id`, which.args...)
+	return w, err
+}
+
+// eventsAfter is the condition of a range of ids, which begin with their time.
+func eventsAfter(tenant string, spec redeliver.Spec, after string) where {
+	var w where
+	w.and("tenant = ?", tenant)
+	w.given("id = ?", spec.Event)
+	if from := ident.Bound(ident.Event, spec.Since.Add(-skew)); !spec.Since.IsZero() && from > after {
+		w.and("id >= ?", from)
+	} else {
+		w.given("id > ?", after)
+	}
+	if !spec.Until.IsZero() {
+		w.and("id < ?", ident.Bound(ident.Event, spec.Until.Add(skew)))
+	}
+	return w
+}
+
+func scanFound(r scanner) (redeliver.Found, error) {
+	var f redeliver.Found
+	var state int
+	err := r.Scan(&f.Event, &f.Bytes, &state)
+	if state >= 0 {
+		f.Latest = column.StateOf(state)
+	}
+	return f, err
+}
+
+// EventsOf implements redeliver.Store.
+func (s *SQL) EventsOf(ctx context.Context, tenant string, ids []string, bodies bool) ([]event.Event, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	names, err := texts(ids)
+	if err != nil {
+		return nil, err
+	}
+	columns := eventColumns
+	if !bodies {
+		columns = eventsWithoutBodies
+	}
+	rows, err := list(ctx, s, scanEvent, columns+`WHERE tenant = $1 AND `+s.each("id")+` AND kind <> 'purged'`, tenant, names)
+	if err != nil {
+		return nil, err
+	}
+	return opened(rows, func(row sealing.Event) (event.Event, error) { return s.sealing.OpenEvent(ctx, row) })
+}
+
+const eventsWithoutBodies = `SELECT tenant, id, installation, kind, name, source, dedupe_key, request, NULL, received_at FROM events `
+
+// Redeliver implements redeliver.Store.
+func (s *SQL) Redeliver(ctx context.Context, tenant string, o redeliver.Order) (redelivered int, skipped redeliver.Skipped, err error) {
+	if len(o.Each) == 0 {
+		return 0, redeliver.Skipped{}, nil
+	}
+	for range movedMost {
+		r := redelivering{s: s, tenant: tenant, o: o}
+		err = s.write(ctx, "redeliver events", r.run)
+		if err == nil {
+			return r.redelivered, r.skipped, nil
+		}
+		if !errors.Is(err, errMoved) {
+			return 0, redeliver.Skipped{}, err
+		}
+	}
+	return 0, redeliver.Skipped{}, fault.New(fault.Conflict, "events_busy", "other redeliveries or redrives of the same events go on").
+		WithHint("resume it once they have ended")
+}
+
+// redelivering is a transaction of a redelivery.
+type redelivering struct {
+	s           *SQL
+	tenant      string
+	o           redeliver.Order
+	redelivered int
+	skipped     redeliver.Skipped
+}
+
+// redeliverable is an event with its latest execution.
+type redeliverable struct {
+	id, installation, kind, name, latest string
+	// state is that of the latest execution, -1 for none, and removed says so of the
+	// installation.
+	state   int
+	removed bool
+}
+
+func scanRedeliverable(r scanner) (redeliverable, error) {
+	var e redeliverable
+	err := r.Scan(&e.id, &e.installation, &e.kind, &e.name, &e.latest, &e.state, &e.removed)
+	return e, err
+}
+
+func (r *redelivering) run(ctx context.Context, tx Conn) error {
+	r.redelivered, r.skipped = 0, redeliver.Skipped{}
+	names, err := texts(slices.Sorted(maps.Keys(r.o.Each)))
+	if err != nil {
+		return err
+	}
+	executions, err := texts(slices.Sorted(maps.Values(r.o.Each)))
+	if err != nil {
+		return err
+	}
+	found, err := listOn(ctx, tx, scanRedeliverable,
+		`SELECT e.id, e.installation, e.kind, e.name, e.execution, COALESCE(x.state, -1), COALESCE(i.state, 'removed') = 'removed'
+		 FROM events e LEFT JOIN executions x ON x.tenant = e.tenant AND x.id = e.execution
+		 LEFT JOIN installations i ON i.tenant = e.tenant AND i.id = e.installation
+		 WHERE e.tenant = $1 AND `+r.s.each("e.id")+` AND e.kind <> 'purged' AND e.execution <> ''
+		   AND EXISTS (SELECT 1 FROM tenants t WHERE t.id = $1 AND t.state IN ('active', 'paused')) ORDER BY e.id`, r.tenant, names)
+	if err != nil {
+		return err
+	}
+	made, err := listOn(ctx, tx, scanString,
+		`SELECT event FROM executions WHERE tenant = $1 AND `+r.s.each("id")+` AND redelivery = $3`, r.tenant, executions, r.o.Job)
+	if err != nil {
+		return err
+	}
+	slices.Sort(made)
+	chosen := r.choose(found, made)
+	if len(chosen) == 0 {
+		return nil
+	}
+	if err := r.take(ctx, tx, chosen); err != nil {
+		return err
+	}
+	return r.insert(ctx, tx, chosen)
+}
+
+// choose counts what becomes of events, and returns those that get an execution.
+func (r *redelivering) choose(found []redeliverable, made []string) []redeliverable {
+	r.redelivered = len(made)
+	known := 0
+	var chosen []redeliverable
+	for _, e := range found {
+		_, again := slices.BinarySearch(made, e.id)
+		if again {
+			known++
+			continue
+		}
+		switch {
+		case e.removed:
+			r.skipped.Gone++
+		case e.state >= column.Queued && e.state <= column.Waiting:
+			r.skipped.Unfinished++
+		case e.state == column.Succeeded && !r.o.Force:
+			r.skipped.Succeeded++
+		default:
+			r.redelivered++
+			chosen = append(chosen, e)
+		}
+	}
+	r.skipped.Gone += len(r.o.Each) - len(found) - (len(made) - known)
+	return chosen
+}
+
+// take has the events name their new executions, in the order of their ids, and looks
+// whether the ones before are still what they were.
+func (r *redelivering) take(ctx context.Context, tx Conn, chosen []redeliverable) error {
+	all := make([]Statement, len(chosen))
+	before := make([]string, len(chosen))
+	for i, e := range chosen {
+		before[i] = e.latest
+		all[i] = Statement{
+			Query: `UPDATE events SET execution = $3 WHERE tenant = $1 AND id = $2 AND execution = $4 AND kind <> 'purged'`,
+			Args:  []any{r.tenant, e.id, r.o.Each[e.id], e.latest},
+		}
+	}
+	n, err := r.s.d.ExecAll(ctx, tx, all)
+	if err != nil {
+		return err
+	}
+	names, err := texts(before)
+	if err != nil {
+		return err
+	}
+	late, err := scanInt(tx.QueryRowContext(ctx,
+		`SELECT count(*) FROM executions WHERE tenant = $1 AND `+r.s.each("id")+` AND (state < 3 OR state = 3 AND NOT $3)`,
+		r.tenant, names, r.o.Force))
+	if err == nil && (n != len(chosen) || late > 0) {
+		return errMoved
+	}
+	return err
+}
+
+func (r *redelivering) insert(ctx context.Context, tx Conn, chosen []redeliverable) error {
+	now := column.Micros(r.s.d.Clock())
+	all := make([]Statement, len(chosen))
+	for i, e := range chosen {
+		all[i] = Statement{
+			Query: `INSERT INTO executions (tenant, id, installation, event, kind, name, lane, redelivery, follows, run_at, created_at, changed_at)
+			 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10)`,
+			Args: []any{r.tenant, r.o.Each[e.id], e.installation, e.id, e.kind, e.name, int(event.Backfill), r.o.Job, e.latest, now},
+		}
+	}
+	_, err := r.s.d.ExecAll(ctx, tx, all)
+	return err
+}
+
+// Redelivered implements redeliver.Store. The ids of what a job has made lie in the
+// millisecond of its own.
+func (s *SQL) Redelivered(ctx context.Context, tenant, job string, created time.Time, f redeliver.OutcomeFilter) ([]redeliver.Outcome, error) {
+	var w where
+	w.and("tenant = ?", tenant)
+	w.and("id >= ?", ident.Bound(ident.Execution, created))
+	w.and("id < ?", ident.Bound(ident.Execution, created.Add(time.Millisecond)))
+	w.and("redelivery = ?", job)
+	w.given("id > ?", f.After)
+	if f.State != "" {
+		n, err := column.State(f.State)
+		if err != nil {
+			return nil, fault.New(fault.InvalidInput, "state_unknown", "%s", err.Error()).At("state")
+		}
+		w.and("state = ?", n)
+	}
+	query := w.String() + " ORDER BY id " + w.limit(f.Limit)
+	return list(ctx, s, scanOutcome, `SELECT event, id, state FROM executions `+query, w.args...)
+}
+
+func scanOutcome(r scanner) (redeliver.Outcome, error) {
+	var o redeliver.Outcome
+	var state int
+	err := r.Scan(&o.Event, &o.Execution, &state)
+	o.State = column.StateOf(state)
+	return o, err
+}
+
+// executionsOf are the ids of an event's executions, the latest first. Before the schema
+// knows of redeliveries there is one.
+func (s *SQL) executionsOf(ctx context.Context, tenant, id string) ([]string, error) {
+	const latest = `SELECT execution FROM events WHERE tenant = $1 AND id = $2 AND execution <> ''`
+	all, err := list(ctx, s, scanString,
+		`WITH RECURSIVE c (id) AS (`+latest+`
+		   UNION ALL SELECT x.follows FROM executions x JOIN c ON x.tenant = $1 AND x.id = c.id WHERE x.follows <> '')
+		 SELECT id FROM c LIMIT 1000`, tenant, id)
+	if isOutdated(err) {
+		return list(ctx, s, scanString, latest, tenant, id)
+	}
+	return all, err
+}
+
+// redelivery says which job has made an execution, and which one it follows.
+func (s *SQL) redelivery(ctx context.Context, tenant, id string) (*execution.Redelivered, error) {
+	r, err := find(ctx, s, nil, scanRedelivery, `SELECT redelivery, follows FROM executions WHERE tenant = $1 AND id = $2 AND redelivery <> ''`, tenant, id)
+	if isOutdated(err) || err == nil && r.Job == "" {
+		return nil, nil //nolint:nilnil // It is the event's own.
+	}
+	return &r, err
+}
+
+func scanRedelivery(r scanner) (execution.Redelivered, error) {
+	var v execution.Redelivered
+	err := r.Scan(&v.Job, &v.Follows)
+	return v, err
+}
+
+func isOutdated(err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	return ok && f.Code == fault.CodeSchemaTooOld
+}

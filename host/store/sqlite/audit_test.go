@@ -1,0 +1,32 @@
+package sqlite_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
+	"github.com/cofferdam-run/cofferdam/host/store/storetest"
+	"github.com/cofferdam-run/cofferdam/host/store/storetest/faults"
+)
+
+func TestEveryStatementOfTheAuditLogMayFail(t *testing.T) {
+	t.Parallel()
+	var plan faults.Plan
+	storetest.FailingAudit(t, func(tb testing.TB, now func() time.Time) store.Store {
+		tb.Helper()
+		path := filepath.Join(tb.TempDir(), "cofferdam.db")
+		s, err := sqlite.Open(tb.Context(), path, sqlite.Options{Driver: faults.SQLite(&plan), Now: now})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(func() { _ = s.Close() })
+		if _, _, err := s.Migrate(tb.Context()); err != nil {
+			tb.Fatal(err)
+		}
+		return s
+	}, &plan)
+}
+
+func BenchmarkAudit(b *testing.B) { storetest.AuditBenchmark(b, open) }

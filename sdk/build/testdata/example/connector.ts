@@ -1,0 +1,3 @@
+import { defineConnector } from "@cofferdam/connector";
+
+export default defineConnector({ name: "shop", version: "1.0.0" });
