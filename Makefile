@@ -102,9 +102,11 @@ fuzz: ## Run each fuzz target for a while (FUZZTIME=10s).
 		echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-10s} $$p || exit 1; done; done
 
 .PHONY: chaos
-chaos: ## Kill a server 200 times on each database: nothing may be lost or done twice.
+chaos: ## Kill a server 200 times on each database, then give the databases trouble: nothing may be lost or done twice.
 	$(GO) run ./chaos -cycles 3 -database both -lease 8s -long 1 -rate 40 -p99 10s
 	$(GO) run ./chaos -cycles 200 -database both
+	for t in restart terminate connections freeze disk; do $(GO) run ./chaos -database postgres -trouble $$t -rate 30 -lease 8s || exit 1; done
+	$(GO) run ./chaos -database sqlite -trouble disk -rate 30 -lease 8s
 
 .PHONY: soak
 soak: ## The long forms of the sandbox's tests, of the search for secrets, of refreshes and of chaos: hours.

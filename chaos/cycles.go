@@ -36,12 +36,15 @@ type scene struct {
 	kills map[moment]int
 	// installed is the installation's id.
 	installed string
+	// suffered is what came of a trouble. What is accepted and completed is counted for it.
+	suffered                 suffering
+	acceptances, completions *meter
 }
 
 // on runs all cycles on a database, and judges what is left.
 func (o options) on(ctx context.Context, out io.Writer, name string, wasm []byte) (*report, error) {
-	fmt.Fprintf(out, "chaos %s: %d cycles, lease %s, seed %d\n", name, o.cycles, o.lease, o.seed)
-	p, remove, err := newPlace(ctx, name, o.lease)
+	fmt.Fprintf(out, "chaos %s: %s, lease %s, seed %d\n", name, o.plan(), o.lease, o.seed)
+	p, remove, err := o.place(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +52,7 @@ func (o options) on(ctx context.Context, out io.Writer, name string, wasm []byte
 	p.naive = o.naive
 	h := &hunter{}
 	s := &scene{
-		o: o, place: p, hunter: h, pulse: newPulse(h), kills: map[moment]int{},
+		o: o, place: p, hunter: h, pulse: newPulse(h), kills: map[moment]int{}, acceptances: &meter{}, completions: &meter{},
 		random: rand.New(rand.NewPCG(o.seed, 3)), //nolint:gosec // Chance, not a secret.
 	}
 	s.ledger = ledger.New(ledger.Config{Seed: o.seed, After: time.After, Happened: func(g ledger.Stage) {
@@ -66,8 +69,11 @@ func (o options) on(ctx context.Context, out io.Writer, name string, wasm []byte
 	s.place.tenant, s.installed = to.tenant, to.installation
 	s.vendor = newVendor(to, o.rate, o.seed, h)
 	s.vendor.naps = o.naive
+	s.vendor.accepted = s.acceptances.count
+	s.vendor.blind = o.trouble != ""
+	s.pulse.completed = s.completions.count
 	begun := time.Now()
-	cycles, err := s.cycles(ctx, out)
+	cycles, err := s.work(ctx, out)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +84,7 @@ func (o options) on(ctx context.Context, out io.Writer, name string, wasm []byte
 	if err != nil {
 		return nil, err
 	}
-	r.took = time.Since(begun)
+	r.took, r.suffered = time.Since(begun), s.suffered
 	if r.broken() {
 		return r, nil // As it is, it is evidence.
 	}
@@ -91,6 +97,38 @@ func (o options) on(ctx context.Context, out io.Writer, name string, wasm []byte
 	}
 	r.resolve(after)
 	return r, nil
+}
+
+// place is where everything is: with a server of its own if that is to have trouble.
+func (o options) place(ctx context.Context, name string) (p place, remove func(), err error) {
+	if o.trouble == "" {
+		return newPlace(ctx, name, o.lease)
+	}
+	g, leave, err := newGround(name, o.trouble) //nolint:contextcheck // A test server waits on its own clock.
+	if err != nil {
+		return p, nil, err
+	}
+	p, clean, err := placeOn(ctx, g, o.lease)
+	if err != nil {
+		leave()
+		return p, nil, err
+	}
+	return p, func() { clean(); leave() }, nil
+}
+
+func (o options) plan() string {
+	if o.trouble != "" {
+		return fmt.Sprintf("the trouble %q for %s", o.trouble, o.during)
+	}
+	return fmt.Sprintf("%d cycles", o.cycles)
+}
+
+// work is what is done until everything is to come to its end.
+func (s *scene) work(ctx context.Context, out io.Writer) (int, error) {
+	if s.o.trouble != "" {
+		return s.suffer(ctx)
+	}
+	return s.cycles(ctx, out)
 }
 
 // cycles kills a server, again and again, and returns how often.

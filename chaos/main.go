@@ -15,12 +15,19 @@
 // once, or is dead because nobody can know whether an effect was had that has no
 // key: with all of it at most once. See verdict.
 //
+// With -trouble nobody is killed: the database is restarted, its connections are ended,
+// or taken, it freezes, or its disk is full, for a while, beneath a server that works on;
+// and the report says what was done in a second before, meanwhile and after:
+//
+//	go run ./chaos -database postgres -trouble freeze -during 30s
+//
 // The last line is
 //
 //	chaos lost=0 duplicated=0 cycles=400
 //
 // and the exit code is 1 if something was lost or done twice; what, and how that is
-// known, is printed before.
+// known, is printed before. It is 1, too, if the work is not back to 95 % within 10 s
+// after a trouble.
 package main
 
 import (
@@ -52,6 +59,9 @@ func main() {
 	}
 }
 
+// backWithin is how soon after a trouble the work is what it was before.
+const backWithin = 10 * time.Second
+
 // options are what the flags say.
 type options struct {
 	cycles   int
@@ -65,6 +75,10 @@ type options struct {
 	rate     float64
 	// moment is when each server is killed, or empty for a moment drawn at each.
 	moment moment
+	// trouble is what the database has in place of kills, for how long, and how long
+	// the work is watched before and after.
+	trouble        trouble
+	during, around time.Duration
 	// naive has the servers keep no journal.
 	naive   bool
 	verbose bool
@@ -85,10 +99,16 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.DurationVar(&o.duration, "duration", time.Hour, "begin no further cycle after this time, on each database")
 	flags.Float64Var(&o.rate, "rate", 15, "deliveries per second")
 	flags.Func("moment", "kill only at this moment: "+strings.Join(momentNames(), ", "), o.moment.set)
+	flags.Func("trouble", "kill nobody, and give the database trouble: "+strings.Trim(fmt.Sprint(troubles()), "[]"), o.trouble.set)
+	flags.DurationVar(&o.during, "during", 30*time.Second, "how long the trouble lasts")
+	flags.DurationVar(&o.around, "around", 20*time.Second, "how long the work is watched before the trouble and after it")
 	flags.BoolVar(&o.naive, "naive", false, "keep no journal, to see that the ledger notices")
 	flags.BoolVar(&o.verbose, "v", false, "print each cycle")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if o.trouble != "" && o.trouble != full && o.database != "postgres" {
+		return fmt.Errorf("the trouble %q is Postgres's: say -database postgres", o.trouble)
 	}
 	if o.seed == 0 {
 		o.seed = rand.Uint64() //nolint:gosec // Chance, not a secret.
@@ -114,6 +134,10 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 			fmt.Fprintf(out, "THE CYCLES ON POSTGRES DID NOT RUN: %v\n", err)
 			continue
 		}
+		if errors.Is(err, errNotHere) {
+			fmt.Fprintf(out, "THE TROUBLE %q DID NOT COME: %v\n", o.trouble, err)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -121,6 +145,9 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 		total.add(r)
 		if p99 := quantile(r.resumed, 0.99); o.p99 > 0 && p99 > o.p99 {
 			slow = fmt.Errorf("%s: the 99th percentile of the times to resume is %s, and %s is what was promised", name, p99, o.p99)
+		}
+		if s := r.suffered; s.trouble != "" && (!s.well || s.back > backWithin) {
+			slow = fmt.Errorf("%s: the work was not what it was before within %s after the trouble %q", name, backWithin, s.trouble)
 		}
 	}
 	fmt.Fprintf(out, "chaos lost=%d duplicated=%d cycles=%d\n", total.lost, total.duplicated(), total.cycles)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -35,6 +36,8 @@ const slots = 64
 // place is where a server's things are, which outlive it.
 type place struct {
 	dir string
+	// ground is what the database stands on. A server does not know it.
+	ground ground
 	// database is a file, or a URL of Postgres.
 	database string
 	lease    time.Duration
@@ -62,20 +65,31 @@ func parsePlace(args []string) (p place, err error) {
 // newPlace makes a place with an empty database. Postgres without a server is
 // postgrestest.ErrNoServer.
 func newPlace(ctx context.Context, name string, lease time.Duration) (p place, remove func(), err error) {
+	if name != "postgres" {
+		return placeOn(ctx, ground{}, lease)
+	}
+	address, stop, err := postgrestest.Start() //nolint:contextcheck // A test server waits on its own clock.
+	if err != nil {
+		return place{}, nil, err
+	}
+	p, clean, err := placeOn(ctx, ground{address: address}, lease)
+	if err != nil {
+		stop()
+		return place{}, nil, err
+	}
+	return p, func() { stop(); clean() }, nil
+}
+
+// placeOn makes a place with an empty database.
+func placeOn(ctx context.Context, g ground, lease time.Duration) (p place, remove func(), err error) {
 	dir, err := os.MkdirTemp("", "cofferdam-chaos")
 	if err != nil {
 		return p, nil, fmt.Errorf("make a folder: %w", err)
 	}
-	p = place{dir: dir, database: filepath.Join(dir, "chaos.db"), lease: lease}
+	p = place{dir: dir, database: filepath.Join(cmp.Or(g.dir, dir), "chaos.db"), lease: lease, ground: g}
 	remove = func() { _ = os.RemoveAll(dir) }
-	if name == "postgres" {
-		address, stop, err := postgrestest.Start() //nolint:contextcheck // A test server waits on its own clock.
-		if err != nil {
-			remove()
-			return p, nil, err
-		}
-		remove = func() { stop(); _ = os.RemoveAll(dir) }
-		if p.database, err = postgrestest.Create(ctx, address); err != nil {
+	if g.address != "" {
+		if p.database, err = postgrestest.Create(ctx, g.address); err != nil {
 			remove()
 			return p, nil, err
 		}

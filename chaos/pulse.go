@@ -11,6 +11,8 @@ import (
 // that runs again after a kill. It is safe for concurrent use.
 type pulse struct {
 	hunter *hunter
+	// completed is told when an execution was completed, unless it is nil.
+	completed func(at time.Time)
 
 	mu     sync.Mutex
 	claims int
@@ -48,6 +50,9 @@ func (p *pulse) hear(l line) {
 			delete(p.broken, l.words[1])
 		}
 	case l.words[0] == "completed":
+		if p.completed != nil {
+			p.completed(l.at)
+		}
 		delete(p.running, l.words[1])
 	}
 }

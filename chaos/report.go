@@ -32,6 +32,8 @@ type report struct {
 	late             int
 	evidence         []string
 	took             time.Duration
+	// suffered is what a trouble did, if there was one.
+	suffered suffering
 }
 
 func (r *report) duplicated() int { return r.executions + r.state + r.records + r.keyed + r.plain }
@@ -70,6 +72,9 @@ func (r *report) print(out io.Writer, name string) {
 			break
 		}
 		fmt.Fprintln(out, e)
+	}
+	if r.suffered.trouble != "" {
+		r.suffered.print(out, name)
 	}
 	line := func(what string, value any) { fmt.Fprintf(out, "chaos %s %s %v\n", name, what, value) }
 	line("cycles", r.cycles)

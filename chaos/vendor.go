@@ -55,6 +55,10 @@ type vendor struct {
 	// naps has nobody sleep for long: a server that keeps no journal would never know
 	// that somebody has slept.
 	naps bool
+	// blind has it deliver whatever is unfinished, and whether the server answers or not.
+	blind bool
+	// accepted is told when a delivery was accepted, unless it is nil.
+	accepted func(at time.Time)
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -105,11 +109,17 @@ func (v *vendor) work(ctx context.Context) {
 		if addr == "" {
 			continue
 		}
-		if n, err := v.left(ctx, addr); err != nil || n.sum() >= mostLeft {
+		if !v.blind && v.crowded(ctx, addr) {
 			continue
 		}
 		v.send(ctx, v.next())
 	}
+}
+
+// crowded says that enough is unfinished, or that nobody knows.
+func (v *vendor) crowded(ctx context.Context, addr string) bool {
+	n, err := v.left(ctx, addr)
+	return err != nil || n.sum() >= mostLeft
 }
 
 // next is what is delivered next: what was not accepted, then something again,
@@ -151,6 +161,9 @@ func (v *vendor) send(ctx context.Context, d *delivery) {
 		got, err := v.deliver(ctx, addr, d)
 		if err == nil {
 			v.hunter.happened(accepted)
+			if v.accepted != nil {
+				v.accepted(time.Now())
+			}
 		}
 		v.note(d, got, err)
 	})

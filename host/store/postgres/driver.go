@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
@@ -117,7 +118,7 @@ func (d *driver) Problem(err error) store.Problem {
 	case errors.As(err, &connect), errors.As(err, &op), errors.Is(err, group.ErrClosed), errors.Is(err, errLost),
 		// A server that takes longer than anyone waits does not answer.
 		errors.Is(err, context.DeadlineExceeded),
-		errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, sql.ErrConnDone), errors.Is(err, sqldriver.ErrBadConn),
 		strings.Contains(err.Error(), "closed pool"), strings.Contains(err.Error(), "conn closed"):
 		return store.Unreachable
 	default:

@@ -11,7 +11,11 @@ type cluster struct {
 
 func programs() (string, bool) { return "", false }
 
-func start(string) (*cluster, error) { return nil, errors.ErrUnsupported }
+func start(string, string, ...string) (*cluster, error) { return nil, errors.ErrUnsupported }
+
+func (c *cluster) restart() error { return errors.ErrUnsupported }
+
+func (c *cluster) freeze() (func() error, error) { return nil, errors.ErrUnsupported }
 
 func (c *cluster) stop() {}
 

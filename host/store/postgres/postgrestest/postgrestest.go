@@ -116,7 +116,7 @@ func (s *server) find() {
 		fmt.Fprint(os.Stderr, skipped)
 		return
 	}
-	if s.cluster, s.err = start(bin); s.err == nil {
+	if s.cluster, s.err = start(bin, ""); s.err == nil {
 		s.address = s.cluster.address
 	}
 }

@@ -25,7 +25,7 @@ func Start() (address string, stop func(), err error) {
 	if !ok {
 		return "", nil, ErrNoServer
 	}
-	c, err := start(bin)
+	c, err := start(bin, "")
 	if err != nil {
 		return "", nil, err
 	}

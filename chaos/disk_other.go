@@ -1,0 +1,5 @@
+//go:build !linux
+
+package main
+
+func smallDisk() (dir string, remove func(), err error) { return "", nil, errNotHere }
