@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/redeliver"
 )
@@ -141,38 +140,18 @@ func (a *app) redeliverOutcomes() *cobra.Command {
 	return c
 }
 
-// awaitRedelivery shows a redelivery each second until it goes on no more. It fails if
-// the redelivery has, or was stopped.
+// awaitRedelivery shows a redelivery until it goes on no more.
 func (a *app) awaitRedelivery(ctx context.Context, r redeliver.Redelivery) error {
-	for !r.State.Ended() && r.State != job.Paused {
-		if a.Output != "json" {
-			fmt.Fprintf(a.err, "%s  %s\n", r.State, tally(r.Progress))
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the redelivery %s, which goes on: %w", r.ID, ctx.Err())
-		case <-time.After(time.Second):
-		}
-		path := a.inTenant("/redeliveries/%s", escape(r.ID))
-		r = redeliver.Redelivery{}
-		if err := a.client().call(ctx, http.MethodGet, path, nil, &r); err != nil {
-			return err
-		}
-	}
-	err := a.show(r, func(w io.Writer) {
-		printRedelivery(w, r)
-		if r.Progress.Redelivered > 0 {
-			fmt.Fprintf(w, "they run now: cofferdam redeliver outcomes %s shows how they stand\n", r.ID)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if r.State != job.Done {
-		return fault.New(fault.Conflict, "redelivery_"+string(r.State), "the redelivery %s is %s", r.ID, r.State).
-			WithHint("'cofferdam redeliver resume %s' has it go on, unless it was cancelled", r.ID)
-	}
-	return nil
+	return awaitJob(ctx, a, awaited[redeliver.Redelivery]{
+		noun: "redelivery", group: "redeliver", path: "/redeliveries",
+		look: func(r redeliver.Redelivery) (string, job.State, string) { return r.ID, r.State, tally(r.Progress) },
+		print: func(w io.Writer, r redeliver.Redelivery) {
+			printRedelivery(w, r)
+			if r.Progress.Redelivered > 0 {
+				fmt.Fprintf(w, "they run now: cofferdam redeliver outcomes %s shows how they stand\n", r.ID)
+			}
+		},
+	}, r)
 }
 
 func tally(t redeliver.Tally) string {

@@ -4,14 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/redrive"
 )
@@ -38,63 +35,18 @@ func (a *app) redrive(c *cobra.Command, method, path string) error {
 	return a.show(r, func(w io.Writer) { printRedrive(w, r) })
 }
 
-// jobKind is a kind of jobs of a tenant's: the group of its verbs, where they are in the
-// API, and what makes a request there and shows the job that is the answer.
-type jobKind struct {
-	group, path string
-	show        func(c *cobra.Command, method, path string) error
-}
-
-// jobVerb shows or steers a job.
-func (a *app) jobVerb(k jobKind, verb, short string) *cobra.Command {
-	name := strings.ToUpper(k.group[strings.LastIndex(k.group, " ")+1:])
-	return a.tenantFlag(&cobra.Command{
-		Use:     verb + " " + name,
-		Short:   short,
-		Example: "  cofferdam " + k.group + " " + verb + " job_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --tenant acme",
-		Args:    exactly(name),
-		RunE: func(c *cobra.Command, args []string) error {
-			method, path := http.MethodPost, a.inTenant(k.path+"/%s/%s", escape(args[0]), verb)
-			if verb == "show" {
-				method, path = http.MethodGet, strings.TrimSuffix(path, "/show")
-			}
-			return k.show(c, method, path)
-		},
-	})
-}
-
-// awaitRedrive shows a redrive each second until it goes on no more. It fails if the
-// redrive has, or was stopped.
+// awaitRedrive shows a redrive until it goes on no more.
 func (a *app) awaitRedrive(ctx context.Context, r redrive.Redrive) error {
-	for !r.State.Ended() && r.State != job.Paused {
-		if a.Output != "json" {
-			fmt.Fprintf(a.err, "%s  %s\n", r.State, progress(r.Progress))
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the redrive %s, which goes on: %w", r.ID, ctx.Err())
-		case <-time.After(time.Second):
-		}
-		path := a.inTenant("/redrives/%s", escape(r.ID))
-		r = redrive.Redrive{}
-		if err := a.client().call(ctx, http.MethodGet, path, nil, &r); err != nil {
-			return err
-		}
-	}
-	err := a.show(r, func(w io.Writer) {
-		printRedrive(w, r)
-		if r.Progress.Redriven > 0 {
-			fmt.Fprintln(w, "they run now: cofferdam dead-letter list shows those that die again")
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if r.State != job.Done {
-		return fault.New(fault.Conflict, "redrive_"+string(r.State), "the redrive %s is %s", r.ID, r.State).
-			WithHint("'cofferdam redrive resume %s' has it go on, unless it was cancelled", r.ID)
-	}
-	return nil
+	return awaitJob(ctx, a, awaited[redrive.Redrive]{
+		noun: "redrive", group: "redrive", path: "/redrives",
+		look: func(r redrive.Redrive) (string, job.State, string) { return r.ID, r.State, progress(r.Progress) },
+		print: func(w io.Writer, r redrive.Redrive) {
+			printRedrive(w, r)
+			if r.Progress.Redriven > 0 {
+				fmt.Fprintln(w, "they run now: cofferdam dead-letter list shows those that die again")
+			}
+		},
+	}, r)
 }
 
 func progress(p redrive.Progress) string {
