@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,7 +26,10 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
-var redeliverEvents = flag.Int("redeliver.events", 5000, "how many events a redelivery is killed in the middle of")
+var (
+	redeliverPace   = flag.Int("redeliver.pace", 10_000, "how many of them a second")
+	redeliverEvents = flag.Int("redeliver.events", 5000, "how many events a redelivery is killed in the middle of")
+)
 
 // childDSN names the database of a process that the test below starts.
 const childDSN = "COFFERDAM_REDELIVER_DSN"
@@ -86,9 +90,9 @@ func TestMillionRedeliveredExactlyOnce(t *testing.T) {
 	busy.Go(func() { s.work(ctx, t) })
 	defer busy.Wait()
 	defer stop()
-	alone := s.p99(t, 200)
+	alone := s.p99(t, 500)
 
-	r, err := redeliveries(s.db).Start(t.Context(), s.tenant, redeliver.Spec{Installation: s.installation, Pace: 10_000})
+	r, err := redeliveries(s.db).Start(t.Context(), s.tenant, redeliver.Spec{Installation: s.installation, Pace: *redeliverPace})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +104,7 @@ func TestMillionRedeliveredExactlyOnce(t *testing.T) {
 		_ = child.Wait()
 	}
 	child := s.child(t)
-	beside := s.p99(t, 200)
+	beside := s.p99(t, 500)
 	got := s.until(t, r.ID, func(r redeliver.Redelivery) bool { return r.State.Ended() })
 	took := time.Since(began)
 	_ = child.Process.Kill()
@@ -229,32 +233,53 @@ func (s *storm) p99(t *testing.T, n int) time.Duration {
 	}
 }
 
-// work does what is queued until ctx ends: it notes it in the ledger.
+// slots is how many executions run at once.
+const slots = 64
+
+// work does what is queued until ctx ends, as a worker does: it claims for the slots that
+// are free, and does not wait for what runs. It notes what it claims in the ledger.
 func (s *storm) work(ctx context.Context, t *testing.T) {
 	t.Helper()
 	if _, err := s.db.Heartbeat(ctx, "wrk_1", time.Hour); err != nil {
 		t.Error(err)
 		return
 	}
+	var free atomic.Int64
+	free.Store(slots)
+	ended := make(chan struct{}, 1)
+	var runs sync.WaitGroup
+	defer runs.Wait()
 	for ctx.Err() == nil {
-		claimed, err := s.db.Claim(ctx, "wrk_1", []execution.Quota{{Tenant: s.tenant, N: 64, Running: 1 << 20}})
-		if err != nil && ctx.Err() == nil {
-			t.Error(err)
-			return
+		var claimed []execution.Claimed
+		if n := int(free.Load()); n > 0 {
+			var err error
+			claimed, err = s.db.Claim(ctx, "wrk_1", []execution.Quota{{Tenant: s.tenant, N: n, Running: 1 << 20}})
+			if err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
 		}
 		s.note(claimed)
-		var done sync.WaitGroup
+		free.Add(-int64(len(claimed)))
 		for _, c := range claimed {
-			done.Go(func() {
+			runs.Go(func() {
 				err := s.db.Complete(ctx, execution.Completion{Tenant: c.Tenant, Execution: c.Execution, Claim: c.Claim, Outcome: execution.Succeeded, Counted: true})
 				if err != nil && ctx.Err() == nil {
 					t.Error(err)
 				}
+				free.Add(1)
+				select {
+				case ended <- struct{}{}:
+				default:
+				}
 			})
 		}
-		done.Wait()
-		if len(claimed) == 0 {
-			time.Sleep(time.Millisecond)
+		if len(claimed) > 0 {
+			continue
+		}
+		select {
+		case <-ended:
+		case <-time.After(time.Millisecond): // Something new may have come.
 		}
 	}
 }
