@@ -1,6 +1,7 @@
 package api
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -45,12 +46,20 @@ func hookRoutes() []route {
 
 // deliver takes a delivery. What the vendor is told is durable.
 func (s *server) deliver(w http.ResponseWriter, r *http.Request) {
-	body, err := readBody(r, s.o.MaxBodyBytes)
+	visit, err := s.h.Webhooks.Admit(r.Context(), chi.URLParam(r, "endpoint"), r.ContentLength)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	taken, err := s.h.Webhooks.Receive(r.Context(), webhook.Delivery{
+	defer visit.Close()
+	body, err := visit.Read(r.Context(), r.Body, func(body io.Reader) ([]byte, error) {
+		return readAll(body, r.ContentLength, visit.MaxBytes(s.o.MaxBodyBytes))
+	})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	taken, err := visit.Receive(r.Context(), webhook.Delivery{
 		Endpoint: chi.URLParam(r, "endpoint"), Method: r.Method,
 		Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header, Body: body,
 	})

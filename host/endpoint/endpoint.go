@@ -4,7 +4,10 @@ package endpoint
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/fault"
 )
 
 // Endpoint takes the deliveries of one webhook of one installation.
@@ -21,10 +24,50 @@ type Endpoint struct {
 	Descriptor json.RawMessage `json:"descriptor,omitempty" doc:"How deliveries are signed, where it is not a scheme that comes with the program."`
 	// Parameters are what the scheme was told, but for what is secret.
 	Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme was told, without what is secret."`
-	Version    int64             `json:"version"`
+	// Limits bound its deliveries.
+	Limits  Limits `json:"limits,omitzero" doc:"What bounds its deliveries, beside the tenant's limits."`
+	Version int64  `json:"version"`
 	// Disabled endpoints answer 410 Gone.
 	Disabled  bool      `json:"disabled"`
 	CreatedAt time.Time `json:"created_at"`
+}
+
+// Limits bound what is delivered to an endpoint. A zero is no limit of its own.
+type Limits struct {
+	// Rate is how many deliveries a second are taken, in the cluster.
+	Rate int `json:"rate,omitempty" doc:"How many deliveries a second are taken, in the cluster; none is no cap."`
+	// Burst is how many may come at once though the Rate is lower. 0 is ten seconds' worth.
+	Burst int `json:"burst,omitempty" doc:"How many may come at once though the rate is lower; none is ten seconds' worth."`
+	// Queued is how many executions of the endpoint's webhook may be due or parked.
+	Queued int `json:"queued,omitempty" doc:"How many executions of its webhook may be due or parked before deliveries are refused; none is no cap."`
+	// MaxBytes caps a body. 0 is the server's.
+	MaxBytes int64 `json:"max_bytes,omitempty" doc:"How many bytes a delivery may have; none is the server's cap."`
+}
+
+const (
+	// maxRate is more than a database commits a second, and maxQueued more than it should hold.
+	maxRate   = 1_000_000
+	maxQueued = 100_000_000
+	// maxBytes is GitHub's cap, the largest of the vendors'
+	// (https://docs.github.com/en/webhooks/webhook-events-and-payloads).
+	maxBytes = 25 << 20
+)
+
+// check names what is out of bounds.
+func (l Limits) check() error {
+	e := fault.New(fault.InvalidInput, "limits_invalid", "a limit is out of bounds").At("/limits")
+	for _, b := range []struct {
+		name     string
+		is, most int64
+	}{{"rate", int64(l.Rate), maxRate}, {"burst", int64(l.Burst), maxRate}, {"queued", int64(l.Queued), maxQueued}, {"max_bytes", l.MaxBytes, maxBytes}} {
+		if b.is < 0 || b.is > b.most {
+			e.Problems = append(e.Problems, fault.Problem{Where: "/limits/" + b.name, Message: fmt.Sprintf("%d must be from 0, which is none, to %d", b.is, b.most)})
+		}
+	}
+	if len(e.Problems) > 0 {
+		return e
+	}
+	return nil
 }
 
 // Store keeps endpoints and their sealed signing secrets.

@@ -82,6 +82,8 @@ type Spec struct {
 	Parameters map[string]string `json:"parameters,omitempty"`
 	// AllowWeak says that a scheme is wanted though it is weak.
 	AllowWeak bool `json:"allow_weak,omitempty"`
+	// Limits bound its deliveries.
+	Limits Limits `json:"limits,omitzero"`
 }
 
 // Create adds an endpoint, and returns its signing secret, which is shown this once.
@@ -101,10 +103,13 @@ func (s *Endpoints) Create(ctx context.Context, tenant string, spec Spec) (Endpo
 		return Endpoint{}, "", fault.New(fault.InvalidInput, "weak_scheme", "the scheme %s is weak: %s", scheme.SchemeName(), why).
 			At("/allow_weak").WithHint("Have the vendor sign in a newer way, or say that you want it with allow_weak.")
 	}
+	if err := spec.Limits.check(); err != nil {
+		return Endpoint{}, "", err
+	}
 	now := s.c.Now()
 	o := Opened{Endpoint: Endpoint{
 		ID: ident.New(ident.Endpoint, now), Tenant: tenant, Installation: hook.Installation,
-		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, Version: 1, CreatedAt: now,
+		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, Limits: spec.Limits, Version: 1, CreatedAt: now,
 	}}
 	if o.Parameters, o.Secret, err = scheme.Tell(spec.Parameters); err != nil {
 		return Endpoint{}, "", fmt.Errorf("check the parameters: %w", err)
@@ -229,17 +234,26 @@ type Change struct {
 	Disabled *bool
 	// Parameters replace those that there are.
 	Parameters map[string]string
+	// Limits replace those that there are.
+	Limits *Limits
 }
 
 // Update changes an endpoint.
 func (s *Endpoints) Update(ctx context.Context, tenant, id string, c Change) (Endpoint, error) {
 	e, err := s.Get(ctx, tenant, id)
-	if err != nil || c.Parameters == nil && (c.Disabled == nil || *c.Disabled == e.Disabled) {
+	same := (c.Disabled == nil || *c.Disabled == e.Disabled) && (c.Limits == nil || *c.Limits == e.Limits)
+	if err != nil || c.Parameters == nil && same {
 		return e, err
 	}
 	err = s.change(ctx, tenant, id, func(o *Opened) error {
 		if c.Disabled != nil {
 			o.Disabled = *c.Disabled
+		}
+		if c.Limits != nil {
+			o.Limits = *c.Limits
+		}
+		if err := o.Limits.check(); err != nil {
+			return err
 		}
 		if c.Parameters == nil {
 			return nil
