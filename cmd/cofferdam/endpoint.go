@@ -34,6 +34,7 @@ func (a *app) endpointCreate() *cobra.Command {
 	var spec endpoint.Spec
 	var descriptor string
 	var bytes byteSize
+	var deadline time.Duration
 	c := a.tenantFlag(&cobra.Command{
 		Use:     "create INSTALLATION WEBHOOK",
 		Short:   "Make an endpoint; its address and its signing secret go to the vendor",
@@ -41,7 +42,7 @@ func (a *app) endpointCreate() *cobra.Command {
 		Args:    exactly("INSTALLATION", "WEBHOOK"),
 		RunE: func(c *cobra.Command, args []string) error {
 			spec.Installation, spec.Webhook = args[0], args[1]
-			spec.Limits.MaxBytes = int64(bytes)
+			spec.Limits.MaxBytes, spec.Deadline = int64(bytes), int(deadline/time.Millisecond)
 			if descriptor != "" {
 				data, err := a.raw("@" + descriptor)
 				if err != nil {
@@ -57,6 +58,8 @@ func (a *app) endpointCreate() *cobra.Command {
 	c.Flags().StringToStringVar(&spec.Parameters, "parameter", nil, "what the scheme must be told, name=value; see `endpoint schemes`")
 	c.Flags().BoolVar(&spec.AllowWeak, "allow-weak", false, "take a scheme though it is weak")
 	endpointLimitFlags(c, &spec.Limits, &bytes)
+	c.Flags().StringVar((*string)(&spec.Respond), "respond", "", "what a delivery is answered with: execution has the plugin say it; by default, that it was stored")
+	c.Flags().DurationVar(&deadline, "deadline", 0, "for how long the execution is waited for then, 30s at most; 0 for 10s")
 	return c
 }
 
@@ -69,6 +72,8 @@ func endpointLimitFlags(c *cobra.Command, l *endpoint.Limits, bytes *byteSize) {
 
 func (a *app) endpointUpdate() *cobra.Command {
 	var disabled bool
+	var respond string
+	var deadline time.Duration
 	var given endpoint.Limits
 	var bytes byteSize
 	c := a.tenantFlag(&cobra.Command{
@@ -90,6 +95,12 @@ func (a *app) endpointUpdate() *cobra.Command {
 			if c.Flags().Changed("disabled") {
 				body["disabled"] = disabled
 			}
+			if c.Flags().Changed("respond") {
+				body["respond"] = respond
+			}
+			if c.Flags().Changed("deadline") {
+				body["deadline_ms"] = int(deadline / time.Millisecond)
+			}
 			if len(body) == 0 {
 				return errors.New("nothing was said that is to change\n  hint: see the flags of `cofferdam endpoint update --help`")
 			}
@@ -101,6 +112,8 @@ func (a *app) endpointUpdate() *cobra.Command {
 	})
 	c.Flags().BoolVar(&disabled, "disabled", false, "have it take none: --disabled=false has it take them again")
 	endpointLimitFlags(c, &given, &bytes)
+	c.Flags().StringVar(&respond, "respond", "", "what a delivery is answered with: execution has the plugin say it; an empty one, that it was stored")
+	c.Flags().DurationVar(&deadline, "deadline", 0, "for how long the execution is waited for then, 30s at most; 0 for 10s")
 	return c
 }
 

@@ -15,7 +15,8 @@ import (
 
 // unmigrate takes a database back to the schema that the program before this one
 // left: nobody else can.
-const unmigrate = `ALTER TABLE tenants DROP COLUMN rate; ALTER TABLE tenants DROP COLUMN burst; ALTER TABLE tenants DROP COLUMN queued;
+const unmigrate = `DROP INDEX events_bodies; ALTER TABLE events DROP COLUMN body_digest; DROP TABLE event_bodies;
+ ALTER TABLE tenants DROP COLUMN rate; ALTER TABLE tenants DROP COLUMN burst; ALTER TABLE tenants DROP COLUMN queued;
  DELETE FROM goose_db_version WHERE version_id = 14`
 
 // migrate runs the verb and returns what it said.

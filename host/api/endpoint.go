@@ -98,6 +98,8 @@ type createEndpointInput struct {
 		Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme must be told."`
 		AllowWeak  bool              `json:"allow_weak,omitempty" doc:"Whether a scheme is wanted though it is weak."`
 		Limits     endpoint.Limits   `json:"limits,omitzero" doc:"What bounds its deliveries, beside the tenant's limits."`
+		Respond    endpoint.Respond  `json:"respond,omitempty" enum:"execution" doc:"What a delivery is answered with: execution has the plugin say it, for vendors that show or use the answer. Defaults to that it was stored."`
+		Deadline   int               `json:"deadline_ms,omitempty" minimum:"0" maximum:"30000" doc:"For how many milliseconds the execution is waited for then, before the answer is 202. Defaults to 10000."`
 	}
 }
 
@@ -105,6 +107,7 @@ func (s *server) createEndpoint(ctx context.Context, in *createEndpointInput) (*
 	return shownOnce(s.h.Endpoints.Create(ctx, tenantOf(ctx), endpoint.Spec{
 		Installation: in.Body.Installation, Webhook: in.Body.Webhook, Secret: in.Body.Secret,
 		Descriptor: in.Body.Descriptor, Parameters: in.Body.Parameters, AllowWeak: in.Body.AllowWeak, Limits: in.Body.Limits,
+		Respond: in.Body.Respond, Deadline: in.Body.Deadline,
 	}))
 }
 
@@ -118,11 +121,15 @@ type disableEndpointInput struct {
 		Disabled   *bool             `json:"disabled,omitempty" doc:"Whether deliveries are refused. Defaults to as it is."`
 		Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme must be told: all of it. Defaults to what it was told."`
 		Limits     *endpoint.Limits  `json:"limits,omitempty" doc:"What bounds its deliveries: all of it. Defaults to what bounds them."`
+		Respond    *endpoint.Respond `json:"respond,omitempty" enum:"execution," doc:"What a delivery is answered with: execution has the plugin say it; nothing, that it was stored. Defaults to as it is."`
+		Deadline   *int              `json:"deadline_ms,omitempty" minimum:"0" maximum:"30000" doc:"For how many milliseconds the execution is waited for. Defaults to as it is."`
 	}
 }
 
 func (s *server) disableEndpoint(ctx context.Context, in *disableEndpointInput) (*answer[endpoint.Endpoint], error) {
-	return answered(s.h.Endpoints.Update(ctx, tenantOf(ctx), in.Endpoint, endpoint.Change{Disabled: in.Body.Disabled, Parameters: in.Body.Parameters, Limits: in.Body.Limits}))
+	return answered(s.h.Endpoints.Update(ctx, tenantOf(ctx), in.Endpoint, endpoint.Change{
+		Disabled: in.Body.Disabled, Parameters: in.Body.Parameters, Limits: in.Body.Limits, Respond: in.Body.Respond, Deadline: in.Body.Deadline,
+	}))
 }
 
 type rotateEndpointInput struct {

@@ -25,11 +25,56 @@ type Endpoint struct {
 	// Parameters are what the scheme was told, but for what is secret.
 	Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme was told, without what is secret."`
 	// Limits bound its deliveries.
-	Limits  Limits `json:"limits,omitzero" doc:"What bounds its deliveries, beside the tenant's limits."`
-	Version int64  `json:"version"`
+	Limits Limits `json:"limits,omitzero" doc:"What bounds its deliveries, beside the tenant's limits."`
+	// Respond says what the answer to a delivery is, and Deadline for how long it is waited
+	// for.
+	Respond  Respond `json:"respond,omitempty" enum:"execution" doc:"What the answer is: none is that the delivery was stored; execution is what the plugin has said."`
+	Deadline int     `json:"deadline_ms,omitempty" doc:"For how many milliseconds the execution is waited for, if it is the answer."`
+	Version  int64   `json:"version"`
 	// Disabled endpoints answer 410 Gone.
 	Disabled  bool      `json:"disabled"`
 	CreatedAt time.Time `json:"created_at"`
+}
+
+// Respond says what the answer to a delivery is.
+type Respond string
+
+const (
+	// Stored is that it was stored.
+	Stored Respond = ""
+	// Execution is what the plugin has said of it, or Stored at the deadline.
+	Execution Respond = "execution"
+)
+
+const (
+	// usualDeadline is what most vendors wait for who show what they are told, and maxDeadline
+	// the longest that any does.
+	usualDeadline = 10 * time.Second
+	maxDeadline   = 30 * time.Second
+)
+
+// Wait is for how long the execution of a delivery is waited for: 0 is not at all.
+func (e Endpoint) Wait() time.Duration {
+	switch {
+	case e.Respond != Execution:
+		return 0
+	case e.Deadline == 0:
+		return usualDeadline
+	default:
+		return time.Duration(e.Deadline) * time.Millisecond
+	}
+}
+
+// checkRespond says what is wrong with the answer.
+func (e Endpoint) checkRespond() error {
+	if e.Respond != Stored && e.Respond != Execution {
+		return fault.New(fault.InvalidInput, "respond_invalid", "the answer is %.64q: it may be %q, or nothing", e.Respond, Execution).At("/respond")
+	}
+	if most := int(maxDeadline / time.Millisecond); e.Deadline < 0 || e.Deadline > most {
+		return fault.New(fault.InvalidInput, "deadline_invalid", "the deadline is %d ms: it may be from 1 to %d, or 0 for %d", e.Deadline, most, int(usualDeadline/time.Millisecond)).
+			At("/deadline_ms")
+	}
+	return nil
 }
 
 // Limits bound what is delivered to an endpoint. A zero is no limit of its own.

@@ -84,6 +84,9 @@ type Spec struct {
 	AllowWeak bool `json:"allow_weak,omitempty"`
 	// Limits bound its deliveries.
 	Limits Limits `json:"limits,omitzero"`
+	// Respond and Deadline, in milliseconds, say what the answer is.
+	Respond  Respond `json:"respond,omitempty"`
+	Deadline int     `json:"deadline_ms,omitempty"`
 }
 
 // Create adds an endpoint, and returns its signing secret, which is shown this once.
@@ -109,8 +112,12 @@ func (s *Endpoints) Create(ctx context.Context, tenant string, spec Spec) (Endpo
 	now := s.c.Now()
 	o := Opened{Endpoint: Endpoint{
 		ID: ident.New(ident.Endpoint, now), Tenant: tenant, Installation: hook.Installation,
-		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, Limits: spec.Limits, Version: 1, CreatedAt: now,
+		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, Limits: spec.Limits, Respond: spec.Respond, Deadline: spec.Deadline,
+		Version: 1, CreatedAt: now,
 	}}
+	if err := o.checkRespond(); err != nil {
+		return Endpoint{}, "", err
+	}
 	if o.Parameters, o.Secret, err = scheme.Tell(spec.Parameters); err != nil {
 		return Endpoint{}, "", fmt.Errorf("check the parameters: %w", err)
 	}
@@ -236,27 +243,46 @@ type Change struct {
 	Parameters map[string]string
 	// Limits replace those that there are.
 	Limits *Limits
+	// Respond and Deadline say what the answer is.
+	Respond  *Respond
+	Deadline *int
+}
+
+// same says that an endpoint is as a change would have it, but for the parameters.
+func (c Change) same(e Endpoint) bool {
+	return (c.Disabled == nil || *c.Disabled == e.Disabled) && (c.Limits == nil || *c.Limits == e.Limits) &&
+		(c.Respond == nil || *c.Respond == e.Respond) && (c.Deadline == nil || *c.Deadline == e.Deadline)
+}
+
+// apply changes an endpoint, but for the parameters.
+func (c Change) apply(e *Endpoint) error {
+	if c.Disabled != nil {
+		e.Disabled = *c.Disabled
+	}
+	if c.Limits != nil {
+		e.Limits = *c.Limits
+	}
+	if c.Respond != nil {
+		e.Respond = *c.Respond
+	}
+	if c.Deadline != nil {
+		e.Deadline = *c.Deadline
+	}
+	if err := e.Limits.check(); err != nil {
+		return err
+	}
+	return e.checkRespond()
 }
 
 // Update changes an endpoint.
 func (s *Endpoints) Update(ctx context.Context, tenant, id string, c Change) (Endpoint, error) {
 	e, err := s.Get(ctx, tenant, id)
-	same := (c.Disabled == nil || *c.Disabled == e.Disabled) && (c.Limits == nil || *c.Limits == e.Limits)
-	if err != nil || c.Parameters == nil && same {
+	if err != nil || c.Parameters == nil && c.same(e) {
 		return e, err
 	}
 	err = s.change(ctx, tenant, id, func(o *Opened) error {
-		if c.Disabled != nil {
-			o.Disabled = *c.Disabled
-		}
-		if c.Limits != nil {
-			o.Limits = *c.Limits
-		}
-		if err := o.Limits.check(); err != nil {
+		if err := c.apply(&o.Endpoint); err != nil || c.Parameters == nil {
 			return err
-		}
-		if c.Parameters == nil {
-			return nil
 		}
 		scheme, err := s.c.Scheme(o.Scheme, o.Descriptor)
 		if err != nil {

@@ -97,6 +97,10 @@ type Answer struct {
 	Status int
 	// Silent says that the answer has no body.
 	Silent bool
+	// Tenant is whose delivery it is, and Wait for how long its execution is waited for,
+	// whose answer is the vendor's; 0 is not at all.
+	Tenant string
+	Wait   time.Duration
 	// Handshake is the answer where it was one, which leaves nothing behind.
 	Handshake *signature.Reply
 }
@@ -178,18 +182,26 @@ func (i *Intake) store(ctx context.Context, s *signature.Scheme, e endpoint.Endp
 		id = ident.New("each_", now)
 	}
 	accepted, err := i.c.Events.Accept(ctx, eventOf(e, id, now, d), &event.Work{
-		Execution: ident.New(ident.Execution, now), Lane: event.Live,
+		Execution: ident.New(ident.Execution, now), Lane: laneOf(e),
 	})
 	if err != nil {
 		return Answer{}, fmt.Errorf("store delivery: %w", err)
 	}
-	answer := Answer{Accepted: accepted, Status: s.Answer, Silent: s.Silent}
+	answer := Answer{Accepted: accepted, Status: s.Answer, Silent: s.Silent, Tenant: e.Tenant, Wait: e.Wait()}
 	if accepted.Duplicate {
 		answer.Status = http.StatusOK
 	} else {
 		i.c.Wake(ctx, e.Tenant)
 	}
 	return answer, nil
+}
+
+// laneOf is the lane of a delivery: somebody may wait for what is made of it.
+func laneOf(e endpoint.Endpoint) event.Lane {
+	if e.Wait() > 0 {
+		return event.Interactive
+	}
+	return event.Live
 }
 
 func eventOf(e endpoint.Endpoint, id string, now time.Time, d Delivery) event.Event {

@@ -228,6 +228,7 @@ func testEndpoints(t *testing.T, open Open) {
 	equal(t, e, got)
 	equal(t, "sealed 1", string(sealed))
 
+	e.Respond, e.Deadline = endpoint.Execution, 5000
 	e.Limits = endpoint.Limits{Rate: 5, Burst: 10, Queued: 100, MaxBytes: 1 << 20}
 	e.Disabled, e.Version, e.Parameters = true, 2, map[string]string{"url": "https://example.org"}
 	must(t, b.UpdateEndpoint(ctx, e, nil))
