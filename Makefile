@@ -93,7 +93,7 @@ conformance: ## The store's conformance suite on both databases.
 	$(GO) test -count=1 ./host/store/...
 
 .PHONY: bench
-bench: build/hello-go.wasm ## Benchmarks: make bench SUITE=host, runtime, journal, authoring, credentials or oauth prints a line per figure.
+bench: build/hello-go.wasm ## Benchmarks: make bench SUITE=host, runtime, journal, authoring, credentials, oauth or ingest prints a line per figure.
 	$(GO) run ./bench/$(SUITE)
 
 .PHONY: fuzz

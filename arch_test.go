@@ -19,7 +19,7 @@ const module = "github.com/cofferdam-run/cofferdam"
 
 // nouns are the domain packages of host.
 var nouns = []string{
-	"host/tenant", "host/token", "host/vault", "host/connection", "host/endpoint", "host/webhook", "host/webhook/descriptor", "host/webhook/signature",
+	"host/tenant", "host/token", "host/vault", "host/connection", "host/endpoint", "host/webhook", "host/webhook/admission", "host/webhook/descriptor", "host/webhook/signature",
 	"host/installation", "host/event", "host/execution", "host/queue", "host/fault", "host/ident",
 	"host/usage", "host/job", "host/redeliver", "host/redrive", "host/retention", "host/shadow", "host/vault/rotation",
 	"host/audit", "host/audit/transcript", "host/archive", "host/connect", "host/app", "host/oauth", "host/oauth/provider", "host/authorization", "host/notice", "host/health", "host/schedule",
@@ -72,7 +72,8 @@ var mayImport = map[string][]string{
 	"host/event":              {"host/fault", "host/ident"},
 	"host/installation":       {"host/event", "host/fault", "host/ident", "hostfns/egress", "registry/...", "runtime"},
 	"host/execution":          {"host/event", "host/fault", "host/ident", "hostfns/...", "runtime"},
-	"host/webhook":            {"host/endpoint", "host/event", "host/fault", "host/ident", "host/webhook/descriptor", "host/webhook/signature", "registry/manifest"},
+	"host/webhook":            {"host/endpoint", "host/event", "host/fault", "host/ident", "host/webhook/admission", "host/webhook/descriptor", "host/webhook/signature", "registry/manifest"},
+	"host/webhook/admission":  {"host/fault"},
 	"host/webhook/descriptor": {"host/document", "host/fault"},
 	"host/webhook/signature":  {"host/document", "host/fault", "host/webhook/descriptor"},
 	"host/queue":              {"host/execution"},

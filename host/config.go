@@ -20,6 +20,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault"
+	"github.com/cofferdam-run/cofferdam/host/webhook/admission"
 	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
@@ -67,6 +68,9 @@ type Config struct {
 	// Lease is how long a dead process keeps its executions; its jobs, such as a
 	// rotation, it keeps four times as long. Defaults to 8 s.
 	Lease time.Duration
+	// Ingest bounds the webhooks that this process takes at once; those beyond are answered
+	// 503. Defaults to 1024, with 32 MiB of bodies.
+	Ingest admission.Bounds
 	// Drain is how long executions in flight may go on once Run's context has
 	// ended. Defaults to 30 s.
 	Drain time.Duration

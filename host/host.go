@@ -241,6 +241,7 @@ func (h *Host) tidy(ctx context.Context) {
 		case <-h.after(tidying):
 		}
 		h.Endpoints.Trim()
+		h.Webhooks.Trim()
 		h.egress.Trim()
 		if n%sandboxes > 0 {
 			continue

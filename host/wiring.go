@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -34,6 +35,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/vault/rotation"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
+	"github.com/cofferdam-run/cofferdam/host/webhook/admission"
 	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/registry"
@@ -125,9 +127,16 @@ func (w *wiring) webhooks() {
 	h.Endpoints = endpoint.New(endpoint.Config{Store: c.Store, Vault: w.vault, Webhook: w.webhook, Scheme: catalog.Scheme, Now: c.Now})
 	h.Webhooks = webhook.New(webhook.Config{
 		Endpoints: h.Endpoints, Events: c.Store, Catalog: catalog, PublicURL: c.PublicURL, Wake: w.wake,
+		Gate: admission.New(admission.Config{Bounds: c.Ingest, Queue: c.Store, Now: c.Now}), Limits: w.limits,
 		Vendors:    signature.NewVendors(signature.VendorsConfig{Transport: h.asks, Now: c.Now}),
 		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now,
 	})
+}
+
+// limits finds what bounds a tenant's webhooks.
+func (w *wiring) limits(ctx context.Context, id string) (admission.Limits, error) {
+	t, err := w.h.Tenants.Get(ctx, id)
+	return admission.Limits{Rate: t.Limits.Rate, Burst: t.Limits.Burst, Queued: cmp.Or(t.Limits.Queued, tenant.DefaultQueued)}, err
 }
 
 // accounts makes what tenants' accounts at third parties are made of: apps, what users

@@ -25,7 +25,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
-	"github.com/cofferdam-run/cofferdam/host/webhook"
+	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
@@ -39,6 +39,8 @@ type rig struct {
 	github  *httptest.Server
 	stop    context.CancelFunc
 	ran     chan error
+	// scheme signs deliveries: finding it for each would cost more than taking them.
+	scheme *signature.Scheme
 }
 
 // customer is a tenant with an endpoint.
@@ -72,6 +74,9 @@ func (s *suite) newRig(ctx context.Context, d *database.Database, work bool) (*r
 		owners[tokenOf(name)] = name
 	}
 	r := &rig{store: db, github: httptest.NewServer(demo.NewGitHub(owners)), ran: make(chan error, 1)}
+	if r.scheme, err = signature.Find("github"); err != nil {
+		return nil, err
+	}
 	if _, _, err := db.Migrate(ctx); err != nil {
 		return nil, err
 	}
@@ -155,12 +160,14 @@ func (r *rig) enroll(ctx context.Context, name, plugin string) (customer, error)
 // deliver makes one new delivery through the HTTP handler, without a socket:
 // what is measured is the server's side.
 func (r *rig) deliver(ctx context.Context, c customer) error {
-	header, err := webhook.Sign("github", c.secret, newID(), time.Now(), c.body)
+	signed, err := r.scheme.Sign(signature.Outgoing{
+		Request: signature.Request{Method: http.MethodPost, Body: c.body}, Secret: c.secret, ID: newID(), At: time.Now(),
+	})
 	if err != nil {
 		return err
 	}
 	req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/hooks/"+c.endpoint, bytes.NewReader(c.body))
-	req.Header = header
+	req.Header = signed.Header
 	req.Header.Set("X-GitHub-Event", "issues")
 	req.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()

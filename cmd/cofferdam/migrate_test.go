@@ -15,7 +15,9 @@ import (
 
 // unmigrate takes a database back to the schema that the program before this one
 // left: nobody else can.
-const unmigrate = `DROP TABLE schedules; DELETE FROM goose_db_version WHERE version_id = 13`
+const unmigrate = `DROP INDEX events_bodies; ALTER TABLE events DROP COLUMN body_digest; DROP TABLE event_bodies;
+ ALTER TABLE tenants DROP COLUMN rate; ALTER TABLE tenants DROP COLUMN burst; ALTER TABLE tenants DROP COLUMN queued;
+ DELETE FROM goose_db_version WHERE version_id = 14`
 
 // migrate runs the verb and returns what it said.
 func migrate(t *testing.T, db string) string {
@@ -47,9 +49,9 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "data", "cofferdam.db")
 	for _, tt := range []struct{ before, says string }{
-		{"", "migrated the schema from version 0 to 13"},
-		{"", "the schema is at version 13 already"},
-		{unmigrate, "migrated the schema from version 12 to 13"},
+		{"", "migrated the schema from version 0 to 14"},
+		{"", "the schema is at version 14 already"},
+		{unmigrate, "migrated the schema from version 13 to 14"},
 	} {
 		if tt.before != "" {
 			beside(t, path, tt.before)
@@ -65,7 +67,7 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
 		t.Error(err)
 	}
-	if err := keepsSchedules(t, c); err != nil {
+	if err := boundsWebhooks(t, c); err != nil {
 		t.Error(err)
 	}
 }
@@ -81,19 +83,19 @@ func TestServerOnTheSchemaBefore(t *testing.T) {
 	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if f, ok := errors.AsType[*fault.Error](keepsSchedules(t, c)); !ok || f.Code != "schema_too_old" || !strings.Contains(f.Hint, "cofferdam migrate") {
+	if f, ok := errors.AsType[*fault.Error](boundsWebhooks(t, c)); !ok || f.Code != "schema_too_old" || !strings.Contains(f.Hint, "cofferdam migrate") {
 		t.Errorf("got %v, want schema_too_old and what to do", f)
 	}
-	if got, want := migrate(t, dsn), "migrated the schema from version 12 to 13"; got != want {
+	if got, want := migrate(t, dsn), "migrated the schema from version 13 to 14"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if err := keepsSchedules(t, c); err != nil {
+	if err := boundsWebhooks(t, c); err != nil {
 		t.Error(err)
 	}
 }
 
-// keepsSchedules asks for what the schema before has no room for.
-func keepsSchedules(t *testing.T, c *client) error {
+// boundsWebhooks asks for what the schema before has no room for.
+func boundsWebhooks(t *testing.T, c *client) error {
 	t.Helper()
-	return c.call(t.Context(), http.MethodGet, "/v1/tenants/acme/schedules", nil, nil)
+	return c.call(t.Context(), http.MethodPatch, "/v1/tenants/acme", map[string]any{"limits": map[string]any{"rate": 50}}, nil)
 }

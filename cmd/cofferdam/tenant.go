@@ -26,7 +26,7 @@ func (a *app) tenantCommand() *cobra.Command {
 
 func (a *app) tenantCreate() *cobra.Command {
 	var title string
-	var limits tenant.Limits
+	limits := map[string]*int{}
 	c := &cobra.Command{
 		Use:     "create NAME",
 		Short:   "Add a tenant",
@@ -37,7 +37,7 @@ func (a *app) tenantCreate() *cobra.Command {
 			if title != "" {
 				body["title"] = title
 			}
-			if l := limitsOf(limits); len(l) > 0 {
+			if l := givenOf(c, limits); len(l) > 0 {
 				body["limits"] = l
 			}
 			var t tenant.Tenant
@@ -48,23 +48,23 @@ func (a *app) tenantCreate() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&title, "title", "", "a title for people")
-	tenantLimitFlags(c, &limits)
+	tenantLimitFlags(c, limits)
 	return c
 }
 
 func (a *app) tenantUpdate() *cobra.Command {
-	var limits tenant.Limits
+	limits := map[string]*int{}
 	var days int
 	var size byteSize
 	c := &cobra.Command{
 		Use:     "update NAME",
 		Aliases: []string{"limit"},
 		Short:   "Change what a tenant may use at once, and how long it keeps what has finished",
-		Example: "  cofferdam tenant update acme --running 64 --weight 2\n  cofferdam tenant update acme --retention-days 7 --retention-bytes 1GiB",
+		Example: "  cofferdam tenant update acme --running 64 --weight 2\n  cofferdam tenant update acme --rate 50 --burst 200 --queued 100000\n  cofferdam tenant update acme --retention-days 7 --retention-bytes 1GiB",
 		Args:    exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
 			body, keep := map[string]any{}, map[string]any{}
-			if l := limitsOf(limits); len(l) > 0 {
+			if l := givenOf(c, limits); len(l) > 0 {
 				body["limits"] = l
 			}
 			// A 0 says something: the server's default.
@@ -84,25 +84,27 @@ func (a *app) tenantUpdate() *cobra.Command {
 			return a.show(t, func(w io.Writer) { printTenants(w, t) })
 		},
 	}
-	tenantLimitFlags(c, &limits)
+	tenantLimitFlags(c, limits)
 	c.Flags().IntVar(&days, "retention-days", 0, "how long executions are kept once they have finished; 0 for the server's default")
 	c.Flags().Var(&size, "retention-bytes", "how much is kept of what has finished, as 500MiB or 1GiB; 0 for the server's default")
 	return c
 }
 
-func tenantLimitFlags(c *cobra.Command, l *tenant.Limits) {
-	c.Flags().IntVar(&l.Running, "running", 0, "how many executions may run at once, in the cluster")
-	c.Flags().IntVar(&l.Weight, "weight", 0, "its share of the workers against other tenants'")
+func tenantLimitFlags(c *cobra.Command, l map[string]*int) {
+	l["running"] = c.Flags().Int("running", 0, "how many executions may run at once, in the cluster")
+	l["weight"] = c.Flags().Int("weight", 0, "its share of the workers against other tenants'")
+	l["rate"] = c.Flags().Int("rate", 0, "how many webhooks a second are taken, in the cluster; 0 for no cap")
+	l["burst"] = c.Flags().Int("burst", 0, "how many webhooks may come at once though the rate is lower; 0 for ten seconds' worth")
+	l["queued"] = c.Flags().Int("queued", 0, "how many executions may be due or parked before webhooks are refused; 0 for 1,000,000")
 }
 
-// limitsOf keeps the limits that were given.
-func limitsOf(l tenant.Limits) map[string]int {
+// givenOf keeps the limits that were given: of some of them a 0 says something.
+func givenOf(c *cobra.Command, limits map[string]*int) map[string]int {
 	given := map[string]int{}
-	if l.Running != 0 {
-		given["running"] = l.Running
-	}
-	if l.Weight != 0 {
-		given["weight"] = l.Weight
+	for name, v := range limits {
+		if c.Flags().Changed(name) {
+			given[name] = *v
+		}
 	}
 	return given
 }

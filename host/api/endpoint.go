@@ -31,7 +31,7 @@ func endpointRoutes() []route {
 		},
 		{
 			Method: http.MethodPatch, Path: one, Reach: owned, Scope: token.Admin, ID: "disableEndpoint", Tag: "endpoints",
-			Summary: "Change an endpoint", Description: "Deliveries to a disabled one are answered 410 Gone. `parameters` replace all that there are.",
+			Summary: "Change an endpoint", Description: "Deliveries to a disabled one are answered 410 Gone. `parameters` and `limits` replace all that there are. Deliveries beyond a rate are answered 429, those for a full queue 503, before anything is stored.",
 			Example: `{"disabled":true}`, bind: handle((*server).disableEndpoint),
 		},
 		{
@@ -97,13 +97,17 @@ type createEndpointInput struct {
 		Descriptor json.RawMessage   `json:"descriptor,omitempty" doc:"How deliveries are signed, if it is not as the plugin says: an object as GET /v1/webhook-schemes shows."`
 		Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme must be told."`
 		AllowWeak  bool              `json:"allow_weak,omitempty" doc:"Whether a scheme is wanted though it is weak."`
+		Limits     endpoint.Limits   `json:"limits,omitzero" doc:"What bounds its deliveries, beside the tenant's limits."`
+		Respond    endpoint.Respond  `json:"respond,omitempty" enum:"execution" doc:"What a delivery is answered with: execution has the plugin say it, for vendors that show or use the answer. Defaults to that it was stored."`
+		Deadline   int               `json:"deadline_ms,omitempty" minimum:"0" maximum:"30000" doc:"For how many milliseconds the execution is waited for then, before the answer is 202. Defaults to 10000."`
 	}
 }
 
 func (s *server) createEndpoint(ctx context.Context, in *createEndpointInput) (*answer[newEndpoint], error) {
 	return shownOnce(s.h.Endpoints.Create(ctx, tenantOf(ctx), endpoint.Spec{
 		Installation: in.Body.Installation, Webhook: in.Body.Webhook, Secret: in.Body.Secret,
-		Descriptor: in.Body.Descriptor, Parameters: in.Body.Parameters, AllowWeak: in.Body.AllowWeak,
+		Descriptor: in.Body.Descriptor, Parameters: in.Body.Parameters, AllowWeak: in.Body.AllowWeak, Limits: in.Body.Limits,
+		Respond: in.Body.Respond, Deadline: in.Body.Deadline,
 	}))
 }
 
@@ -116,11 +120,16 @@ type disableEndpointInput struct {
 	Body struct {
 		Disabled   *bool             `json:"disabled,omitempty" doc:"Whether deliveries are refused. Defaults to as it is."`
 		Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme must be told: all of it. Defaults to what it was told."`
+		Limits     *endpoint.Limits  `json:"limits,omitempty" doc:"What bounds its deliveries: all of it. Defaults to what bounds them."`
+		Respond    *endpoint.Respond `json:"respond,omitempty" enum:"execution," doc:"What a delivery is answered with: execution has the plugin say it; nothing, that it was stored. Defaults to as it is."`
+		Deadline   *int              `json:"deadline_ms,omitempty" minimum:"0" maximum:"30000" doc:"For how many milliseconds the execution is waited for. Defaults to as it is."`
 	}
 }
 
 func (s *server) disableEndpoint(ctx context.Context, in *disableEndpointInput) (*answer[endpoint.Endpoint], error) {
-	return answered(s.h.Endpoints.Update(ctx, tenantOf(ctx), in.Endpoint, endpoint.Change{Disabled: in.Body.Disabled, Parameters: in.Body.Parameters}))
+	return answered(s.h.Endpoints.Update(ctx, tenantOf(ctx), in.Endpoint, endpoint.Change{
+		Disabled: in.Body.Disabled, Parameters: in.Body.Parameters, Limits: in.Body.Limits, Respond: in.Body.Respond, Deadline: in.Body.Deadline,
+	}))
 }
 
 type rotateEndpointInput struct {

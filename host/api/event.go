@@ -53,7 +53,7 @@ func (s *server) listEvents(ctx context.Context, in *listEventsInput) (*answer[p
 	}
 	all, err := s.h.Store.Events(ctx, tenantOf(ctx), event.Filter{
 		Installation: installation, Kind: event.Kind(in.Kind), Name: in.Name, Endpoint: in.Endpoint,
-		Before: before, Limit: in.Limit + 1,
+		Before: before, Limit: in.Limit + 1, WithoutBodies: true,
 	})
 	if err != nil {
 		return nil, err

@@ -159,15 +159,20 @@ const bodyRoom = 64 << 10
 
 // readBody reads a body of at most limit bytes.
 func readBody(r *http.Request, limit int64) ([]byte, error) {
-	if r.ContentLength > limit {
-		return nil, tooLarge(limit, r.ContentLength)
+	return readAll(r.Body, r.ContentLength, limit)
+}
+
+// readAll reads a body of at most limit bytes, of which so many were announced, or -1.
+func readAll(body io.Reader, announced, limit int64) ([]byte, error) {
+	if announced > limit {
+		return nil, tooLarge(limit, announced)
 	}
 	var buf bytes.Buffer
-	if r.ContentLength > 0 {
+	if announced > 0 {
 		// What a stranger announces is no reason to make room for all of it.
-		buf.Grow(int(min(r.ContentLength, bodyRoom)) + bytes.MinRead)
+		buf.Grow(int(min(announced, bodyRoom)) + bytes.MinRead)
 	}
-	n, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
+	n, err := buf.ReadFrom(io.LimitReader(body, limit+1))
 	if err != nil {
 		return nil, unreadable(err)
 	}
@@ -193,6 +198,9 @@ func unreadable(err error) error {
 	}
 	if slow, ok := errors.AsType[*problem](err); ok {
 		return slow
+	}
+	if full, ok := errors.AsType[*fault.Error](err); ok {
+		return full
 	}
 	return fault.New(fault.InvalidInput, fault.CodeMalformed, "the body ended before all of it had arrived").Because(err)
 }

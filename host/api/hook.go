@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -10,6 +12,8 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
 )
 
@@ -20,14 +24,15 @@ const hookPath = "/hooks/{endpoint}"
 func hookRoutes() []route {
 	refuses := []int{
 		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusGone, http.StatusRequestEntityTooLarge,
-		http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+		http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusBadGateway,
 	}
 	routes := []route{{
 		Method: http.MethodPost, Path: hookPath, Reach: open, ID: "deliverWebhook", Tag: "hooks",
 		Summary: "Deliver a webhook", Status: http.StatusAccepted,
 		Description: "The signature is verified over the raw bytes. The answer is sent after the delivery has been stored durably, with the execution that it causes. " +
 			"A delivery whose id came before is answered 200 with `duplicate` and runs nothing. A 429 or 503 says that nothing was stored: deliver again. " +
-			"Vendors that want another status or no body have that, and a vendor's handshake has the answer that the vendor wants.",
+			"Vendors that want another status or no body have that, and a vendor's handshake has the answer that the vendor wants. " +
+			"An endpoint with `respond` waits for the execution and answers what the plugin says, or 202 at its deadline.",
 		Also:    map[int]string{http.StatusOK: "It was taken before, or causes nothing: nothing new was queued. Or it is what the vendor wants of a delivery that was taken."},
 		Refuses: refuses,
 		shape:   shapeHook, bind: plain((*server).deliver),
@@ -45,12 +50,20 @@ func hookRoutes() []route {
 
 // deliver takes a delivery. What the vendor is told is durable.
 func (s *server) deliver(w http.ResponseWriter, r *http.Request) {
-	body, err := readBody(r, s.o.MaxBodyBytes)
+	visit, err := s.h.Webhooks.Admit(r.Context(), chi.URLParam(r, "endpoint"), r.ContentLength)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	taken, err := s.h.Webhooks.Receive(r.Context(), webhook.Delivery{
+	defer visit.Close()
+	body, err := visit.Read(r.Context(), r.Body, func(body io.Reader) ([]byte, error) {
+		return readAll(body, r.ContentLength, visit.MaxBytes(s.o.MaxBodyBytes))
+	})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	taken, err := visit.Receive(r.Context(), webhook.Delivery{
 		Endpoint: chi.URLParam(r, "endpoint"), Method: r.Method,
 		Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header, Body: body,
 	})
@@ -59,10 +72,43 @@ func (s *server) deliver(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 	case taken.Handshake != nil && (taken.Silent || r.Method != http.MethodPost || taken.Handshake.ContentType != "" || len(taken.Handshake.Header) > 0 || taken.Status == http.StatusNoContent):
 		answerHandshake(w, taken)
-	case taken.Silent:
-		w.WriteHeader(taken.Status)
+	case taken.Wait > 0 && taken.Execution != "":
+		visit.Close() // Its body is stored.
+		s.respond(w, r, taken)
 	default:
-		writeJSON(w, taken.Status, "application/json", taken.Accepted)
+		answerStored(w, taken)
+	}
+}
+
+// answerStored says that a delivery was stored.
+func answerStored(w http.ResponseWriter, taken webhook.Answer) {
+	if taken.Silent {
+		w.WriteHeader(taken.Status)
+		return
+	}
+	writeJSON(w, taken.Status, "application/json", taken.Accepted)
+}
+
+// respond waits for the execution of a delivery, and answers what it says. At the deadline
+// it says that the delivery was stored, which it was before: the execution goes on.
+func (s *server) respond(w http.ResponseWriter, r *http.Request, taken webhook.Answer) {
+	limited, cancel := context.WithTimeout(r.Context(), taken.Wait)
+	defer cancel()
+	x, err := s.h.Executions.Wait(limited, taken.Tenant, taken.Execution)
+	switch {
+	case err == nil && x.State == execution.Succeeded:
+		said := webhook.ResponseOf(x.Output)
+		maps.Copy(w.Header(), said.Header)
+		w.WriteHeader(said.Status)
+		_, _ = w.Write(said.Body) // That the vendor has gone is nobody's fault.
+	case err == nil:
+		s.fail(w, r, newProblem(http.StatusBadGateway, fault.PluginBug, "execution_failed", "the delivery is stored, and its execution has ended without an answer"))
+	default:
+		if limited.Err() == nil {
+			s.report(r.Context(), err)
+		}
+		taken.Status, taken.Silent = http.StatusAccepted, false
+		answerStored(w, taken)
 	}
 }
 

@@ -112,6 +112,9 @@ func (s *server) report(ctx context.Context, err error) {
 	if p.Status < http.StatusInternalServerError {
 		return
 	}
+	if p.Code == fault.CodeOverloaded || p.Code == fault.CodeQueueFull {
+		return // Thousands a second: whoever turned them away says so now and then.
+	}
 	level := slog.LevelError
 	if ctx.Err() != nil {
 		// The client went away in the middle: that is no failure of ours.

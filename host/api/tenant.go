@@ -46,16 +46,21 @@ func tenantRoutes() []route {
 type limitsBody struct {
 	Running *int `json:"running,omitempty" minimum:"1" doc:"How many of its executions run at once, in the cluster. Defaults to 16."`
 	Weight  *int `json:"weight,omitempty" minimum:"1" doc:"Its share of the workers against other tenants'. Defaults to 1."`
+	Rate    *int `json:"rate,omitempty" minimum:"0" doc:"How many webhooks a second are taken for it, in the cluster; the others are answered 429. 0, the default, is no cap."`
+	Burst   *int `json:"burst,omitempty" minimum:"0" doc:"How many may come at once though the rate is lower. 0, the default, is ten seconds' worth."`
+	Queued  *int `json:"queued,omitempty" minimum:"0" doc:"How many of its executions may be due or parked before webhooks are answered 503. 0, the default, is 1,000,000."`
 }
 
 // limits are what the body says; what it leaves out is zero.
 func (b *limitsBody) limits() tenant.Limits {
 	var l tenant.Limits
-	if b != nil && b.Running != nil {
-		l.Running = *b.Running
+	if b == nil {
+		return l
 	}
-	if b != nil && b.Weight != nil {
-		l.Weight = *b.Weight
+	for _, f := range []struct{ from, to *int }{{b.Running, &l.Running}, {b.Weight, &l.Weight}, {b.Rate, &l.Rate}, {b.Burst, &l.Burst}, {b.Queued, &l.Queued}} {
+		if f.from != nil {
+			*f.to = *f.from
+		}
 	}
 	return l
 }
@@ -100,6 +105,7 @@ func (s *server) limitTenant(ctx context.Context, in *limitTenantInput) (*answer
 	if in.Body.Limits != nil {
 		l := in.Body.Limits.limits()
 		c.Limits = &l
+		c.Rate, c.Burst, c.Queued = in.Body.Limits.Rate, in.Body.Limits.Burst, in.Body.Limits.Queued
 	}
 	if in.Body.Retention != nil {
 		c.Days, c.Bytes = in.Body.Retention.Days, in.Body.Retention.Bytes

@@ -40,7 +40,7 @@ func kinds() []kind {
 		{"notices", "What it was told of its connections.", []string{"notices"}, (*reading).notices},
 		{"endpoints", "Where vendors deliver webhooks, without the secrets that they sign with.", []string{"endpoints"}, (*reading).endpoints},
 		{"schedules", "What it has done at times, with the input.", []string{"schedules"}, (*reading).schedules},
-		{"events", "What arrived or was emitted, with its body.", []string{"events"}, (*reading).events},
+		{"events", "What arrived or was emitted, with its body.", []string{"events", "event_bodies"}, (*reading).events},
 		{
 			"executions", "The work that events caused: output, error and tags, each attempt with its steps, logs and usage, and the ids of emitted events.",
 			[]string{"executions", "attempts", "execution_tags"},

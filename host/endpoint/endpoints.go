@@ -82,6 +82,11 @@ type Spec struct {
 	Parameters map[string]string `json:"parameters,omitempty"`
 	// AllowWeak says that a scheme is wanted though it is weak.
 	AllowWeak bool `json:"allow_weak,omitempty"`
+	// Limits bound its deliveries.
+	Limits Limits `json:"limits,omitzero"`
+	// Respond and Deadline, in milliseconds, say what the answer is.
+	Respond  Respond `json:"respond,omitempty"`
+	Deadline int     `json:"deadline_ms,omitempty"`
 }
 
 // Create adds an endpoint, and returns its signing secret, which is shown this once.
@@ -101,11 +106,18 @@ func (s *Endpoints) Create(ctx context.Context, tenant string, spec Spec) (Endpo
 		return Endpoint{}, "", fault.New(fault.InvalidInput, "weak_scheme", "the scheme %s is weak: %s", scheme.SchemeName(), why).
 			At("/allow_weak").WithHint("Have the vendor sign in a newer way, or say that you want it with allow_weak.")
 	}
+	if err := spec.Limits.check(); err != nil {
+		return Endpoint{}, "", err
+	}
 	now := s.c.Now()
 	o := Opened{Endpoint: Endpoint{
 		ID: ident.New(ident.Endpoint, now), Tenant: tenant, Installation: hook.Installation,
-		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, Version: 1, CreatedAt: now,
+		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, Limits: spec.Limits, Respond: spec.Respond, Deadline: spec.Deadline,
+		Version: 1, CreatedAt: now,
 	}}
+	if err := o.checkRespond(); err != nil {
+		return Endpoint{}, "", err
+	}
 	if o.Parameters, o.Secret, err = scheme.Tell(spec.Parameters); err != nil {
 		return Endpoint{}, "", fmt.Errorf("check the parameters: %w", err)
 	}
@@ -229,20 +241,48 @@ type Change struct {
 	Disabled *bool
 	// Parameters replace those that there are.
 	Parameters map[string]string
+	// Limits replace those that there are.
+	Limits *Limits
+	// Respond and Deadline say what the answer is.
+	Respond  *Respond
+	Deadline *int
+}
+
+// same says that an endpoint is as a change would have it, but for the parameters.
+func (c Change) same(e Endpoint) bool {
+	return (c.Disabled == nil || *c.Disabled == e.Disabled) && (c.Limits == nil || *c.Limits == e.Limits) &&
+		(c.Respond == nil || *c.Respond == e.Respond) && (c.Deadline == nil || *c.Deadline == e.Deadline)
+}
+
+// apply changes an endpoint, but for the parameters.
+func (c Change) apply(e *Endpoint) error {
+	if c.Disabled != nil {
+		e.Disabled = *c.Disabled
+	}
+	if c.Limits != nil {
+		e.Limits = *c.Limits
+	}
+	if c.Respond != nil {
+		e.Respond = *c.Respond
+	}
+	if c.Deadline != nil {
+		e.Deadline = *c.Deadline
+	}
+	if err := e.Limits.check(); err != nil {
+		return err
+	}
+	return e.checkRespond()
 }
 
 // Update changes an endpoint.
 func (s *Endpoints) Update(ctx context.Context, tenant, id string, c Change) (Endpoint, error) {
 	e, err := s.Get(ctx, tenant, id)
-	if err != nil || c.Parameters == nil && (c.Disabled == nil || *c.Disabled == e.Disabled) {
+	if err != nil || c.Parameters == nil && c.same(e) {
 		return e, err
 	}
 	err = s.change(ctx, tenant, id, func(o *Opened) error {
-		if c.Disabled != nil {
-			o.Disabled = *c.Disabled
-		}
-		if c.Parameters == nil {
-			return nil
+		if err := c.apply(&o.Endpoint); err != nil || c.Parameters == nil {
+			return err
 		}
 		scheme, err := s.c.Scheme(o.Scheme, o.Descriptor)
 		if err != nil {

@@ -88,6 +88,8 @@ type Filter struct {
 	// Before is an id: only older events. Limit is at most 200.
 	Before string
 	Limit  int
+	// WithoutBodies leaves the bodies out.
+	WithoutBodies bool
 }
 
 // Accepted is what became of an event.

@@ -99,6 +99,9 @@ const (
 	CodeKeeperRefused     = "keeper_refused"
 	// CodeLoginUnavailable: the provider that knows who logs in does not answer.
 	CodeLoginUnavailable = "login_unavailable"
+	// CodeOverloaded and CodeQueueFull: too much comes at once, or is queued.
+	CodeOverloaded = "overloaded"
+	CodeQueueFull  = "queue_full"
 	// CodeInternal: an error that nobody gave words for users to.
 	CodeInternal = "internal"
 )

@@ -89,7 +89,8 @@ func scanEndpoint(r scanner) (sealedEndpoint, error) {
 	if err := json.Unmarshal([]byte(scheme), &s); err != nil {
 		return e, fmt.Errorf("read the scheme of endpoint %s: %w", e.ID, err)
 	}
-	e.Scheme, e.Descriptor, e.Parameters = s.Name, s.Descriptor, s.Parameters
+	e.Scheme, e.Descriptor, e.Parameters, e.Limits = s.Name, s.Descriptor, s.Parameters, s.Limits
+	e.Respond, e.Deadline = s.Respond, s.Deadline
 	return e, nil
 }
 
@@ -101,12 +102,15 @@ type storedScheme struct {
 	Name       string            `json:"name"`
 	Descriptor []byte            `json:"descriptor,omitempty"`
 	Parameters map[string]string `json:"parameters,omitempty"`
+	Limits     endpoint.Limits   `json:"limits,omitzero"`
+	Respond    endpoint.Respond  `json:"respond,omitempty"`
+	Deadline   int               `json:"deadline_ms,omitempty"`
 }
 
 func schemeOf(e endpoint.Endpoint) string {
-	if len(e.Descriptor) == 0 && len(e.Parameters) == 0 {
+	if len(e.Descriptor) == 0 && len(e.Parameters) == 0 && e.Limits == (endpoint.Limits{}) && e.Respond == endpoint.Stored && e.Deadline == 0 {
 		return e.Scheme
 	}
-	b, _ := json.Marshal(storedScheme{e.Scheme, e.Descriptor, e.Parameters}) // It never fails: they are texts.
+	b, _ := json.Marshal(storedScheme{e.Scheme, e.Descriptor, e.Parameters, e.Limits, e.Respond, e.Deadline}) // It never fails: they are texts.
 	return string(b)
 }

@@ -14,11 +14,24 @@ import (
 // maxList is the most that one list returns.
 const maxList = 200
 
-const eventColumns = `SELECT tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at FROM events `
+// What is read of events. A large body stands apart; the schema before has none, and
+// whoever wants no bodies gets none.
+const (
+	eventFields  = `SELECT tenant, id, installation, kind, name, source, dedupe_key, request, received_at, `
+	eventColumns = eventFields + `body, body_digest,
+ (SELECT b.bytes FROM event_bodies b WHERE b.tenant = events.tenant AND b.digest = events.body_digest) FROM events `
+	eventColumnsBefore  = eventFields + `body, NULL, NULL FROM events `
+	eventsWithoutBodies = eventFields + `NULL, NULL, NULL FROM events `
+)
 
 // Event implements event.Store.
 func (s *SQL) Event(ctx context.Context, tenant, id string) (event.Event, error) {
-	row, err := find(ctx, s, fault.NotFound("event", id), scanEvent, eventColumns+`WHERE tenant = $1 AND id = $2 AND kind <> 'purged'`, tenant, id)
+	const which = `WHERE tenant = $1 AND id = $2 AND kind <> 'purged'`
+	none := fault.NotFound("event", id)
+	row, err := find(ctx, s, none, scanEvent, eventColumns+which, tenant, id)
+	if isOutdated(err) {
+		row, err = find(ctx, s, none, scanEvent, eventColumnsBefore+which, tenant, id)
+	}
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -35,11 +48,18 @@ func (s *SQL) Events(ctx context.Context, tenant string, f event.Filter) ([]even
 	w.given("source = ?", f.Endpoint)
 	w.given("id < ?", f.Before)
 	query := w.String() + " ORDER BY id DESC " + w.limit(f.Limit)
-	return s.events(ctx, query, w.args...)
+	return s.events(ctx, !f.WithoutBodies, query, w.args...)
 }
 
-func (s *SQL) events(ctx context.Context, which string, args ...any) ([]event.Event, error) {
-	rows, err := list(ctx, s, scanEvent, eventColumns+which, args...)
+func (s *SQL) events(ctx context.Context, bodies bool, which string, args ...any) ([]event.Event, error) {
+	columns := eventColumns
+	if !bodies {
+		columns = eventsWithoutBodies
+	}
+	rows, err := list(ctx, s, scanEvent, columns+which, args...)
+	if isOutdated(err) {
+		rows, err = list(ctx, s, scanEvent, eventColumnsBefore+which, args...)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -60,10 +80,12 @@ func opened[Row, T any](rows []Row, open func(Row) (T, error)) ([]T, error) {
 
 func scanEvent(r scanner) (sealing.Event, error) {
 	var e sealing.Event
-	var key []byte
+	var key, apart []byte
 	var received int64
-	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Kind, &e.Name, &e.Source, &key, &e.Headers, &e.Body, &received)
-	e.DedupeKey, e.ReceivedAt = string(key), column.Time(received)
+	err := r.Scan(&e.Tenant, &e.ID, &e.Installation, &e.Kind, &e.Name, &e.Source, &key, &e.Headers, &received, &e.Body, &e.Digest, &apart)
+	if e.DedupeKey, e.ReceivedAt = string(key), column.Time(received); e.Digest != nil {
+		e.Body = apart
+	}
 	return e, err
 }
 

@@ -16,7 +16,9 @@ type purge struct {
 	// keys is the time before which dedupe keys are forgotten with their events, and
 	// idle that before which a large body was used last if it may go.
 	keys, idle int64
-	got        retention.Purged
+	// apart says that the schema has large bodies of events apart.
+	apart bool
+	got   retention.Purged
 	// rows counts what was deleted by table.
 	rows map[string]int64
 }
@@ -113,8 +115,12 @@ func (p *purge) bodies(ctx context.Context, executions string) error {
 func (p *purge) events(ctx context.Context, which string, ids ...any) error {
 	args := append([]any{p.tenant}, ids...)
 	keys := "$" + strconv.Itoa(len(args)+1)
-	_, err := execOn(ctx, p.tx,
-		`UPDATE events SET kind = 'purged', name = '', request = NULL, body = NULL
+	digests, emptied, err := p.bodiesApart(ctx, which, args)
+	if err != nil {
+		return err
+	}
+	_, err = execOn(ctx, p.tx,
+		`UPDATE events SET kind = 'purged', name = '', request = NULL, body = NULL`+emptied+`
 		 WHERE tenant = $1 AND `+which+` AND dedupe_key IS NOT NULL AND received_at >= `+keys, append(args, p.keys)...)
 	if err != nil {
 		return err
@@ -122,7 +128,39 @@ func (p *purge) events(ctx context.Context, which string, ids ...any) error {
 	n, err := execOn(ctx, p.tx, `DELETE FROM events WHERE tenant = $1 AND `+which+` AND kind <> 'purged'`, args...)
 	p.got.Events += int(n)
 	p.count("events", n)
-	return err
+	if err != nil {
+		return err
+	}
+	return p.dropApart(ctx, digests)
+}
+
+// bodiesApart are the large bodies of events, and what is to be set beside their columns
+// when they are emptied.
+func (p *purge) bodiesApart(ctx context.Context, which string, args []any) (digests [][]byte, emptied string, err error) {
+	if !p.apart {
+		return nil, ``, nil
+	}
+	digests, err = listOn(ctx, p.tx, scanBytes,
+		`SELECT DISTINCT body_digest FROM events WHERE tenant = $1 AND `+which+` AND body_digest IS NOT NULL ORDER BY body_digest`, args...)
+	return digests, `, body_digest = NULL`, err
+}
+
+// dropApart deletes large bodies that no event has any more, unless one was named of late.
+func (p *purge) dropApart(ctx context.Context, digests [][]byte) error {
+	for _, d := range digests {
+		sizes, err := listOn(ctx, p.tx, scanInt64,
+			`DELETE FROM event_bodies WHERE tenant = $1 AND digest = $2 AND used_at < $3
+			   AND NOT EXISTS (SELECT 1 FROM events v WHERE v.tenant = $1 AND v.body_digest = $2)
+			 RETURNING CAST(length(bytes) AS BIGINT)`, p.tenant, d, p.idle)
+		if err != nil {
+			return err
+		}
+		for _, n := range sizes {
+			p.got.Bytes += n
+		}
+		p.count("event_bodies", int64(len(sizes)))
+	}
+	return nil
 }
 
 // uncount takes bytes from the slots that they were counted in.

@@ -13,7 +13,6 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/redeliver"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
-	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 )
 
 // An event names its latest execution. Whoever makes one, or gives one another chance,
@@ -54,10 +53,18 @@ func (s *SQL) Deliveries(ctx context.Context, tenant string, spec redeliver.Spec
 	if !spec.Until.IsZero() {
 		which.and("received_at < ?", column.Micros(spec.Until))
 	}
-	w.Found, err = list(ctx, s, scanFound,
-		`SELECT id, COALESCE(length(body), 0), COALESCE((SELECT x.state FROM executions x WHERE x.tenant = events.tenant AND x.id = events.execution), -1)
-		 FROM events `+which.String()+` ORDER BY id`, which.args...)
+	w.Found, err = s.found(ctx, which, `COALESCE(length(body), 0)
+		 + COALESCE((SELECT length(b.bytes) FROM event_bodies b WHERE b.tenant = events.tenant AND b.digest = events.body_digest), 0)`)
+	if isOutdated(err) {
+		w.Found, err = s.found(ctx, which, `COALESCE(length(body), 0)`)
+	}
 	return w, err
+}
+
+func (s *SQL) found(ctx context.Context, which where, bytes string) ([]redeliver.Found, error) {
+	return list(ctx, s, scanFound,
+		`SELECT id, `+bytes+`, COALESCE((SELECT x.state FROM executions x WHERE x.tenant = events.tenant AND x.id = events.execution), -1)
+		 FROM events `+which.String()+` ORDER BY id`, which.args...)
 }
 
 // eventsAfter is the condition of a range of ids, which begin with their time.
@@ -95,18 +102,8 @@ func (s *SQL) EventsOf(ctx context.Context, tenant string, ids []string, bodies 
 	if err != nil {
 		return nil, err
 	}
-	columns := eventColumns
-	if !bodies {
-		columns = eventsWithoutBodies
-	}
-	rows, err := list(ctx, s, scanEvent, columns+`WHERE tenant = $1 AND `+s.each("id")+` AND kind <> 'purged'`, tenant, names)
-	if err != nil {
-		return nil, err
-	}
-	return opened(rows, func(row sealing.Event) (event.Event, error) { return s.sealing.OpenEvent(ctx, row) })
+	return s.events(ctx, bodies, `WHERE tenant = $1 AND `+s.each("id")+` AND kind <> 'purged'`, tenant, names)
 }
-
-const eventsWithoutBodies = `SELECT tenant, id, installation, kind, name, source, dedupe_key, request, NULL, received_at FROM events `
 
 // Redeliver implements redeliver.Store.
 func (s *SQL) Redeliver(ctx context.Context, tenant string, o redeliver.Order) (redelivered int, skipped redeliver.Skipped, err error) {

@@ -23,6 +23,9 @@ const (
 	// bodyIdle is how long a large body stays after its last use: much longer than
 	// a transaction that names it again takes.
 	bodyIdle = time.Hour
+	// Named is how often it is written down that a large body of an event was named again:
+	// SQLite writes the body anew with it. A purge waits longer.
+	Named = 30 * time.Minute
 	// purgeRows is the most rows that one transaction deletes of a table.
 	purgeRows = 500
 )
@@ -40,6 +43,12 @@ const soleBytes = `CAST(COALESCE((SELECT SUM(length(b.bytes)) FROM journal_refs 
  JOIN journal_bodies b ON b.tenant = r.tenant AND b.digest = r.digest
  WHERE r.tenant = e.tenant AND r.execution = e.id AND NOT EXISTS (
    SELECT 1 FROM journal_refs o WHERE o.tenant = r.tenant AND o.digest = r.digest AND o.execution <> r.execution)), 0) AS BIGINT)`
+
+// soleApart are those of the large body of the event of an execution e that no other event has.
+const soleApart = `CAST(COALESCE((SELECT SUM(length(b.bytes)) FROM events v
+ JOIN event_bodies b ON b.tenant = v.tenant AND b.digest = v.body_digest
+ WHERE v.tenant = e.tenant AND v.id = e.event AND NOT EXISTS (
+   SELECT 1 FROM events o WHERE o.tenant = v.tenant AND o.body_digest = v.body_digest AND o.id <> v.id)), 0) AS BIGINT)`
 
 // held is what an execution holds.
 type held struct {
@@ -67,9 +76,25 @@ func (s *SQL) Retained(ctx context.Context, tenant string) (int64, error) {
 	if err := s.countSlots(ctx, tenant); err != nil {
 		return 0, err
 	}
-	return find(ctx, s, nil, scanInt64,
-		`SELECT CAST(COALESCE((SELECT SUM(bytes) FROM retained WHERE tenant = $1), 0)
-		   + COALESCE((SELECT SUM(length(bytes)) FROM journal_bodies WHERE tenant = $1), 0) AS BIGINT)`, tenant)
+	const sum = `SELECT CAST(COALESCE((SELECT SUM(bytes) FROM retained WHERE tenant = $1), 0)
+		   + COALESCE((SELECT SUM(length(bytes)) FROM journal_bodies WHERE tenant = $1), 0)`
+	n, err := find(ctx, s, nil, scanInt64, sum+` + COALESCE((SELECT SUM(length(bytes)) FROM event_bodies WHERE tenant = $1), 0) AS BIGINT)`, tenant)
+	if isOutdated(err) {
+		return find(ctx, s, nil, scanInt64, sum+` AS BIGINT)`, tenant)
+	}
+	return n, err
+}
+
+// held says what executions hold, the first of which are chosen to go, and whether the
+// schema has large bodies of events apart.
+func (s *SQL) held(ctx context.Context, which string, args ...any) (all []held, apart bool, err error) {
+	const from = ` FROM executions e `
+	all, err = list(ctx, s, scanHeld, `SELECT e.id, e.finished_at, `+ownBytes+`, `+soleBytes+` + `+soleApart+from+which, args...)
+	if isOutdated(err) {
+		all, err = list(ctx, s, scanHeld, `SELECT e.id, e.finished_at, `+ownBytes+`, `+soleBytes+from+which, args...)
+		return all, false, err
+	}
+	return all, true, err
 }
 
 // countSlots counts the slots that are over and were not counted yet.
@@ -141,9 +166,7 @@ func (s *SQL) countSlot(ctx context.Context, tenant string, n int64) error {
 // Purge implements retention.Store.
 func (s *SQL) Purge(ctx context.Context, tenant string, b retention.Batch) (retention.Purged, error) {
 	before := column.Micros(b.Before)
-	oldest, err := list(ctx, s, scanHeld,
-		`SELECT e.id, e.finished_at, `+ownBytes+`, `+soleBytes+` FROM executions e
-		 WHERE e.tenant = $1 AND e.state >= 3 AND e.finished_at < $2 ORDER BY e.finished_at, e.id LIMIT $3`,
+	oldest, apart, err := s.held(ctx, `WHERE e.tenant = $1 AND e.state >= 3 AND e.finished_at < $2 ORDER BY e.finished_at, e.id LIMIT $3`,
 		tenant, before, b.Executions)
 	if err != nil {
 		return retention.Purged{}, err
@@ -156,7 +179,7 @@ func (s *SQL) Purge(ctx context.Context, tenant string, b retention.Batch) (rete
 	err = s.write(ctx, "purge executions", func(ctx context.Context, tx Conn) error {
 		now := s.d.Clock()
 		p := purge{
-			d: s.d, tx: tx, tenant: tenant,
+			d: s.d, tx: tx, tenant: tenant, apart: apart,
 			keys: column.Micros(now.Add(-retention.KeyLife)), idle: column.Micros(now.Add(-bodyIdle)),
 		}
 		// "+ 0" keeps the planner to the key: what was chosen is looked up, and must
@@ -205,7 +228,19 @@ func (s *SQL) Forget(ctx context.Context, tenant string, keys, work time.Time) (
 		}
 		*f.n = int(n)
 	}
-	return got, nil
+	return got, s.forgetBodies(ctx, tenant)
+}
+
+// forgetBodies deletes the large bodies that no event has any more, and had of late.
+func (s *SQL) forgetBodies(ctx context.Context, tenant string) error {
+	_, err := s.some(ctx, "event_bodies",
+		`FROM event_bodies WHERE tenant = $1 AND used_at < $2 AND NOT EXISTS (
+		   SELECT 1 FROM events v WHERE v.tenant = $1 AND v.body_digest = event_bodies.digest) LIMIT $3`,
+		tenant, column.Micros(s.d.Clock().Add(-bodyIdle)))
+	if isOutdated(err) {
+		return nil
+	}
+	return err
 }
 
 // Sweep implements retention.Store.

@@ -57,6 +57,7 @@ func sealedColumns() []sealedColumn {
 	for _, c := range []sealedColumn{
 		{Place: vault.Place{Table: "events", Name: "request"}, column: "request", key: id},
 		{Place: vault.Place{Table: "events", Name: "body"}, column: "body", key: id},
+		{Place: vault.Place{Table: "event_bodies", Name: "bytes"}, column: "bytes", key: []keyPart{{"digest", digest}}},
 		{Place: vault.Place{Table: "executions", Name: "output"}, column: "output", key: id},
 		{Place: vault.Place{Table: "executions", Name: "error"}, column: "error", key: id},
 		{Place: vault.Place{Table: "attempts", Name: "body"}, column: "body", key: []keyPart{{"execution", text}, {"claim", number}}},

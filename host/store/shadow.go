@@ -118,7 +118,7 @@ func (s *SQL) Recorded(ctx context.Context, tenant string, ids []string) (map[st
 	if err != nil {
 		return nil, err
 	}
-	events, err := s.events(ctx, `WHERE tenant = $1 AND `+s.each("id")+` AND kind <> 'purged'`, tenant, eventNames)
+	events, err := s.events(ctx, true, `WHERE tenant = $1 AND `+s.each("id")+` AND kind <> 'purged'`, tenant, eventNames)
 	if err != nil {
 		return nil, err
 	}

@@ -52,7 +52,17 @@ type Limits struct {
 	Running int `json:"running"`
 	// Weight is its share of the workers against other tenants'. Defaults to 1.
 	Weight int `json:"weight"`
+	// Rate caps the webhooks a second that are taken for it, in the cluster. 0 is no cap.
+	Rate int `json:"rate,omitempty" doc:"How many webhooks a second are taken for it, in the cluster; none is no cap."`
+	// Burst is how many may come at once though the Rate is lower. 0 is ten seconds' worth.
+	Burst int `json:"burst,omitempty" doc:"How many webhooks may come at once though the rate is lower; none is ten seconds' worth."`
+	// Queued caps its executions that are due or parked: no webhook is taken beyond. 0 is
+	// DefaultQueued.
+	Queued int `json:"queued,omitempty" doc:"How many of its executions may be due or parked before webhooks are refused; none is 1,000,000."`
 }
+
+// DefaultQueued is more than a day of twelve webhooks a second.
+const DefaultQueued = 1_000_000
 
 // Retention is how long what has finished is kept: executions with their events,
 // journals and all that hangs off them. What is first reached counts. A zero is

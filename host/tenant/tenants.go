@@ -48,6 +48,9 @@ const (
 	maxRunning = 10_000
 	// maxWeight against the default of 1 leaves the others a hundredth.
 	maxWeight = 100
+	// maxRate is more than a database commits a second, and maxQueued more than it should hold.
+	maxRate   = 1_000_000
+	maxQueued = 100_000_000
 	maxTitle  = 200
 	// maxDays is ten years, and minBytes what one execution may have.
 	maxDays  = 3650
@@ -105,6 +108,8 @@ func (t *Tenants) List(ctx context.Context, after string, limit int) ([]Tenant, 
 type Change struct {
 	// Limits that are zero stay too.
 	Limits *Limits
+	// Rate, Burst and Queued are those of Limits; a zero is no limit, or its default.
+	Rate, Burst, Queued *int
 	// Days and Bytes are those of Retention; a zero is the host's default again.
 	Days  *int
 	Bytes *int64
@@ -120,6 +125,9 @@ func (t *Tenants) Update(ctx context.Context, idOrName string, c Change) (Tenant
 			}
 			found.Limits = changed
 		}
+		if err := c.intake(&found.Limits); err != nil {
+			return err
+		}
 		if c.Days != nil {
 			found.Retention.Days = *c.Days
 		}
@@ -128,6 +136,16 @@ func (t *Tenants) Update(ctx context.Context, idOrName string, c Change) (Tenant
 		}
 		return found.Retention.Check()
 	})
+}
+
+// intake changes what bounds the webhooks of a tenant.
+func (c Change) intake(l *Limits) error {
+	for _, f := range []struct{ from, to *int }{{c.Rate, &l.Rate}, {c.Burst, &l.Burst}, {c.Queued, &l.Queued}} {
+		if f.from != nil {
+			*f.to = *f.from
+		}
+	}
+	return l.check()
 }
 
 // Pause keeps a tenant's events without running them, until Resume.
@@ -222,15 +240,33 @@ func (l Limits) or(other Limits) (Limits, error) {
 	if l.Weight == 0 {
 		l.Weight = other.Weight
 	}
-	e := fault.New(fault.InvalidInput, "limits_invalid", "a limit is out of bounds").At("/limits")
-	if l.Running < 1 || l.Running > maxRunning {
-		e.Problems = append(e.Problems, fault.Problem{Where: "/limits/running", Message: fmt.Sprintf("%d must be from 1 to %d", l.Running, maxRunning)})
+	for _, f := range []struct {
+		to   *int
+		from int
+	}{{&l.Rate, other.Rate}, {&l.Burst, other.Burst}, {&l.Queued, other.Queued}} {
+		if *f.to == 0 {
+			*f.to = f.from
+		}
 	}
-	if l.Weight < 1 || l.Weight > maxWeight {
-		e.Problems = append(e.Problems, fault.Problem{Where: "/limits/weight", Message: fmt.Sprintf("%d must be from 1 to %d", l.Weight, maxWeight)})
+	return l, l.check()
+}
+
+// check names what is out of bounds.
+func (l Limits) check() error {
+	e := fault.New(fault.InvalidInput, "limits_invalid", "a limit is out of bounds").At("/limits")
+	for _, b := range []struct {
+		name            string
+		is, least, most int
+	}{
+		{"running", l.Running, 1, maxRunning}, {"weight", l.Weight, 1, maxWeight},
+		{"rate", l.Rate, 0, maxRate}, {"burst", l.Burst, 0, maxRate}, {"queued", l.Queued, 0, maxQueued},
+	} {
+		if b.is < b.least || b.is > b.most {
+			e.Problems = append(e.Problems, fault.Problem{Where: "/limits/" + b.name, Message: fmt.Sprintf("%d must be from %d to %d", b.is, b.least, b.most)})
+		}
 	}
 	if len(e.Problems) > 0 {
-		return l, e
+		return e
 	}
-	return l, nil
+	return nil
 }

@@ -32,7 +32,7 @@ type refusals struct {
 func newRefusals(c Config) *refusals {
 	r := &refusals{c: c, logged: map[string]time.Time{}}
 	r.count = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "cofferdam_webhook_refused_total", Help: "Deliveries that were refused, by signature scheme and reason.",
+		Name: "cofferdam_webhook_refused_total", Help: "Deliveries that were refused, or turned away for too much load, by signature scheme and reason.",
 	}, []string{"scheme", "reason"})
 	if c.Registerer != nil {
 		c.Registerer.MustRegister(r.count)
@@ -46,11 +46,7 @@ func (r *refusals) note(ctx context.Context, e endpoint.Endpoint, err error) err
 	if f.Code == fault.CodeNotFound {
 		return err
 	}
-	scheme := e.Scheme
-	if len(e.Descriptor) > 0 {
-		scheme = "custom" // Tenants choose the names.
-	}
-	r.count.WithLabelValues(scheme, f.Code).Inc()
+	r.count.WithLabelValues(schemeOf(e), f.Code).Inc()
 	if r.c.Logger != nil && r.first(e.ID+" "+f.Code) {
 		r.c.Logger.WarnContext(ctx, "webhook_refused", slog.String("tenant", e.Tenant), slog.String("endpoint", e.ID),
 			slog.String("scheme", e.Scheme), slog.String("code", f.Code), slog.String("reason", f.Message), slog.Any("cause", f.Err))
@@ -58,6 +54,27 @@ func (r *refusals) note(ctx context.Context, e endpoint.Endpoint, err error) err
 	told := fault.New(f.Class, f.Code, "the delivery was refused").
 		WithHint("Its sender is not told why: see the server's log, or try the delivery with `cofferdam endpoint verify-sample`.")
 	return told.Because(err)
+}
+
+// turnedAway counts and logs that a delivery came when there was no place for it. What
+// whoever delivers is told is when to come again.
+func (r *refusals) turnedAway(ctx context.Context, e endpoint.Endpoint, err error) error {
+	f := fault.From(err)
+	r.count.WithLabelValues(schemeOf(e), f.Code).Inc()
+	if r.c.Logger != nil && r.first(e.ID+" "+f.Code) {
+		r.c.Logger.WarnContext(ctx, "webhook_turned_away", slog.String("tenant", e.Tenant), slog.String("endpoint", e.ID),
+			slog.String("code", f.Code), slog.String("reason", f.Message), slog.Duration("retry_after", f.RetryAfter))
+	}
+	return err
+}
+
+// schemeOf is the label of an endpoint's scheme: of those of their own tenants choose the
+// names.
+func schemeOf(e endpoint.Endpoint) string {
+	if len(e.Descriptor) > 0 {
+		return "custom"
+	}
+	return e.Scheme
 }
 
 // first says that this was not logged within logEvery.

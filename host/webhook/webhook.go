@@ -25,6 +25,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/webhook/admission"
 	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 )
 
@@ -39,6 +40,10 @@ type Config struct {
 	// PublicURL is where vendors reach the program, without a slash at its end: some sign the
 	// URL. Defaults to unknown, so that endpoints have to be told theirs.
 	PublicURL string
+	// Gate bounds what comes. Defaults to one of its own, that knows no queue.
+	Gate *admission.Gate
+	// Limits finds what bounds a tenant's deliveries. Defaults to nothing.
+	Limits func(ctx context.Context, tenant string) (admission.Limits, error)
 	// Wake is told the tenant of each execution that was queued. Defaults to nothing.
 	Wake func(ctx context.Context, tenant string)
 	// Registerer takes the metrics. Defaults to none.
@@ -52,6 +57,7 @@ type Config struct {
 type Intake struct {
 	c        Config
 	refusals *refusals
+	limits   *limits
 }
 
 // New returns an Intake.
@@ -62,8 +68,14 @@ func New(c Config) *Intake {
 	if c.Catalog == nil {
 		c.Catalog = NewCatalog()
 	}
+	if c.Gate == nil {
+		c.Gate = admission.New(admission.Config{Now: c.Now})
+	}
+	if c.Limits == nil {
+		c.Limits = func(context.Context, string) (admission.Limits, error) { return admission.Limits{}, nil }
+	}
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
-	return &Intake{c: c, refusals: newRefusals(c)}
+	return &Intake{c: c, refusals: newRefusals(c), limits: &limits{find: c.Limits, now: c.Now, byTenant: map[string]*limited{}}}
 }
 
 // Delivery is a request that a vendor made.
@@ -85,6 +97,10 @@ type Answer struct {
 	Status int
 	// Silent says that the answer has no body.
 	Silent bool
+	// Tenant is whose delivery it is, and Wait for how long its execution is waited for,
+	// whose answer is the vendor's; 0 is not at all.
+	Tenant string
+	Wait   time.Duration
 	// Handshake is the answer where it was one, which leaves nothing behind.
 	Handshake *signature.Reply
 }
@@ -94,16 +110,18 @@ type Answer struct {
 //
 // Refusals are faults: not_found, endpoint_disabled; signature_missing, signature_invalid,
 // timestamp_out_of_range, delivery_refused, all of Class Auth; delivery_id_missing,
-// delivery_id_invalid; vendor_keys_unavailable, endpoint_incomplete.
+// delivery_id_invalid; vendor_keys_unavailable, endpoint_incomplete; and those of Admit,
+// which is where a delivery comes from whose body is to be read yet.
 func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
-	e, err := i.c.Endpoints.Open(ctx, d.Endpoint)
+	v, err := i.Admit(ctx, d.Endpoint, int64(len(d.Body)))
 	if err != nil {
-		return Answer{}, fmt.Errorf("open endpoint: %w", err)
+		return Answer{}, err
 	}
-	if e.Disabled {
-		return Answer{}, fault.New(fault.Denied, fault.CodeEndpointDisabled, "the endpoint is disabled").
-			WithHint("Enable it, or let the vendor stop delivering to it.")
-	}
+	defer v.Close()
+	return v.Receive(ctx, d)
+}
+
+func (i *Intake) receive(ctx context.Context, e endpoint.Opened, guest admission.Guest, d Delivery) (answer Answer, err error) {
 	s, err := i.c.Catalog.find(e.Scheme, e.Descriptor)
 	if err != nil { // It was known when the endpoint was made: by a newer program.
 		return Answer{}, fault.New(fault.Platform, fault.CodeInternal, "the endpoint's scheme %.64q is not known here", e.Scheme).Because(err)
@@ -116,8 +134,15 @@ func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
 	if h := verified.Handshake; h != nil {
 		return Answer{Status: h.Status, Silent: s.Silent, Handshake: h}, nil
 	}
+	if err := i.c.Gate.Enter(ctx, guest); err != nil {
+		return Answer{}, i.refusals.turnedAway(ctx, e.Endpoint, err)
+	}
+	defer func() { i.c.Gate.Leave(guest, err == nil && !answer.Duplicate) }()
 	return i.store(ctx, s, e.Endpoint, verified.ID, d, now)
 }
+
+// Trim forgets what nothing came for. It is to be called now and then.
+func (i *Intake) Trim() { i.c.Gate.Trim() }
 
 // verify judges a request. Only what is posted can be a delivery.
 func (i *Intake) verify(ctx context.Context, s *signature.Scheme, e endpoint.Opened, d Delivery, now time.Time) (signature.Verified, error) {
@@ -157,18 +182,26 @@ func (i *Intake) store(ctx context.Context, s *signature.Scheme, e endpoint.Endp
 		id = ident.New("each_", now)
 	}
 	accepted, err := i.c.Events.Accept(ctx, eventOf(e, id, now, d), &event.Work{
-		Execution: ident.New(ident.Execution, now), Lane: event.Live,
+		Execution: ident.New(ident.Execution, now), Lane: laneOf(e),
 	})
 	if err != nil {
 		return Answer{}, fmt.Errorf("store delivery: %w", err)
 	}
-	answer := Answer{Accepted: accepted, Status: s.Answer, Silent: s.Silent}
+	answer := Answer{Accepted: accepted, Status: s.Answer, Silent: s.Silent, Tenant: e.Tenant, Wait: e.Wait()}
 	if accepted.Duplicate {
 		answer.Status = http.StatusOK
 	} else {
 		i.c.Wake(ctx, e.Tenant)
 	}
 	return answer, nil
+}
+
+// laneOf is the lane of a delivery: somebody may wait for what is made of it.
+func laneOf(e endpoint.Endpoint) event.Lane {
+	if e.Wait() > 0 {
+		return event.Interactive
+	}
+	return event.Live
 }
 
 func eventOf(e endpoint.Endpoint, id string, now time.Time, d Delivery) event.Event {

@@ -35,6 +35,31 @@ const acceptEvents = `WITH x AS (
 )
 SELECT x.tenant, x.id, e.id IS NOT NULL FROM x LEFT JOIN e ON e.tenant = x.tenant AND e.id = x.id`
 
+// acceptApart is acceptEvents for a group in which there are large bodies, which are kept
+// apart: each once for a tenant, and locked in one order.
+const acceptApart = `WITH x AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[],
+    $10::bigint[], $11::text[], $12::int[], $14::bytea[])
+    AS x (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, lane, digest)
+  WHERE EXISTS (SELECT 1 FROM tenants t WHERE t.id = x.tenant AND t.state IN ('active', 'paused'))
+), e AS (
+  INSERT INTO events (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, emitter, body_digest)
+  SELECT tenant, id, installation, kind, name, source, dedupe_key, request, CASE WHEN digest IS NULL THEN body END, received_at, execution, '', digest FROM x
+  ORDER BY tenant, source, dedupe_key
+  ON CONFLICT (tenant, source, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+  RETURNING tenant, id
+), w AS (
+  INSERT INTO executions (tenant, id, installation, event, kind, name, lane, run_at, created_at, changed_at)
+  SELECT x.tenant, x.execution, x.installation, x.id, x.kind, x.name, x.lane, $13, $13, $13
+  FROM x JOIN e ON e.tenant = x.tenant AND e.id = x.id WHERE x.execution <> ''
+), b AS (
+  INSERT INTO event_bodies (tenant, digest, used_at, bytes)
+  SELECT DISTINCT ON (x.tenant, x.digest) x.tenant, x.digest, $13, x.body
+  FROM x JOIN e ON e.tenant = x.tenant AND e.id = x.id WHERE x.digest IS NOT NULL ORDER BY x.tenant, x.digest
+  ON CONFLICT (tenant, digest) DO UPDATE SET used_at = excluded.used_at WHERE event_bodies.used_at < excluded.used_at - $15::bigint
+)
+SELECT x.tenant, x.id, e.id IS NOT NULL FROM x LEFT JOIN e ON e.tenant = x.tenant AND e.id = x.id`
+
 // earlierEvents finds the events that have the keys.
 const earlierEvents = `SELECT x.n, e.id, e.execution
  FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[]) AS x (n, tenant, source, dedupe_key)
@@ -58,16 +83,30 @@ func (s *Store) Accept(ctx context.Context, e event.Event, w *event.Work) (event
 	if err := check.Work(w); err != nil {
 		return event.Accepted{}, err
 	}
-	row, err := s.sealing.Event(ctx, e)
+	row, err := s.sealing.Apart(ctx, e)
 	if err != nil {
 		return event.Accepted{}, err
 	}
+	a, err := s.acceptRow(ctx, row, w)
+	if err != nil && row.Digest != nil && s.driver.Problem(err) == store.Outdated {
+		// The schema has no place for large bodies apart.
+		if row, err = s.sealing.Event(ctx, e); err == nil {
+			a, err = s.acceptRow(ctx, row, w)
+		}
+	}
+	if err != nil {
+		return event.Accepted{}, store.Fault(s.driver, err, "accept an event")
+	}
+	return a, nil
+}
+
+func (s *Store) acceptRow(ctx context.Context, row sealing.Event, w *event.Work) (event.Accepted, error) {
 	a := &acceptance{event: row}
 	if w != nil {
 		a.execution, a.lane = w.Execution, w.Lane
 	}
-	if err := s.accepts.Do(ctx, a); err != nil {
-		return event.Accepted{}, store.Fault(s.driver, err, "accept an event")
+	if err := s.accepts.Do(ctx, a); err != nil { // It may be under way still: a is not to be read.
+		return event.Accepted{}, err
 	}
 	return a.accepted, nil
 }
@@ -79,9 +118,13 @@ func (s *Store) accept(ctx context.Context, items []*group.Item[*acceptance]) {
 		x, y := a.Value.event, b.Value.event
 		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Source, y.Source), cmp.Compare(x.DedupeKey, y.DedupeKey))
 	})
-	alone(items, s.driver, func(items []*group.Item[*acceptance]) error {
-		return again(func() error { return s.acceptAll(ctx, items) })
-	})
+	for rest := items; len(rest) > 0; {
+		var now []*group.Item[*acceptance]
+		now, rest = within(rest, groupBytes, func(a *acceptance) int { return len(a.event.Body) })
+		alone(now, s.driver, func(items []*group.Item[*acceptance]) error {
+			return again(func() error { return s.acceptAll(ctx, items) })
+		})
+	}
 	for _, it := range items {
 		if it.Err == nil && !it.Value.known {
 			it.Err = fault.NotFound("tenant", it.Value.event.Tenant)
@@ -94,14 +137,19 @@ func (s *Store) acceptAll(ctx context.Context, items []*group.Item[*acceptance])
 	var c eventColumns
 	executions := make([]string, len(items))
 	lanes := make([]int32, len(items))
+	digests, apart := make([][]byte, len(items)), false
 	for i, it := range items {
 		a := it.Value
+		digests[i], apart = a.event.Digest, apart || a.event.Digest != nil
 		byID[[2]string{a.event.Tenant, a.event.ID}] = a
 		c.add(a.event)
 		executions[i], lanes[i] = a.execution, int32(a.lane)
 	}
-	args := append(c.args(), executions, lanes, column.Micros(s.driver.Clock()))
-	rows, err := s.driver.pool.Query(ctx, acceptEvents, args...)
+	query, args := acceptEvents, append(c.args(), executions, lanes, column.Micros(s.driver.Clock()))
+	if apart {
+		query, args = acceptApart, append(args, digests, store.Named.Microseconds())
+	}
+	rows, err := s.driver.pool.Query(ctx, query, args...)
 	if err != nil {
 		return err
 	}

@@ -27,20 +27,43 @@ func (s *Store) Accept(ctx context.Context, e event.Event, w *event.Work) (event
 	if err := check.Work(w); err != nil {
 		return event.Accepted{}, err
 	}
-	row, err := s.sealing.Event(ctx, e)
+	row, err := s.sealing.Apart(ctx, e)
 	if err != nil {
 		return event.Accepted{}, err
 	}
-	var a event.Accepted
+	a, err := s.acceptRow(ctx, row, w)
+	if err != nil && row.Digest != nil && s.driver.Problem(err) == store.Outdated {
+		// The schema has no place for large bodies apart.
+		if row, err = s.sealing.Event(ctx, e); err == nil {
+			a, err = s.acceptRow(ctx, row, w)
+		}
+	}
+	if err != nil {
+		return event.Accepted{}, store.Fault(s.driver, err, "accept an event")
+	}
+	return a, nil
+}
+
+func (s *Store) acceptRow(ctx context.Context, row sealing.Event, w *event.Work) (a event.Accepted, err error) {
 	err = s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
 		var err error
 		a, err = accept(ctx, tx, row, w, column.Micros(s.driver.Clock()))
 		return err
 	})
+	return a, err
+}
+
+// keepApart stores a large body, if it is not there yet, and has the event name it.
+func keepApart(ctx context.Context, tx store.Conn, e sealing.Event, now int64) error {
+	_, err := tx.ExecContext(ctx,
+		`INSERT INTO event_bodies (tenant, digest, used_at, bytes) VALUES ($1, $2, $3, $4)
+		 ON CONFLICT (tenant, digest) DO UPDATE SET used_at = excluded.used_at WHERE used_at < excluded.used_at - $5`,
+		e.Tenant, e.Digest, now, e.Body, store.Named.Microseconds())
 	if err != nil {
-		return event.Accepted{}, store.Fault(s.driver, err, "accept an event")
+		return err
 	}
-	return a, nil
+	_, err = tx.ExecContext(ctx, `UPDATE events SET body_digest = $3 WHERE tenant = $1 AND id = $2`, e.Tenant, e.ID, e.Digest)
+	return err
 }
 
 func accept(ctx context.Context, tx store.Conn, e sealing.Event, w *event.Work, now int64) (event.Accepted, error) {
@@ -48,12 +71,21 @@ func accept(ctx context.Context, tx store.Conn, e sealing.Event, w *event.Work, 
 	if w != nil {
 		a.Execution = w.Execution
 	}
-	stored, err := storeEvent(ctx, tx, e, a.Execution, "")
+	inRow := e
+	if e.Digest != nil {
+		inRow.Body = nil
+	}
+	stored, err := storeEvent(ctx, tx, inRow, a.Execution, "")
 	if err != nil {
 		return event.Accepted{}, err
 	}
 	if !stored {
 		return earlier(ctx, tx, e.Event)
+	}
+	if e.Digest != nil {
+		if err := keepApart(ctx, tx, e, now); err != nil {
+			return event.Accepted{}, err
+		}
 	}
 	if w == nil {
 		return a, nil

@@ -22,6 +22,7 @@ func testEvents(t *testing.T, open Open) {
 		"an unknown tenant is not found, others go on":       acceptUnknownTenant,
 		"what no database could keep is refused":             acceptRefuses,
 		"events are listed newest first":                     listEvents,
+		"a large body is kept once, and read as any":         acceptLarge,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/connection"
+	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/installation"
@@ -34,11 +35,14 @@ func testTenants(t *testing.T, open Open) {
 	wantFault(t, b.InsertTenant(ctx, second), fault.Conflict, "tenant_exists")
 
 	was := acme
-	acme.Title, acme.State, acme.Limits = "Acme", tenant.Paused, tenant.Limits{Running: 2, Weight: 5}
+	acme.Title, acme.State, acme.Limits = "Acme", tenant.Paused, tenant.Limits{Running: 2, Weight: 5, Rate: 50, Burst: 100, Queued: 1000}
 	must(t, b.UpdateTenant(ctx, acme, was))
 	limited := was // By one who had read it before it was paused.
 	limited.Limits.Running = 3
 	wantFault(t, b.UpdateTenant(ctx, limited, was), fault.Conflict, tenant.CodeChanged)
+	rated, stale := acme, acme // By one who had read another rate.
+	rated.Limits.Rate, stale.Limits.Rate = 60, 40
+	wantFault(t, b.UpdateTenant(ctx, rated, stale), fault.Conflict, tenant.CodeChanged)
 	got, err := b.Tenant(ctx, "acme")
 	must(t, err)
 	equal(t, acme, got)
@@ -224,6 +228,8 @@ func testEndpoints(t *testing.T, open Open) {
 	equal(t, e, got)
 	equal(t, "sealed 1", string(sealed))
 
+	e.Respond, e.Deadline = endpoint.Execution, 5000
+	e.Limits = endpoint.Limits{Rate: 5, Burst: 10, Queued: 100, MaxBytes: 1 << 20}
 	e.Disabled, e.Version, e.Parameters = true, 2, map[string]string{"url": "https://example.org"}
 	must(t, b.UpdateEndpoint(ctx, e, nil))
 	got, sealed, err = b.Delivery(ctx, e.ID)

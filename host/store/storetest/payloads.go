@@ -49,6 +49,9 @@ func (b *bundle) fill(t testing.TB, p place) *traces {
 	e.Request = &event.Request{Method: "POST", Path: "/" + canary, Headers: map[string][]string{"A": {canary}}}
 	l := &traces{event: e.ID, execution: ident.New(ident.Execution, b.clock.now())}
 	must2(t)(b.Accept(ctx, e, &event.Work{Execution: l.execution, Lane: event.Live}))
+	large := b.event(p)
+	large.Body = bytes.Repeat([]byte(canary), 64<<10/len(canary)+1)
+	must2(t)(b.Accept(ctx, large, nil))
 	c := b.claim(t, "w1", p, 1)[0]
 	must(t, b.Begin(ctx, c, execution.Beginning{VersionID: "plv_1", World: []byte(canary)}))
 	must(t, b.Append(ctx, c, segment(1, canary, "large "+canary)))

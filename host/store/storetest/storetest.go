@@ -60,6 +60,7 @@ func Run(t *testing.T, open Open) {
 		"executions":     testExecutions,
 		"notices":        testNotices,
 		"claims":         testClaims,
+		"depths":         testDepths,
 		"leases":         testLeases,
 		"contexts":       testContexts,
 		"completions":    testCompletions,

@@ -2,6 +2,7 @@ package sealing
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"strconv"
@@ -19,7 +20,13 @@ type Event struct {
 	event.Event
 	// Headers is the Request.
 	Headers []byte
+	// Digest is that of a large Body, which stands apart, or nil.
+	Digest []byte
 }
+
+// Large is how many bytes a body has that stands apart: rows of events stay small enough
+// to be read and written many at once.
+const Large = 64 << 10
 
 // Completion is the end of a run as its rows have it, but for state, which is sealed
 // once its version is known.
@@ -36,6 +43,33 @@ func (s *Sealing) Event(ctx context.Context, e event.Event) (Event, error) {
 		return Event{}, err
 	}
 	return sealEvent(k, e)
+}
+
+// Apart seals an event as Event does, but for a Body that is large: that is sealed as one
+// that stands apart, by its digest.
+func (s *Sealing) Apart(ctx context.Context, e event.Event) (Event, error) {
+	if len(e.Body) < Large {
+		return s.Event(ctx, e)
+	}
+	k, err := s.Keys(ctx, e.Tenant)
+	if err != nil {
+		return Event{}, err
+	}
+	body := e.Body
+	e.Body = nil
+	row, err := sealEvent(k, e)
+	if err != nil {
+		return row, err
+	}
+	digest := sha256.Sum256(body)
+	row.Digest = digest[:]
+	row.Body, err = k.Seal(bodyOf(e.Tenant, row.Digest), body)
+	return row, err
+}
+
+// bodyOf is where a body belongs that stands apart.
+func bodyOf(tenant string, digest []byte) vault.Field {
+	return Field(tenant, "event_bodies", "bytes", 1, hex.EncodeToString(digest))
 }
 
 func sealEvent(k vault.Payloads, e event.Event) (Event, error) {
@@ -56,7 +90,11 @@ func sealEvent(k vault.Payloads, e event.Event) (Event, error) {
 // OpenEvent opens what Event has sealed.
 func (s *Sealing) OpenEvent(ctx context.Context, row Event) (event.Event, error) {
 	e := row.Event
-	if err := s.Open(ctx, Field(e.Tenant, "events", "body", 1, e.ID), &e.Body); err != nil {
+	body := Field(e.Tenant, "events", "body", 1, e.ID)
+	if row.Digest != nil {
+		body = bodyOf(e.Tenant, row.Digest)
+	}
+	if err := s.Open(ctx, body, &e.Body); err != nil {
 		return e, err
 	}
 	if row.Headers == nil {
