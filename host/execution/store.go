@@ -112,6 +112,7 @@ type Store interface {
 	// installation or, with an empty one, in the tenant.
 	Release(ctx context.Context, tenant, installation, reason string) (int, error)
 	Reconnecting
+	Depths
 }
 
 // Pins says what still needs a plugin version.
