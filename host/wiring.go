@@ -300,7 +300,7 @@ func (w *wiring) parked(ctx context.Context, tenantID, id string) error {
 		return err
 	}
 	owner, err := w.c.Store.Tenant(ctx, tenantID)
-	if err != nil || i.State != installation.Active || owner.State != tenant.Active {
+	if err != nil || !i.Runs() || owner.State != tenant.Active {
 		return err
 	}
 	return w.release(ctx, tenantID, i.ID, execution.ReasonPaused)
