@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -69,7 +70,10 @@ func (a *app) installationCommand() *cobra.Command {
 		a.installationConfigure(), a.installationUpdate(),
 		a.installationUpgrade(), a.installationFollow(), a.installationPin(),
 		a.installationVerb("rollback", "Go back to the version before the last upgrade", http.MethodPost, "/rollback"),
-		a.installationVerb("pause", "Keep events without running them", http.MethodPost, "/pause"),
+		a.draining(a.installationVerb("pause", "Keep events without running them", http.MethodPost, "/pause"),
+			func(name string) (string, url.Values) {
+				return a.inTenant("/in-flight"), url.Values{"installation": {name}}
+			}),
 		a.installationVerb("resume", "Run what has gathered", http.MethodPost, "/resume"),
 		a.removeVerb("remove", "removed", "installation hello-go", "Uninstall; what it has run stays visible", "/installations"),
 		a.installationCall(),
@@ -257,6 +261,12 @@ func printInstallations(w io.Writer, all ...installationDetail) {
 		state := string(i.State)
 		if i.Reason != "" {
 			state += ": " + i.Reason
+		}
+		if i.PluginPaused {
+			state += ", its plugin is paused"
+		}
+		if i.MaxRunning > 0 {
+			state += fmt.Sprintf(", at most %d run", i.MaxRunning)
 		}
 		rows = append(rows, []string{i.Name, i.ID, i.PluginName + "@" + i.Version, state, string(i.Config), noteOf(i)})
 	}

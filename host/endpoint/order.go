@@ -1,10 +1,11 @@
 package endpoint
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
+	"regexp"
 	"strings"
-
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/cofferdam-run/cofferdam/host/document"
 	"github.com/cofferdam-run/cofferdam/host/event"
@@ -13,17 +14,20 @@ import (
 
 const (
 	inHeader = "header:"
-	// maxOrderBy bounds where the value is, and maxOrdered the bytes of a body in which it
-	// is looked for: every delivery is decoded for it.
+	// maxOrderBy bounds where the value is.
 	maxOrderBy = 256
-	maxOrdered = 1 << 20
 )
 
-// checkOrder refuses what says no place.
+// headerName is a field name of RFC 9110, section 5.1.
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+
+// checkOrder refuses what says no place in a delivery.
 func checkOrder(by string) error {
 	name, inHead := strings.CutPrefix(by, inHeader)
 	switch {
-	case by == "", len(by) <= maxOrderBy && inHead && httpguts.ValidHeaderFieldName(name):
+	case by == "":
+		return nil
+	case len(by) <= maxOrderBy && inHead && headerName.MatchString(name):
 		return nil
 	case len(by) <= maxOrderBy && !inHead && document.IsPointer(by):
 		return nil
@@ -34,22 +38,33 @@ func checkOrder(by string) error {
 
 // OrderKey is the key of a delivery's event.Work: deliveries to the endpoint that have
 // one value run one after another. It is empty, for no order, if none is asked for, or
-// the value is not there, or is no text, number, true or false.
+// if the value is not there, or is no text, number, true or false. A number counts as it
+// is written.
 func (e Endpoint) OrderKey(header http.Header, body []byte) string {
 	if e.OrderBy == "" {
 		return ""
 	}
 	if name, ok := strings.CutPrefix(e.OrderBy, inHeader); ok {
-		if value := header.Get(name); value != "" {
-			return event.KeyOf(e.ID, value)
-		}
+		return e.orderKey(header.Get(name))
+	}
+	var decoded any
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if d.Decode(&decoded) != nil {
 		return ""
 	}
-	if len(body) > maxOrdered {
+	value, _ := document.At(decoded, e.OrderBy)
+	switch value.(type) {
+	case string, json.Number, bool:
+		return e.orderKey(document.Text(value))
+	default:
 		return ""
 	}
-	if value, ok := document.Scalar(body, e.OrderBy); ok {
-		return event.KeyOf(e.ID, value)
+}
+
+func (e Endpoint) orderKey(value string) string {
+	if value == "" {
+		return ""
 	}
-	return ""
+	return event.KeyOf(e.ID, value)
 }

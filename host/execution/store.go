@@ -118,6 +118,7 @@ type Store interface {
 	Release(ctx context.Context, tenant, installation, reason string) (int, error)
 	Reconnecting
 	Depths
+	Pausing
 }
 
 // Pins says what still needs a plugin version.

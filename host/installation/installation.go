@@ -64,9 +64,9 @@ type Installation struct {
 	PluginPaused bool `json:"plugin_paused,omitempty"`
 	// MaxRunning is how many of its executions may run at once, in the cluster; 0 is as
 	// many as its tenant's.
-	MaxRunning int `json:"max_running,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
+	MaxRunning int       `json:"max_running,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	UpdatedAt  time.Time `json:"updated_at"`
 }
 
 // Runs says whether what is queued for it may run.

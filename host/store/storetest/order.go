@@ -16,15 +16,15 @@ import (
 
 func testOrder(t *testing.T, open Open) {
 	each(t, open, map[string]func(*testing.T, *bundle){
-		"one of a key at a time, in order":             orderOne,
-		"a key that is none is refused":                orderInvalid,
-		"the next waits while the first does":          orderWaits,
-		"what ends without success lets the next go":   orderEnds,
-		"a dead worker's keeps its turn":               orderReaped,
-		"what is cancelled in line leaves the line":    orderCancelled,
-		"what is redriven waits for its turn":          orderRedriven,
-		"what is redelivered keeps its key":            orderRedelivered,
-		"order holds under load from several places":   orderLoad,
+		"one of a key at a time, in order":           orderOne,
+		"a key that is none is refused":              orderInvalid,
+		"the next waits while the first does":        orderWaits,
+		"what ends without success lets the next go": orderEnds,
+		"a dead worker's keeps its turn":             orderReaped,
+		"what is cancelled in line leaves the line":  orderCancelled,
+		"what is redriven waits for its turn":        orderRedriven,
+		"what is redelivered keeps its key":          orderRedelivered,
+		"order holds under load from several places": orderLoad,
 	})
 }
 

@@ -64,6 +64,7 @@ func Run(t *testing.T, open Open) {
 		"caps":           testCaps,
 		"order":          testOrder,
 		"depths":         testDepths,
+		"pausing":        testPausing,
 		"contexts":       testContexts,
 		"completions":    testCompletions,
 		"journals":       testJournals,
