@@ -3,11 +3,9 @@ package api
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/execution"
-	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/token"
 )
 
@@ -26,25 +24,8 @@ func flightRoutes() []route {
 	}
 }
 
-// drainage is how long to wait for what runs.
-type drainage struct {
-	Wait string `query:"wait" maxLength:"20" doc:"How long to wait until nothing runs, such as 10s; at most as long as a call waits. Defaults to not at all." example:"10s"`
-}
-
-func (d drainage) patience(longest time.Duration) (time.Duration, error) {
-	if d.Wait == "" {
-		return 0, nil
-	}
-	wait, err := time.ParseDuration(d.Wait)
-	if err != nil || wait < 0 || wait > longest {
-		return 0, fault.New(fault.InvalidInput, "wait_invalid", "%q is no time from 0s to %s", d.Wait, longest).
-			At("wait").WithHint("write it like 10s, and ask again for longer")
-	}
-	return wait, nil
-}
-
 type listInFlightInput struct {
-	drainage
+	param.Drain
 	Plugin string `query:"plugin" doc:"Only that of a plugin, by id, name or publisher/name."`
 }
 
@@ -57,12 +38,12 @@ func (s *server) listInFlight(ctx context.Context, in *listInFlightInput) (*answ
 		}
 		f.Plugin = p.ID
 	}
-	return s.drained(ctx, in.drainage, f)
+	return s.drained(ctx, in.Drain, f)
 }
 
 type showInFlightInput struct {
 	param.InTenant
-	drainage
+	param.Drain
 	Installation string `query:"installation" doc:"Only that of an installation, by id or name."`
 }
 
@@ -71,11 +52,11 @@ func (s *server) showInFlight(ctx context.Context, in *showInFlightInput) (*answ
 	if err != nil {
 		return nil, err
 	}
-	return s.drained(ctx, in.drainage, execution.Flights{Tenant: tenantOf(ctx), Installation: installation})
+	return s.drained(ctx, in.Drain, execution.Flights{Tenant: tenantOf(ctx), Installation: installation})
 }
 
-func (s *server) drained(ctx context.Context, d drainage, f execution.Flights) (*answer[page[execution.Flight]], error) {
-	patience, err := d.patience(s.o.CallTimeout)
+func (s *server) drained(ctx context.Context, d param.Drain, f execution.Flights) (*answer[page[execution.Flight]], error) {
+	patience, err := d.Patience(s.o.CallTimeout)
 	if err != nil {
 		return nil, err
 	}

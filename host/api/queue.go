@@ -30,8 +30,9 @@ func queueRoutes() []route {
 
 // depths is a page of the queue.
 type depths struct {
-	page[execution.Depth]
-	At time.Time `json:"at" doc:"When this was, by the database's clock: what ages are measured by."`
+	Items      []execution.Depth `json:"items" nullable:"false" doc:"The tenants or installations, by id."`
+	NextCursor string            `json:"next_cursor" doc:"Pass it as cursor to get what follows. Empty at the end."`
+	At         time.Time         `json:"at" doc:"When this was, by the database's clock: what ages are measured by."`
 }
 
 func (s *server) listQueue(ctx context.Context, in *param.Page) (*answer[depths], error) {
@@ -60,5 +61,5 @@ func (s *server) depths(
 	if err != nil {
 		return nil, err
 	}
-	return &answer[depths]{Body: depths{page: p.Body, At: at}}, nil
+	return &answer[depths]{Body: depths{Items: p.Body.Items, NextCursor: p.Body.NextCursor, At: at}}, nil
 }

@@ -3,35 +3,59 @@ package store
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 )
 
-// depthOf counts what is queued and running, as columns: of each lane how many, since
-// when its oldest is due, and how many run. Whose is a condition on e; counting ends at
-// CountMost.
-func depthOf(whose string) string {
-	columns := ""
+// queuedOf counts what is queued, as columns: of each lane how many, and since when its
+// oldest is due. Whose is a condition on e; counting ends at CountMost.
+func queuedOf(whose string) string {
+	var columns []string
 	for lane := range 3 {
 		queued := `FROM executions e WHERE e.state = 0 AND ` + whose + ` AND e.lane = ` + strconv.Itoa(lane)
-		columns += `(SELECT count(*) FROM (SELECT 1 ` + queued + ` LIMIT ` + strconv.Itoa(execution.CountMost) + `) x),
-		 COALESCE((SELECT e.run_at ` + queued + ` ORDER BY e.run_at LIMIT 1), 0), `
+		columns = append(columns,
+			`(SELECT count(*) FROM (SELECT 1 `+queued+` LIMIT `+strconv.Itoa(execution.CountMost)+`) x)`,
+			`COALESCE((SELECT e.run_at `+queued+` ORDER BY e.run_at LIMIT 1), 0)`)
 	}
-	return columns + `(SELECT count(*) FROM executions e WHERE e.state = 1 AND ` + whose + `)`
+	return strings.Join(columns, ", ")
+}
+
+// flying counts what runs, by tenant and installation: the index has as many entries as
+// the cluster has slots. Where it were asked for each, a planner may take a longer one.
+func (s *SQL) flying(ctx context.Context) (map[[2]string]int, error) {
+	rows, err := list(ctx, s, scanFlying, `SELECT tenant, installation, count(*) FROM executions WHERE state = 1 GROUP BY tenant, installation`)
+	all := make(map[[2]string]int, len(rows))
+	for _, r := range rows {
+		all[[2]string{r.Tenant, r.Installation}] = r.Running
+		all[[2]string{r.Tenant}] += r.Running
+	}
+	return all, err
+}
+
+func scanFlying(r scanner) (execution.Depth, error) {
+	var d execution.Depth
+	err := r.Scan(&d.Tenant, &d.Installation, &d.Running)
+	return d, err
 }
 
 // TenantDepths implements execution.Depths.
 func (s *SQL) TenantDepths(ctx context.Context, after string, limit int) ([]execution.Depth, error) {
 	all, err := list(ctx, s, scanDepth,
-		`SELECT t.id, '', t.name, t.state, t.weight, t.running, `+depthOf(`e.tenant = t.id`)+` FROM tenants t WHERE t.id > $1 AND (
+		`SELECT t.id, '', t.name, t.state, t.weight, t.running, `+queuedOf(`e.tenant = t.id`)+` FROM tenants t WHERE t.id > $1 AND (
 		   EXISTS (SELECT 1 FROM executions e WHERE e.state = 0 AND e.tenant = t.id)
-		   OR EXISTS (SELECT 1 FROM executions e WHERE e.state = 1 AND e.tenant = t.id)
+		   OR t.id IN (SELECT e.tenant FROM executions e WHERE e.state = 1)
 		   OR EXISTS (SELECT 1 FROM executions e WHERE e.state = 2 AND e.tenant = t.id)) ORDER BY t.id LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, err
 	}
+	flying, err := s.flying(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for i := range all {
+		all[i].Running = flying[[2]string{all[i].Tenant}]
 		reasons, err := s.waiting(ctx, all[i].Tenant)
 		if err != nil {
 			return nil, err
@@ -47,15 +71,19 @@ func (s *SQL) TenantDepths(ctx context.Context, after string, limit int) ([]exec
 func (s *SQL) InstallationDepths(ctx context.Context, tenant, after string, limit int) ([]execution.Depth, error) {
 	const whose = `e.tenant = $1 AND e.installation = i.id`
 	all, err := list(ctx, s, scanDepth,
-		`SELECT '', i.id, i.name, i.state, 0, i.running, `+depthOf(whose)+` FROM installations i WHERE i.tenant = $1 AND i.id > $2 AND (
+		`SELECT '', i.id, i.name, i.state, 0, i.running, `+queuedOf(whose)+` FROM installations i WHERE i.tenant = $1 AND i.id > $2 AND (
 		   i.state <> 'removed' OR EXISTS (SELECT 1 FROM executions e WHERE e.state = 0 AND `+whose+`)) ORDER BY i.id LIMIT $3`,
 		tenant, after, limit)
 	if err != nil || len(all) == 0 {
 		return all, err
 	}
+	flying, err := s.flying(ctx)
+	if err != nil {
+		return nil, err
+	}
 	at := make(map[string]map[string]int, len(all))
-	for _, d := range all {
-		at[d.Installation] = d.Waiting
+	for i, d := range all {
+		all[i].Running, at[d.Installation] = flying[[2]string{tenant, d.Installation}], d.Waiting
 	}
 	reasons, err := s.waiting(ctx, tenant)
 	if err != nil {
@@ -108,7 +136,7 @@ func scanDepth(r scanner) (execution.Depth, error) {
 	var due [3]int64
 	q := &d.Queued
 	err := r.Scan(&d.Tenant, &d.Installation, &d.Name, &d.State, &d.Weight, &d.Cap,
-		&q.Interactive, &due[0], &q.Live, &due[1], &q.Backfill, &due[2], &d.Running)
+		&q.Interactive, &due[0], &q.Live, &due[1], &q.Backfill, &due[2])
 	oldest := int64(0)
 	for _, at := range due {
 		if at > 0 && (oldest == 0 || at < oldest) {

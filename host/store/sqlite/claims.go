@@ -78,12 +78,12 @@ func (c *claimer) claim(ctx context.Context, quotas []execution.Quota) ([]execut
 	if err != nil {
 		return nil, err
 	}
-	if err := c.caps(ctx, quotas); err != nil {
+	if err := c.caps(ctx, quotas, running.installations); err != nil {
 		return nil, err
 	}
 	var claimed []execution.Claimed
 	for _, q := range quotas {
-		n := min(q.N, q.Running-running[q.Tenant])
+		n := min(q.N, q.Running-running.tenants[q.Tenant])
 		if n <= 0 {
 			continue
 		}
@@ -92,35 +92,41 @@ func (c *claimer) claim(ctx context.Context, quotas []execution.Quota) ([]execut
 			return nil, err
 		}
 		// A tenant may be named twice.
-		running[q.Tenant] += len(got)
+		running.tenants[q.Tenant] += len(got)
 		claimed = append(claimed, got...)
 	}
 	return claimed, nil
 }
 
-// running counts what runs, by tenant: the index has as many entries as the
-// process has slots.
-func (c *claimer) running(ctx context.Context) (map[string]int, error) {
-	rows, err := c.tx.QueryContext(ctx, `SELECT tenant, count(*) FROM executions WHERE state = 1 GROUP BY tenant`)
+// flying counts what runs, by tenant and installation.
+type flying struct {
+	tenants       map[string]int
+	installations map[[2]string]int
+}
+
+// running counts what runs: the index has as many entries as the process has slots.
+func (c *claimer) running(ctx context.Context) (flying, error) {
+	f := flying{map[string]int{}, map[[2]string]int{}}
+	rows, err := c.tx.QueryContext(ctx, `SELECT tenant, installation, count(*) FROM executions WHERE state = 1 GROUP BY tenant, installation`)
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	defer func() { _ = rows.Close() }()
-	running := make(map[string]int)
 	for rows.Next() {
-		var tenant string
+		var of [2]string
 		var n int
-		if err := rows.Scan(&tenant, &n); err != nil {
-			return nil, err
+		if err := rows.Scan(&of[0], &of[1], &n); err != nil {
+			return f, err
 		}
-		running[tenant] = n
+		f.tenants[of[0]] += n
+		f.installations[of] = n
 	}
-	return running, rows.Err()
+	return f, rows.Err()
 }
 
 // caps finds the tenants of which installations have caps. In a schema that does not know
 // of caps there are none.
-func (c *claimer) caps(ctx context.Context, quotas []execution.Quota) error {
+func (c *claimer) caps(ctx context.Context, quotas []execution.Quota, running map[[2]string]int) error {
 	tenants := make([]string, len(quotas))
 	for i, q := range quotas {
 		tenants[i] = q.Tenant
@@ -131,8 +137,7 @@ func (c *claimer) caps(ctx context.Context, quotas []execution.Quota) error {
 	}
 	c.queries, c.room = claiming(), map[string]map[string]int{}
 	rows, err := c.tx.QueryContext(ctx,
-		`SELECT i.tenant, i.id, MAX(i.running - (SELECT count(*) FROM executions e WHERE e.state = 1 AND e.tenant = i.tenant AND e.installation = i.id), 0)
-		 FROM installations i INDEXED BY installations_capped WHERE i.running > 0 AND i.tenant IN (SELECT value FROM json_each($1))`, string(names))
+		`SELECT i.tenant, i.id, i.running FROM installations i INDEXED BY installations_capped WHERE i.running > 0 AND i.tenant IN (SELECT value FROM json_each($1))`, string(names))
 	if err != nil {
 		if isMissing(err.Error()) {
 			c.queries, err = claimingBefore(), nil
@@ -142,14 +147,14 @@ func (c *claimer) caps(ctx context.Context, quotas []execution.Quota) error {
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var tenant, installation string
-		var room int
-		if err := rows.Scan(&tenant, &installation, &room); err != nil {
+		var most int
+		if err := rows.Scan(&tenant, &installation, &most); err != nil {
 			return err
 		}
 		if c.room[tenant] == nil {
 			c.room[tenant] = map[string]int{}
 		}
-		c.room[tenant][installation] = room
+		c.room[tenant][installation] = max(most-running[[2]string{tenant, installation}], 0)
 	}
 	return rows.Err()
 }

@@ -4,6 +4,8 @@
 -- as the tenant's.
 ALTER TABLE installations ADD COLUMN running INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX installations_capped ON installations (tenant) WHERE running > 0;
+DROP INDEX executions_running;
+CREATE INDEX executions_running ON executions (tenant, installation, worker) WHERE state = 1;
 CREATE INDEX executions_of ON executions (tenant, installation, lane, run_at, id) WHERE state = 0;
 
 -- Since when a plugin is paused, for all tenants: 0 for not.
