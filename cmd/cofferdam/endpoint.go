@@ -56,6 +56,7 @@ func (a *app) endpointCreate() *cobra.Command {
 	c.Flags().StringVar(&spec.Secret, "secret", "", "the vendor's signing secret; one is made if it is not given")
 	c.Flags().StringVar(&descriptor, "descriptor", "", "a file that says how deliveries are signed, if it is not as the plugin says")
 	c.Flags().StringToStringVar(&spec.Parameters, "parameter", nil, "what the scheme must be told, name=value; see `endpoint schemes`")
+	c.Flags().StringVar(&spec.OrderBy, "order-by", "", "run deliveries one after another that have one value there: a JSON pointer such as /data/customer, or header:Name")
 	c.Flags().BoolVar(&spec.AllowWeak, "allow-weak", false, "take a scheme though it is weak")
 	endpointLimitFlags(c, &spec.Limits, &bytes)
 	c.Flags().StringVar((*string)(&spec.Respond), "respond", "", "what a delivery is answered with: execution has the plugin say it; by default, that it was stored")
@@ -72,13 +73,13 @@ func endpointLimitFlags(c *cobra.Command, l *endpoint.Limits, bytes *byteSize) {
 
 func (a *app) endpointUpdate() *cobra.Command {
 	var disabled bool
-	var respond string
+	var respond, orderBy string
 	var deadline time.Duration
 	var given endpoint.Limits
 	var bytes byteSize
 	c := a.tenantFlag(&cobra.Command{
 		Use:     "update ENDPOINT",
-		Short:   "Change what bounds an endpoint's deliveries, or have it take none",
+		Short:   "Change what bounds an endpoint's deliveries and what they are in order by, or have it take none",
 		Example: "  cofferdam endpoint update end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --rate 50 --burst 200 --tenant acme\n  cofferdam endpoint update end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --disabled --tenant acme",
 		Args:    exactly("ENDPOINT"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -98,6 +99,9 @@ func (a *app) endpointUpdate() *cobra.Command {
 			if c.Flags().Changed("respond") {
 				body["respond"] = respond
 			}
+			if c.Flags().Changed("order-by") {
+				body["order_by"] = orderBy
+			}
 			if c.Flags().Changed("deadline") {
 				body["deadline_ms"] = int(deadline / time.Millisecond)
 			}
@@ -110,6 +114,7 @@ func (a *app) endpointUpdate() *cobra.Command {
 			return a.show(e, func(w io.Writer) { printEndpoints(w, e) })
 		},
 	})
+	c.Flags().StringVar(&orderBy, "order-by", "", "run deliveries one after another that have one value there: a JSON pointer such as /data/customer, or header:Name; empty for no order. What was accepted before keeps its place")
 	c.Flags().BoolVar(&disabled, "disabled", false, "have it take none: --disabled=false has it take them again")
 	endpointLimitFlags(c, &given, &bytes)
 	c.Flags().StringVar(&respond, "respond", "", "what a delivery is answered with: execution has the plugin say it; an empty one, that it was stored")
@@ -173,6 +178,9 @@ func printEndpoints(w io.Writer, all ...endpoint.Endpoint) {
 		state := "open"
 		if e.Disabled {
 			state = "disabled"
+		}
+		if e.OrderBy != "" {
+			state += ", in order by " + e.OrderBy
 		}
 		rows = append(rows, []string{e.ID, e.Installation, e.Webhook, e.Scheme, state, bounds(e.Limits)})
 	}

@@ -22,7 +22,9 @@ func endpointRoutes() []route {
 			Method: http.MethodPost, Path: all, Reach: owned, Scope: token.Admin, ID: "createEndpoint", Tag: "endpoints",
 			Summary: "Add an endpoint", Status: http.StatusCreated, Secret: true,
 			Description: "Give the vendor the URL of `path` and the `secret`, which is shown this once. Deliveries are signed by the scheme that the plugin's manifest names, " +
-				"or as a `descriptor` of your own says. What a scheme must be told, such as the public URL where it is signed, are `parameters`: see `GET /v1/webhook-schemes`.",
+				"or as a `descriptor` of your own says. What a scheme must be told, such as the public URL where it is signed, are `parameters`: see `GET /v1/webhook-schemes`. " +
+				"With `order_by`, deliveries that have one value there run one after another, in the order in which they were accepted, and side by side with those of other values: " +
+				"the next begins when the one before has succeeded, is dead or was cancelled, and not while it waits for a retry. Deliveries without the value are in no order.",
 			Example: `{"installation":"hello-go","webhook":"issues"}`, bind: handle((*server).createEndpoint),
 		},
 		{
@@ -100,6 +102,7 @@ type createEndpointInput struct {
 		Limits     endpoint.Limits   `json:"limits,omitzero" doc:"What bounds its deliveries, beside the tenant's limits."`
 		Respond    endpoint.Respond  `json:"respond,omitempty" enum:"execution" doc:"What a delivery is answered with: execution has the plugin say it, for vendors that show or use the answer. Defaults to that it was stored."`
 		Deadline   int               `json:"deadline_ms,omitempty" minimum:"0" maximum:"30000" doc:"For how many milliseconds the execution is waited for then, before the answer is 202. Defaults to 10000."`
+		OrderBy    string            `json:"order_by,omitempty" maxLength:"256" doc:"What deliveries are in order by: a JSON pointer into the body, or header:Name. Defaults to no order."`
 	}
 }
 
@@ -107,7 +110,7 @@ func (s *server) createEndpoint(ctx context.Context, in *createEndpointInput) (*
 	return shownOnce(s.h.Endpoints.Create(ctx, tenantOf(ctx), endpoint.Spec{
 		Installation: in.Body.Installation, Webhook: in.Body.Webhook, Secret: in.Body.Secret,
 		Descriptor: in.Body.Descriptor, Parameters: in.Body.Parameters, AllowWeak: in.Body.AllowWeak, Limits: in.Body.Limits,
-		Respond: in.Body.Respond, Deadline: in.Body.Deadline,
+		Respond: in.Body.Respond, Deadline: in.Body.Deadline, OrderBy: in.Body.OrderBy,
 	}))
 }
 
@@ -123,12 +126,14 @@ type disableEndpointInput struct {
 		Limits     *endpoint.Limits  `json:"limits,omitempty" doc:"What bounds its deliveries: all of it. Defaults to what bounds them."`
 		Respond    *endpoint.Respond `json:"respond,omitempty" enum:"execution," doc:"What a delivery is answered with: execution has the plugin say it; nothing, that it was stored. Defaults to as it is."`
 		Deadline   *int              `json:"deadline_ms,omitempty" minimum:"0" maximum:"30000" doc:"For how many milliseconds the execution is waited for. Defaults to as it is."`
+		OrderBy    *string           `json:"order_by,omitempty" maxLength:"256" doc:"What deliveries are in order by from now on; empty for no order. Defaults to as it is."`
 	}
 }
 
 func (s *server) disableEndpoint(ctx context.Context, in *disableEndpointInput) (*answer[endpoint.Endpoint], error) {
 	return answered(s.h.Endpoints.Update(ctx, tenantOf(ctx), in.Endpoint, endpoint.Change{
 		Disabled: in.Body.Disabled, Parameters: in.Body.Parameters, Limits: in.Body.Limits, Respond: in.Body.Respond, Deadline: in.Body.Deadline,
+		OrderBy: in.Body.OrderBy,
 	}))
 }
 

@@ -30,7 +30,9 @@ type Endpoint struct {
 	// for.
 	Respond  Respond `json:"respond,omitempty" enum:"execution" doc:"What the answer is: none is that the delivery was stored; execution is what the plugin has said."`
 	Deadline int     `json:"deadline_ms,omitempty" doc:"For how many milliseconds the execution is waited for, if it is the answer."`
-	Version  int64   `json:"version"`
+	// OrderBy says what deliveries are in order by, "" for no order: see Order.
+	OrderBy string `json:"order_by,omitempty" doc:"What deliveries are in order by: a JSON pointer into the body, or header:Name. Those of one value run one after another."`
+	Version int64  `json:"version"`
 	// Disabled endpoints answer 410 Gone.
 	Disabled  bool      `json:"disabled"`
 	CreatedAt time.Time `json:"created_at"`

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
@@ -87,10 +88,15 @@ type Spec struct {
 	// Respond and Deadline, in milliseconds, say what the answer is.
 	Respond  Respond `json:"respond,omitempty"`
 	Deadline int     `json:"deadline_ms,omitempty"`
+	// OrderBy is what deliveries are in order by. Defaults to no order.
+	OrderBy string `json:"order_by,omitempty"`
 }
 
 // Create adds an endpoint, and returns its signing secret, which is shown this once.
 func (s *Endpoints) Create(ctx context.Context, tenant string, spec Spec) (Endpoint, string, error) {
+	if err := checkOrder(spec.OrderBy); err != nil {
+		return Endpoint{}, "", err
+	}
 	hook, err := s.c.Webhook(ctx, tenant, spec.Installation, spec.Webhook)
 	if err != nil {
 		return Endpoint{}, "", fmt.Errorf("find webhook %q: %w", spec.Webhook, err)
@@ -113,7 +119,7 @@ func (s *Endpoints) Create(ctx context.Context, tenant string, spec Spec) (Endpo
 	o := Opened{Endpoint: Endpoint{
 		ID: ident.New(ident.Endpoint, now), Tenant: tenant, Installation: hook.Installation,
 		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, Limits: spec.Limits, Respond: spec.Respond, Deadline: spec.Deadline,
-		Version: 1, CreatedAt: now,
+		OrderBy: spec.OrderBy, Version: 1, CreatedAt: now,
 	}}
 	if err := o.checkRespond(); err != nil {
 		return Endpoint{}, "", err
@@ -246,12 +252,16 @@ type Change struct {
 	// Respond and Deadline say what the answer is.
 	Respond  *Respond
 	Deadline *int
+	// OrderBy replaces what deliveries are in order by; those that were accepted keep
+	// their places.
+	OrderBy *string
 }
 
 // same says that an endpoint is as a change would have it, but for the parameters.
 func (c Change) same(e Endpoint) bool {
 	return (c.Disabled == nil || *c.Disabled == e.Disabled) && (c.Limits == nil || *c.Limits == e.Limits) &&
-		(c.Respond == nil || *c.Respond == e.Respond) && (c.Deadline == nil || *c.Deadline == e.Deadline)
+		(c.Respond == nil || *c.Respond == e.Respond) && (c.Deadline == nil || *c.Deadline == e.Deadline) &&
+		(c.OrderBy == nil || *c.OrderBy == e.OrderBy)
 }
 
 // apply changes an endpoint, but for the parameters.
@@ -268,10 +278,10 @@ func (c Change) apply(e *Endpoint) error {
 	if c.Deadline != nil {
 		e.Deadline = *c.Deadline
 	}
-	if err := e.Limits.check(); err != nil {
-		return err
+	if c.OrderBy != nil {
+		e.OrderBy = *c.OrderBy
 	}
-	return e.checkRespond()
+	return cmp.Or(e.Limits.check(), checkOrder(e.OrderBy), e.checkRespond())
 }
 
 // Update changes an endpoint.

@@ -90,7 +90,7 @@ func scanEndpoint(r scanner) (sealedEndpoint, error) {
 		return e, fmt.Errorf("read the scheme of endpoint %s: %w", e.ID, err)
 	}
 	e.Scheme, e.Descriptor, e.Parameters, e.Limits = s.Name, s.Descriptor, s.Parameters, s.Limits
-	e.Respond, e.Deadline = s.Respond, s.Deadline
+	e.Respond, e.Deadline, e.OrderBy = s.Respond, s.Deadline, s.OrderBy
 	return e, nil
 }
 
@@ -105,12 +105,14 @@ type storedScheme struct {
 	Limits     endpoint.Limits   `json:"limits,omitzero"`
 	Respond    endpoint.Respond  `json:"respond,omitempty"`
 	Deadline   int               `json:"deadline_ms,omitempty"`
+	OrderBy    string            `json:"order_by,omitempty"`
 }
 
 func schemeOf(e endpoint.Endpoint) string {
-	if len(e.Descriptor) == 0 && len(e.Parameters) == 0 && e.Limits == (endpoint.Limits{}) && e.Respond == endpoint.Stored && e.Deadline == 0 {
+	s := storedScheme{e.Scheme, e.Descriptor, e.Parameters, e.Limits, e.Respond, e.Deadline, e.OrderBy}
+	if len(s.Descriptor) == 0 && len(s.Parameters) == 0 && s.Limits == (endpoint.Limits{}) && s.Respond == endpoint.Stored && s.Deadline == 0 && s.OrderBy == "" {
 		return e.Scheme
 	}
-	b, _ := json.Marshal(storedScheme{e.Scheme, e.Descriptor, e.Parameters, e.Limits, e.Respond, e.Deadline}) // It never fails: they are texts.
+	b, _ := json.Marshal(s) // It never fails: they are texts.
 	return string(b)
 }

@@ -182,7 +182,7 @@ func (i *Intake) store(ctx context.Context, s *signature.Scheme, e endpoint.Endp
 		id = ident.New("each_", now)
 	}
 	accepted, err := i.c.Events.Accept(ctx, eventOf(e, id, now, d), &event.Work{
-		Execution: ident.New(ident.Execution, now), Lane: laneOf(e),
+		Execution: ident.New(ident.Execution, now), Lane: laneOf(e), OrderKey: e.OrderKey(d.Header, d.Body),
 	})
 	if err != nil {
 		return Answer{}, fmt.Errorf("store delivery: %w", err)

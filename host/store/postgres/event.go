@@ -21,44 +21,49 @@ import (
 const acceptEvents = `WITH x AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[],
     $10::bigint[], $11::text[], $12::int[]) AS x (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, lane)
-  WHERE EXISTS (SELECT 1 FROM tenants t WHERE t.id = x.tenant AND t.state IN ('active', 'paused'))
+  ` + whereTenants + `
 ), e AS (
   INSERT INTO events (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, emitter)
-  SELECT tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, '' FROM x
-  ORDER BY tenant, source, dedupe_key
-  ON CONFLICT (tenant, source, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
-  RETURNING tenant, id
+  SELECT tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, '' FROM x` + keptOnce + `
 ), w AS (
   INSERT INTO executions (tenant, id, installation, event, kind, name, lane, run_at, created_at, changed_at)
   SELECT x.tenant, x.execution, x.installation, x.id, x.kind, x.name, x.lane, $13, $13, $13
   FROM x JOIN e ON e.tenant = x.tenant AND e.id = x.id WHERE x.execution <> ''
-)
-SELECT x.tenant, x.id, e.id IS NOT NULL FROM x LEFT JOIN e ON e.tenant = x.tenant AND e.id = x.id`
+)` + selectNew
 
-// acceptApart is acceptEvents for a group in which there are large bodies, which are kept
-// apart: each once for a tenant, and locked in one order.
-const acceptApart = `WITH x AS (
+// acceptMore is acceptEvents for a group in which there are large bodies or order keys.
+// The bodies are kept apart, each once for a tenant, and locked in one order; the
+// executions go in by their order keys, as the schema wants it, and those of one key in
+// the order in which they came.
+const acceptMore = `WITH x AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[],
-    $10::bigint[], $11::text[], $12::int[], $14::bytea[])
-    AS x (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, lane, digest)
-  WHERE EXISTS (SELECT 1 FROM tenants t WHERE t.id = x.tenant AND t.state IN ('active', 'paused'))
+    $10::bigint[], $11::text[], $12::int[], $14::bytea[], $15::text[])
+    AS x (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, lane, digest, order_key)
+  ` + whereTenants + `
 ), e AS (
   INSERT INTO events (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, emitter, body_digest)
-  SELECT tenant, id, installation, kind, name, source, dedupe_key, request, CASE WHEN digest IS NULL THEN body END, received_at, execution, '', digest FROM x
-  ORDER BY tenant, source, dedupe_key
-  ON CONFLICT (tenant, source, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
-  RETURNING tenant, id
+  SELECT tenant, id, installation, kind, name, source, dedupe_key, request, CASE WHEN digest IS NULL THEN body END, received_at, execution, '', digest
+  FROM x` + keptOnce + `
 ), w AS (
-  INSERT INTO executions (tenant, id, installation, event, kind, name, lane, run_at, created_at, changed_at)
-  SELECT x.tenant, x.execution, x.installation, x.id, x.kind, x.name, x.lane, $13, $13, $13
-  FROM x JOIN e ON e.tenant = x.tenant AND e.id = x.id WHERE x.execution <> ''
+  INSERT INTO executions (tenant, id, installation, event, kind, name, lane, run_at, created_at, changed_at, order_key)
+  SELECT x.tenant, x.execution, x.installation, x.id, x.kind, x.name, x.lane, $13, $13, $13, x.order_key
+  FROM x JOIN e ON e.tenant = x.tenant AND e.id = x.id WHERE x.execution <> '' ORDER BY x.order_key, x.received_at, x.execution
 ), b AS (
   INSERT INTO event_bodies (tenant, digest, used_at, bytes)
   SELECT DISTINCT ON (x.tenant, x.digest) x.tenant, x.digest, $13, x.body
   FROM x JOIN e ON e.tenant = x.tenant AND e.id = x.id WHERE x.digest IS NOT NULL ORDER BY x.tenant, x.digest
-  ON CONFLICT (tenant, digest) DO UPDATE SET used_at = excluded.used_at WHERE event_bodies.used_at < excluded.used_at - $15::bigint
-)
+  ON CONFLICT (tenant, digest) DO UPDATE SET used_at = excluded.used_at WHERE event_bodies.used_at < excluded.used_at - $16::bigint
+)` + selectNew
+
+const (
+	whereTenants = `WHERE EXISTS (SELECT 1 FROM tenants t WHERE t.id = x.tenant AND t.state IN ('active', 'paused'))`
+	keptOnce     = `
+  ORDER BY tenant, source, dedupe_key
+  ON CONFLICT (tenant, source, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+  RETURNING tenant, id`
+	selectNew = `
 SELECT x.tenant, x.id, e.id IS NOT NULL FROM x LEFT JOIN e ON e.tenant = x.tenant AND e.id = x.id`
+)
 
 // earlierEvents finds the events that have the keys.
 const earlierEvents = `SELECT x.n, e.id, e.execution
@@ -70,6 +75,7 @@ type acceptance struct {
 	event     sealing.Event
 	execution string
 	lane      event.Lane
+	orderKey  string
 	accepted  event.Accepted
 	// known and stored say what became of it: its tenant exists, and it was new.
 	known, stored bool
@@ -103,7 +109,7 @@ func (s *Store) Accept(ctx context.Context, e event.Event, w *event.Work) (event
 func (s *Store) acceptRow(ctx context.Context, row sealing.Event, w *event.Work) (event.Accepted, error) {
 	a := &acceptance{event: row}
 	if w != nil {
-		a.execution, a.lane = w.Execution, w.Lane
+		a.execution, a.lane, a.orderKey = w.Execution, w.Lane, w.OrderKey
 	}
 	if err := s.accepts.Do(ctx, a); err != nil { // It may be under way still: a is not to be read.
 		return event.Accepted{}, err
@@ -137,17 +143,18 @@ func (s *Store) acceptAll(ctx context.Context, items []*group.Item[*acceptance])
 	var c eventColumns
 	executions := make([]string, len(items))
 	lanes := make([]int32, len(items))
-	digests, apart := make([][]byte, len(items)), false
+	digests, keys, more := make([][]byte, len(items)), make([]string, len(items)), false
 	for i, it := range items {
 		a := it.Value
-		digests[i], apart = a.event.Digest, apart || a.event.Digest != nil
 		byID[[2]string{a.event.Tenant, a.event.ID}] = a
 		c.add(a.event)
 		executions[i], lanes[i] = a.execution, int32(a.lane)
+		digests[i], keys[i] = a.event.Digest, a.orderKey
+		more = more || a.event.Digest != nil || a.orderKey != ""
 	}
 	query, args := acceptEvents, append(c.args(), executions, lanes, column.Micros(s.driver.Clock()))
-	if apart {
-		query, args = acceptApart, append(args, digests, store.Named.Microseconds())
+	if more {
+		query, args = acceptMore, append(args, digests, keys, store.Named.Microseconds())
 	}
 	rows, err := s.driver.pool.Query(ctx, query, args...)
 	if err != nil {

@@ -6,64 +6,115 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
-	"github.com/cofferdam-run/cofferdam/host/ident"
 )
 
 func testDepths(t *testing.T, open Open) {
 	each(t, open, map[string]func(*testing.T, *bundle){
-		"what is due or parked is counted": depthsCount,
-		"workers with a lease are counted": workersCount,
+		"of tenants that have work":       depthOfTenants,
+		"of a tenant's installations":     depthOfInstallations,
+		"counting ends where it is said":  depthBounded,
+		"a tenant sees only what is hers": depthApart,
 	})
 }
 
-func depthsCount(t *testing.T, b *bundle) {
+func depthOfTenants(t *testing.T, b *bundle) {
 	ctx := t.Context()
-	want := func(n int, p place, of, webhook string, most int) {
-		t.Helper()
-		got, err := b.Queued(ctx, p.tenant, of, webhook, most)
-		must(t, err)
-		if got != n {
-			t.Errorf("%s %q %q, up to %d: got %d, want %d", p.tenant, of, webhook, most, got, n)
-		}
+	got, err := b.TenantDepths(ctx, "", 9)
+	must(t, err)
+	equal(t, []execution.Depth{}, got)
+	// Two tenants' ids may come in either order.
+	first, second := b.acme, b.other
+	if second.tenant < first.tenant {
+		first, second = second, first
 	}
-	want(0, b.acme, "", "", 9)
-	for range 5 {
-		b.work(t, b.acme, event.Live)
+	b.end(t, first, waiting(execution.ReasonRetry, b.clock.now().Add(time.Hour)))
+	b.end(t, first, waiting(execution.ReasonPaused, time.Time{}))
+	b.end(t, first, waiting(execution.ReasonPaused, time.Time{}))
+	b.running(t, first)
+	b.clock.advance(time.Minute)
+	oldest := b.clock.now()
+	b.work(t, first, event.Backfill)
+	b.clock.advance(time.Minute)
+	for range 2 {
+		b.work(t, first, event.Interactive)
 	}
-	action := b.event(b.acme)
-	action.Kind, action.Name, action.Source = event.Action, "issues", ""
-	must2(t)(b.Accept(ctx, action, &event.Work{Execution: ident.New(ident.Execution, b.clock.now())}))
-	want(6, b.acme, "", "", 9)
-	want(3, b.acme, "", "", 3)
-	want(5, b.acme, b.acme.installation, "issues", 9)
-	want(0, b.acme, b.acme.installation, "other", 9)
-	want(0, b.acme, b.other.installation, "issues", 9)
-	want(0, b.other, "", "", 9)
-
-	claimed := b.claim(t, "w1", b.acme, 4)
-	want(2, b.acme, "", "", 9)
-	for i, reason := range []string{execution.ReasonPaused, execution.ReasonReconnect, execution.ReasonSleep} {
-		parked := success(claimed[i])
-		parked.Outcome, parked.Reason, parked.Counted = execution.Waiting, reason, false
-		if reason == execution.ReasonSleep {
-			parked.Until = b.clock.now().Add(time.Hour)
-		}
-		must(t, b.Complete(ctx, parked))
+	b.work(t, first, event.Live)
+	b.running(t, second)
+	want := []execution.Depth{
+		{
+			Tenant: first.tenant, Name: b.name(t, first), State: "active", Weight: 1, Cap: 16, Queued: execution.Lanes{Interactive: 2, Live: 1, Backfill: 1}, Running: 1,
+			Waiting: map[string]int{execution.ReasonRetry: 1, execution.ReasonPaused: 2}, OldestDueAt: oldest,
+		},
+		{Tenant: second.tenant, Name: b.name(t, second), State: "active", Weight: 1, Cap: 16, Running: 1, Waiting: map[string]int{}},
 	}
-	want(4, b.acme, "", "", 9)
+	got, err = b.TenantDepths(ctx, "", 9)
+	must(t, err)
+	equal(t, want, got)
+	got, err = b.TenantDepths(ctx, "", 1)
+	must(t, err)
+	equal(t, want[:1], got)
+	got, err = b.TenantDepths(ctx, first.tenant, 9)
+	must(t, err)
+	equal(t, want[1:], got)
 }
 
-func workersCount(t *testing.T, b *bundle) {
+func (b *bundle) name(t testing.TB, p place) string {
+	t.Helper()
+	ten, err := b.Tenant(t.Context(), p.tenant)
+	must(t, err)
+	return ten.Name
+}
+
+func depthOfInstallations(t *testing.T, b *bundle) {
 	ctx := t.Context()
-	for _, name := range []string{"w1", "w2"} {
-		must2(t)(b.Heartbeat(ctx, name, time.Second))
+	slow := b.capped(t, b.acme, "slow", 3)
+	idle := b.capped(t, b.acme, "idle", 0)
+	b.running(t, slow)
+	b.end(t, slow, waiting(execution.ReasonRetry, b.clock.now().Add(time.Hour)))
+	b.end(t, b.acme, waiting(execution.ReasonRetry, b.clock.now().Add(time.Hour)))
+	oldest := b.clock.now()
+	b.work(t, slow, event.Live)
+	got, err := b.InstallationDepths(ctx, b.acme.tenant, "", 9)
+	must(t, err)
+	all := map[string]execution.Depth{}
+	for i, d := range got {
+		all[d.Installation] = d
+		if i > 0 && d.Installation < got[i-1].Installation {
+			t.Errorf("%s comes after %s", d.Installation, got[i-1].Installation)
+		}
 	}
-	n, err := b.Workers(ctx)
+	equal(t, map[string]execution.Depth{
+		b.acme.installation: {Installation: b.acme.installation, Name: "hello", State: "active", Waiting: map[string]int{execution.ReasonRetry: 1}},
+		slow.installation: {
+			Installation: slow.installation, Name: "slow", State: "active", Cap: 3, Running: 1, Queued: execution.Lanes{Live: 1},
+			Waiting: map[string]int{execution.ReasonRetry: 1}, OldestDueAt: oldest,
+		},
+		idle.installation: {Installation: idle.installation, Name: "idle", State: "active", Waiting: map[string]int{}},
+	}, all)
+	page, err := b.InstallationDepths(ctx, b.acme.tenant, got[0].Installation, 1)
 	must(t, err)
-	equal(t, 2, n)
-	b.clock.advance(2 * time.Second)
-	must2(t)(b.Heartbeat(ctx, "w2", time.Second))
-	n, err = b.Workers(ctx)
+	equal(t, got[1:2], page)
+}
+
+func depthBounded(t *testing.T, b *bundle) {
+	const more = execution.CountMost + 100
+	together(16, func(int) {
+		for range more/16 + 1 {
+			b.work(t, b.acme, event.Live)
+		}
+	})
+	got, err := b.TenantDepths(t.Context(), "", 9)
 	must(t, err)
-	equal(t, 1, n)
+	if len(got) != 1 || got[0].Queued != (execution.Lanes{Live: execution.CountMost}) {
+		t.Errorf("got %+v, want one tenant with %d counted", got, execution.CountMost)
+	}
+}
+
+func depthApart(t *testing.T, b *bundle) {
+	b.work(t, b.other, event.Live)
+	got, err := b.InstallationDepths(t.Context(), b.acme.tenant, "", 9)
+	must(t, err)
+	if len(got) != 1 || got[0].Installation != b.acme.installation || got[0].Queued != (execution.Lanes{}) {
+		t.Errorf("got %+v, want what is the tenant's own", got)
+	}
 }

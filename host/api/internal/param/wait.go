@@ -46,3 +46,21 @@ func (w Wait) preferred(longest time.Duration) time.Duration {
 	}
 	return longest
 }
+
+// Drain is how long to wait for what runs.
+type Drain struct {
+	Wait string `query:"wait" maxLength:"20" doc:"How long to wait until nothing runs, such as 10s; at most as long as a call waits, 30s unless the server is told otherwise. Defaults to not at all." example:"10s"`
+}
+
+// Patience returns how long the caller waits, at most longest.
+func (d Drain) Patience(longest time.Duration) (time.Duration, error) {
+	if d.Wait == "" {
+		return 0, nil
+	}
+	wait, err := time.ParseDuration(d.Wait)
+	if err != nil || wait < 0 || wait > longest {
+		return 0, fault.New(fault.InvalidInput, "wait_invalid", "%q is no time from 0s to %s", d.Wait, longest).
+			At("wait").WithHint("write it like 10s, and ask again for longer")
+	}
+	return wait, nil
+}
