@@ -12,6 +12,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/notice"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/schedule"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
@@ -37,6 +38,7 @@ type Things interface {
 	InstallationIDs(ctx context.Context, tenant, after string, limit int) ([]string, error)
 	Installation(ctx context.Context, tenant, idOrName string) (installation.Installation, error)
 	Connections(ctx context.Context, tenant string) ([]connection.Connection, error)
+	Paces(ctx context.Context, tenant string) ([]pace.Pace, error)
 	Apps(ctx context.Context, tenant string) ([]app.App, error)
 	Endpoints(ctx context.Context, tenant string) ([]endpoint.Endpoint, error)
 	Tokens(ctx context.Context, tenant string) ([]token.Token, error)
