@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/pace"
 )
 
@@ -129,8 +131,8 @@ func (r *rateFlags) body() (pace.Rate, error) {
 		return pace.Rate{}, nil
 	}
 	rate, err := pace.ParseRate(r.rate)
-	if err != nil {
-		return rate, usagef("--rate: %v", err)
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return rate, usagef("--rate: %s. %s", f.Message, f.Hint)
 	}
 	rate.Burst = r.burst
 	return rate, nil
