@@ -215,3 +215,97 @@ func TestARateIsSharedByAllHosts(t *testing.T) {
 		})
 	}
 }
+
+// eventually waits for something that other goroutines do.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for range 600 {
+		if is() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("it never came to be that %s", what)
+}
+
+// waiting is how many executions wait for the vendor's connection, for a reason.
+func (p *paced) waiting(t *testing.T, reason string) func() bool {
+	t.Helper()
+	return func() bool { return p.standing(t).Waiting[reason] > 0 }
+}
+
+// TestAPausedConnectionIsLeftAlone pauses a connection on one of several hosts: nothing is
+// sent by any, and what waits goes on when it is resumed, as if nothing had been.
+func TestAPausedConnectionIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for name, open := range databases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newThrottling(t, 1000, false)
+			p := setupPaced(t, v, open(t), func(*host.Config) {})
+			p.end(t, p.tenant.ID, p.start(t, `{}`), execution.Succeeded)
+			if _, err := p.hosts[len(p.hosts)-1].h.Paces.Pause(t.Context(), p.tenant.ID, "vendor"); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "all have said that nothing is in flight", func() bool {
+				d := p.standing(t).Drain
+				return d != nil && d.Done
+			})
+			var ids []string
+			for range 10 {
+				ids = append(ids, p.start(t, `{}`))
+			}
+			for _, id := range ids {
+				x := p.await(t, id, execution.Waiting)
+				if x.Reason != execution.ReasonConnectionPaused || x.WaitsFor == "" || x.Attempt != 0 {
+					t.Errorf("it waits for %q of %q after %d attempts", x.Reason, x.WaitsFor, x.Attempt)
+				}
+			}
+			if taken, _ := v.counts(); taken != 1 {
+				t.Errorf("the vendor was asked %d times, want once, before", taken)
+			}
+			if _, err := p.h.Paces.Resume(t.Context(), p.tenant.ID, "vendor"); err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range ids {
+				if x := p.end(t, p.tenant.ID, id, execution.Succeeded); x.Attempt != 1 {
+					t.Errorf("it took %d attempts, want 1", x.Attempt)
+				}
+			}
+		})
+	}
+}
+
+// TestABreakerSparesAVendorThatFails has a vendor fail: it is asked a few times, then left
+// alone by all hosts, and asked by one of them whether it works again.
+func TestABreakerSparesAVendorThatFails(t *testing.T) {
+	t.Parallel()
+	for name, open := range databases() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newThrottling(t, 1000, false)
+			v.answer(http.StatusBadGateway)
+			p := setupPaced(t, v, open(t), func(c *host.Config) {
+				c.Pace.Breaker = pace.BreakerConfig{Requests: 3, First: time.Second}
+			})
+			ids := []string{p.start(t, `{}`)}
+			eventually(t, "the breaker is open", func() bool {
+				if p.standing(t).Breaker.State != pace.Closed {
+					return true
+				}
+				ids = append(ids, p.start(t, `{}`))
+				return false
+			})
+			eventually(t, "executions wait for it", p.waiting(t, execution.ReasonCircuitOpen))
+			v.answer(http.StatusOK)
+			before, _ := v.counts()
+			eventually(t, "it closes by itself", func() bool { return p.standing(t).Breaker.State == pace.Closed })
+			for _, id := range ids {
+				p.end(t, p.tenant.ID, id, execution.Succeeded)
+			}
+			if after, _ := v.counts(); after > before+len(ids)+3 {
+				t.Errorf("%d executions took %d requests once it worked", len(ids), after-before)
+			}
+		})
+	}
+}
