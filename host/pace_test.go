@@ -180,9 +180,9 @@ func databases() map[string]func(*testing.T) []store.Store {
 // TestARateIsSharedByAllHosts has many executions want a vendor at once who takes only so
 // many requests in a second: it is never asked too often, and its rate is used.
 //
-// In full: -run ARateIsShared -pace.rate 10 -pace.window
-func TestARateIsSharedByAllHosts(t *testing.T) {
-	for name, open := range databases() {
+// In full: -run ARateIsShared -pace.rate 10 -pace.window.
+func TestARateIsSharedByAllHosts(t *testing.T) { //nolint:paralleltest // It measures times.
+	for name, open := range databases() { //nolint:paralleltest // As above.
 		t.Run(name, func(t *testing.T) {
 			v := newThrottling(t, float64(*paceRate), *paceWindow)
 			p := setupPaced(t, v, open(t), func(*host.Config) {})

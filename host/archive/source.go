@@ -26,6 +26,7 @@ import (
 // what is sealed is opened, and what nobody may see is not there.
 type Source interface {
 	Things
+	Paces
 	Schedules
 	Work
 	Rest
@@ -38,11 +39,15 @@ type Things interface {
 	InstallationIDs(ctx context.Context, tenant, after string, limit int) ([]string, error)
 	Installation(ctx context.Context, tenant, idOrName string) (installation.Installation, error)
 	Connections(ctx context.Context, tenant string) ([]connection.Connection, error)
-	Paces(ctx context.Context, tenant string) ([]pace.Pace, error)
 	Apps(ctx context.Context, tenant string) ([]app.App, error)
 	Endpoints(ctx context.Context, tenant string) ([]endpoint.Endpoint, error)
 	Tokens(ctx context.Context, tenant string) ([]token.Token, error)
 	Notices(ctx context.Context, tenant, before string, limit int) ([]notice.Notice, error)
+}
+
+// Paces are how requests go with its connections.
+type Paces interface {
+	Paces(ctx context.Context, tenant string) ([]pace.Pace, error)
 }
 
 // Schedules are what it has done at times.

@@ -91,6 +91,20 @@ type failing struct {
 	asks int
 }
 
+func (f *failing) Pace(ctx context.Context, tenant, connection string) (pace.Pace, error) {
+	if err := f.fails(); err != nil {
+		return pace.Pace{}, err
+	}
+	return f.Store.Pace(ctx, tenant, connection)
+}
+
+func (f *failing) TakeTokens(ctx context.Context, a pace.Ask) (pace.Taken, error) {
+	if err := f.fails(); err != nil {
+		return pace.Taken{}, err
+	}
+	return f.Store.TakeTokens(ctx, a)
+}
+
 func (f *failing) away(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,20 +122,6 @@ func (f *failing) fails() error {
 	defer f.mu.Unlock()
 	f.asks++
 	return f.err
-}
-
-func (f *failing) Pace(ctx context.Context, tenant, connection string) (pace.Pace, error) {
-	if err := f.fails(); err != nil {
-		return pace.Pace{}, err
-	}
-	return f.Store.Pace(ctx, tenant, connection)
-}
-
-func (f *failing) TakeTokens(ctx context.Context, a pace.Ask) (pace.Taken, error) {
-	if err := f.fails(); err != nil {
-		return pace.Taken{}, err
-	}
-	return f.Store.TakeTokens(ctx, a)
 }
 
 func setup(t *testing.T, n int, change func(*pace.PacerConfig)) *cluster {
@@ -218,7 +218,7 @@ func TestNoMoreThanTheRate(t *testing.T) {
 			t.Parallel()
 			c := setup(t, 3, func(p *pace.PacerConfig) { p.Wait = time.Nanosecond })
 			c.rate(t, rate.PerSecond, rate.Burst)
-			random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // A test's.
+			random := rand.New(rand.NewPCG(1, 2))
 			var sent []time.Time
 			for range 1500 {
 				c.advance(time.Duration(random.Int64N(int64(time.Second / 2 / time.Duration(1+rate.PerSecond)))))

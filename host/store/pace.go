@@ -35,8 +35,8 @@ func (s *SQL) Paces(ctx context.Context, tenant string) ([]pace.Pace, error) {
 // What a lease comes to. A token is there at first, or as much earlier as the burst lets
 // it be, and n are until the last that is asked for.
 const (
-	firstToken = `(CASE WHEN next_at > $3 THEN next_at ELSE $3 END)`
-	tokens     = `(CASE WHEN ` + firstToken + ` > $4 THEN 0 WHEN ($4 - ` + firstToken + `) / $5 + 1 < $6 THEN ($4 - ` + firstToken + `) / $5 + 1 ELSE $6 END)`
+	atFirst = `(CASE WHEN next_at > $3 THEN next_at ELSE $3 END)`
+	granted = `(CASE WHEN ` + atFirst + ` > $4 THEN 0 WHEN ($4 - ` + atFirst + `) / $5 + 1 < $6 THEN ($4 - ` + atFirst + `) / $5 + 1 ELSE $6 END)`
 )
 
 // staleTurns is how long tokens are there that nobody takes before turns that were given
@@ -50,7 +50,7 @@ func (s *SQL) TakeTokens(ctx context.Context, a pace.Ask) (pace.Taken, error) {
 	err := s.paced(ctx, "lease tokens", a.Tenant, a.Connection, func(ctx context.Context, tx Conn) error {
 		now := column.Micros(s.d.Clock())
 		row := tx.QueryRowContext(ctx,
-			`UPDATE paces SET taken = `+tokens+`, next_at = `+firstToken+` + `+tokens+` * $5,
+			`UPDATE paces SET taken = `+granted+`, next_at = `+atFirst+` + `+granted+` * $5,
 			   turns_at = CASE WHEN next_at < $7 THEN 0 ELSE turns_at END
 			 WHERE tenant = $1 AND connection = $2 RETURNING taken, `+paceFields,
 			a.Tenant, a.Connection, now-int64(a.Burst-1)*interval, now+a.Ahead.Microseconds(), interval, int64(a.N),

@@ -79,7 +79,7 @@ func (s *Session) beginUpload(ctx context.Context, out *outgoing, l *life) (*res
 	go func() {
 		defer close(u.done)
 		u.response, u.err = transport.RoundTrip(r) //nolint:bodyclose // Whoever finishes the upload closes it.
-		pass.Leave(ctx, endingOf(r.Context(), u.response, u.err))
+		pass.Leave(ctx, endingOf(ctx, u.response, u.err))
 		_ = body.CloseWithError(errAnswered) // It returns none.
 	}()
 	n := s.streams.next(0)
