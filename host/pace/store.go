@@ -80,35 +80,3 @@ type Breakers interface {
 
 // Key names a connection.
 type Key struct{ Tenant, Connection string }
-
-// Flight is what a process has in flight with a connection that is paused.
-type Flight struct {
-	Key
-	// Worker is the process's, as leases know it.
-	Worker   string
-	Requests int
-	// Executions are whose they are, some of them.
-	Executions []string
-}
-
-// Drain is what is still in flight with a connection that is paused.
-type Drain struct {
-	// Done says that nothing is, as far as leases tell.
-	Done bool `json:"done"`
-	// Requests are in flight, and Executions are whose they are, some of them.
-	Requests   int      `json:"requests"`
-	Executions []string `json:"executions"`
-	// Silent is how many workers that live have not said yet what they have in flight.
-	Silent int `json:"silent"`
-}
-
-// Flights are what processes say of connections that are paused.
-type Flights interface {
-	// Paused lists the connections that are paused since a time, or longer ago if
-	// somebody has something in flight with them.
-	Paused(ctx context.Context, since time.Duration) ([]Key, error)
-	// ReportFlight keeps what a process says.
-	ReportFlight(ctx context.Context, f Flight) error
-	// Drained sums up what processes whose worker lives have said since the pause.
-	Drained(ctx context.Context, tenant, connection string) (Drain, error)
-}
