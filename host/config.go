@@ -17,6 +17,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/notice"
 	"github.com/cofferdam-run/cofferdam/host/oauth/provider"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault"
@@ -55,6 +56,9 @@ type Config struct {
 	// Egress bounds guests' HTTP, and says which proxy it goes through. Defaults to
 	// egress's, without a proxy.
 	Egress egress.Config
+	// Pace bounds how long requests wait for their turn with a connection, and says when
+	// breakers open. Defaults to pace's.
+	Pace Pace
 	// PublicURL is where users' browsers reach this host, such as https://acme.example:
 	// OAuth providers send them back to a path below it. Where the API's handler is mounted
 	// below a prefix, the prefix is its path: https://acme.example/cofferdam. Defaults to
@@ -111,6 +115,16 @@ type Config struct {
 	// Now is the clock, and After what is waited on. Default to time.Now and time.After.
 	Now   func() time.Time
 	After func(d time.Duration) <-chan time.Time
+}
+
+// Pace is a part of Config: see pace.PacerConfig.
+type Pace struct {
+	// Wait is how long a request waits for its token, with its sandbox, before its run is
+	// ended and made again when its turn is likely. Defaults to 1 s.
+	Wait time.Duration
+	// Waiters is how many requests of one connection wait so at a time. Defaults to 8.
+	Waiters int
+	Breaker pace.BreakerConfig
 }
 
 func (c Config) withDefaults() Config {

@@ -36,6 +36,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/notice"
 	"github.com/cofferdam-run/cofferdam/host/oauth/provider"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/redeliver"
 	"github.com/cofferdam-run/cofferdam/host/redrive"
 	"github.com/cofferdam-run/cofferdam/host/retention"
@@ -81,7 +82,9 @@ type Host struct {
 	Audit        *audit.Log
 	Notices      *notice.Notices
 	Healths      *health.Healths
-	Archive      *archive.Archive
+	// Paces are whether, and how fast, requests go with connections.
+	Paces   *pace.Paces
+	Archive *archive.Archive
 	// Store gives the rest: events, readiness, idempotency keys.
 	Store store.Store
 	// Metrics are those of this Host; none has a label that names a tenant.
@@ -95,6 +98,7 @@ type Host struct {
 	worker  *worker.Worker
 	runner  *job.Runner
 	purger  *retention.Purger
+	pacer   *pace.Pacer
 	ailing  *ailing
 	after   func(d time.Duration) <-chan time.Time
 	logger  *slog.Logger
@@ -196,6 +200,7 @@ func (h *Host) Run(ctx context.Context) error {
 	aside.Go(func() { h.Notices.Run(besides) })
 	aside.Go(func() { h.Authorizations.Run(besides) })
 	aside.Go(func() { h.Schedules.Run(besides) })
+	aside.Go(func() { h.pacer.Run(besides) })
 	err := h.worker.Run(ctx)
 	stop()
 	aside.Wait()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/app"
@@ -24,6 +25,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/notice"
 	"github.com/cofferdam-run/cofferdam/host/oauth"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/redeliver"
 	"github.com/cofferdam-run/cofferdam/host/redrive"
 	"github.com/cofferdam-run/cofferdam/host/retention"
@@ -53,6 +55,8 @@ type wiring struct {
 	ailing *ailing
 	// oauth speaks with authorization servers.
 	oauth *oauth.Client
+	// worker is the name that this process runs executions by.
+	worker atomic.Pointer[string]
 }
 
 // connects makes what speaks with authorization servers: through the guard that guests'
@@ -164,7 +168,27 @@ func (w *wiring) accounts() (err error) {
 		},
 	})
 	h.Healths = health.New(health.Config{Store: c.Store, Authorizations: h.Authorizations.List})
+	h.Paces = pace.New(pace.Config{Store: c.Store, Connection: h.Connections.Get, Released: w.released})
+	h.pacer = pace.NewPacer(pace.PacerConfig{
+		Store: c.Store, Holder: w.newID(ident.Worker), Worker: w.workerName, Wait: c.Pace.Wait, Waiters: c.Pace.Waiters, Breaker: c.Pace.Breaker,
+		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
+	})
 	return nil
+}
+
+// workerName is what leases know this process by now.
+func (w *wiring) workerName() string {
+	if name := w.worker.Load(); name != nil {
+		return *name
+	}
+	return ""
+}
+
+// newWorker is a name for it.
+func (w *wiring) newWorker() string {
+	name := w.newID(ident.Worker)
+	w.worker.Store(&name)
+	return name
 }
 
 // machines get tokens for themselves, and keep them.
@@ -202,12 +226,12 @@ func (w *wiring) work() {
 	h.sandbox = worker.NewSandbox(worker.SandboxConfig{
 		Records: c.Store, Plugins: h.Plugins, Runtime: h.runtime,
 		Tenant: c.Store.Tenant, Installation: c.Store.Installation, Credentials: h.Connections.For, Accounts: accounts,
-		Fields: h.Installations.Fields,
+		Fields: h.Installations.Fields, Pace: h.pacer.For,
 		Egress: h.egress, Functions: c.Functions, Limits: c.Limits, Seed: w.seeds.of, Unjournaled: c.Unjournaled,
 		Watch: c.Watch, Now: c.Now, After: c.After,
 	})
 	h.worker = worker.New(worker.Config{
-		Store: c.Store, Runner: h.sandbox, Name: func() string { return w.newID(ident.Worker) },
+		Store: c.Store, Runner: h.sandbox, Name: w.newWorker,
 		Slots: c.Slots, Lease: c.Lease, Drain: c.Drain, Attempts: c.Attempts,
 		Parked: w.parked, Broken: w.ailing.isBroken, Changed: w.bell.Ring, Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
 	})
@@ -301,7 +325,10 @@ func (w *wiring) parked(ctx context.Context, tenantID, id string) error {
 	if err != nil {
 		return err
 	}
-	if x.WaitsFor != "" {
+	switch {
+	case x.Reason == execution.ReasonConnectionPaused:
+		return w.h.Paces.Crossed(ctx, tenantID, x.WaitsFor)
+	case x.WaitsFor != "":
 		return w.ailing.waits(ctx, x)
 	}
 	i, err := w.c.Store.Installation(ctx, tenantID, x.Installation)

@@ -11,6 +11,8 @@ import (
 type Suspended struct { //nolint:errname // It is no failure.
 	// Reason is a word for what is waited for, such as "sleep".
 	Reason string
+	// For is what is waited for, such as a connection, by its id; it may be empty.
+	For string
 	// Until is when to go on; zero for when somebody says so.
 	Until time.Time
 	// Answer is what the guest will be told then, as Envelope gives it; nil if it is

@@ -18,6 +18,8 @@ import (
 func (a *app) connectionCommand() *cobra.Command {
 	return group("connection", "Keep tenants' accounts at third parties",
 		a.connectionCreate(), a.connectionReplace(), a.connectionUpdate(), a.connectionHealth(),
+		a.connectionPace(), a.connectionPause(), a.paceVerb("resume", "/resume", "Have what waits for a connection that was paused go on"),
+		a.paceVerb("reset-breaker", "/reset-breaker", "Use a connection again whose breaker is open, because what went with it failed"),
 		listVerb(a, "connection", "List a tenant's connections, without their secrets", "/connections", printConnections),
 		a.removeVerb("delete", "deleted", "connection github", "Forget a connection and its credential", "/connections"))
 }
@@ -149,16 +151,25 @@ func text(s string) json.RawMessage {
 
 func (a *app) connectionUpdate() *cobra.Command {
 	var fields []string
+	var rate rateFlags
 	c := a.tenantFlag(&cobra.Command{
-		Use:   "update NAME --field NAME=VALUE",
-		Short: "Change what plugins may know of an account",
+		Use:   "update NAME [--field NAME=VALUE] [--rate 10/s]",
+		Short: "Change what plugins may know of an account, or how many requests are made with it",
 		Long: "Change the fields of a connection: what plugins that are granted it may know of the account. Those that\n" +
-			"are not named stay, and NAME= takes one away.",
-		Example: "  cofferdam connection update shop --field account_id=a-1 --field 'regions=[\"eu\"]' --tenant acme",
-		Args:    exactly("NAME"),
+			"are not named stay, and NAME= takes one away. Or change its rate, which all servers and all plugins share:\n" +
+			"what does not get its turn soon waits for it.",
+		Example: "  cofferdam connection update shop --field account_id=a-1 --field 'regions=[\"eu\"]' --tenant acme\n" +
+			"  cofferdam connection update shop --rate 10/s --burst 10 --tenant acme",
+		Args: exactly("NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if len(fields) == 0 {
-				return usagef("say with --field NAME=VALUE what to change")
+			paced := rate != (rateFlags{})
+			switch {
+			case paced && len(fields) > 0:
+				return usagef("change either the fields or the rate at a time")
+			case paced:
+				return a.setRate(c.Context(), args[0], rate)
+			case len(fields) == 0:
+				return usagef("say with --field NAME=VALUE or --rate what to change")
 			}
 			var con connection.Connection
 			path := a.inTenant("/connections/%s", escape(args[0]))
@@ -176,6 +187,7 @@ func (a *app) connectionUpdate() *cobra.Command {
 		},
 	})
 	fieldFlag(c, &fields)
+	rate.add(c)
 	return c
 }
 

@@ -15,9 +15,7 @@ import (
 
 // unmigrate takes a database back to the schema that the program before this one
 // left: nobody else can.
-const unmigrate = `DROP INDEX events_bodies; ALTER TABLE events DROP COLUMN body_digest; DROP TABLE event_bodies;
- ALTER TABLE tenants DROP COLUMN rate; ALTER TABLE tenants DROP COLUMN burst; ALTER TABLE tenants DROP COLUMN queued;
- DELETE FROM goose_db_version WHERE version_id = 14`
+const unmigrate = `DROP TABLE pace_flights; DROP TABLE paces; DROP INDEX executions_paced; DELETE FROM goose_db_version WHERE version_id = 16`
 
 // migrate runs the verb and returns what it said.
 func migrate(t *testing.T, db string) string {
@@ -49,9 +47,9 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "data", "cofferdam.db")
 	for _, tt := range []struct{ before, says string }{
-		{"", "migrated the schema from version 0 to 14"},
-		{"", "the schema is at version 14 already"},
-		{unmigrate, "migrated the schema from version 13 to 14"},
+		{"", "migrated the schema from version 0 to 16"},
+		{"", "the schema is at version 16 already"},
+		{unmigrate, "migrated the schema from version 15 to 16"},
 	} {
 		if tt.before != "" {
 			beside(t, path, tt.before)
@@ -64,10 +62,8 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	beside(t, path, unmigrate)
 	p := startServer(t, dir)
 	c := p.client(t, p)
-	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
-		t.Error(err)
-	}
-	if err := boundsWebhooks(t, c); err != nil {
+	connects(t, c)
+	if err := keepsPaces(t, c); err != nil {
 		t.Error(err)
 	}
 }
@@ -80,22 +76,32 @@ func TestServerOnTheSchemaBefore(t *testing.T) {
 	within(t, dsn, unmigrate)
 	p := startServer(t, dir, "COFFERDAM_DB="+dsn, "COFFERDAM_KEY_FILE="+filepath.Join(dir, "key.json"))
 	c := p.client(t, p)
-	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if f, ok := errors.AsType[*fault.Error](boundsWebhooks(t, c)); !ok || f.Code != "schema_too_old" || !strings.Contains(f.Hint, "cofferdam migrate") {
+	connects(t, c)
+	if f, ok := errors.AsType[*fault.Error](keepsPaces(t, c)); !ok || f.Code != "schema_too_old" || !strings.Contains(f.Hint, "cofferdam migrate") {
 		t.Errorf("got %v, want schema_too_old and what to do", f)
 	}
-	if got, want := migrate(t, dsn), "migrated the schema from version 13 to 14"; got != want {
+	if got, want := migrate(t, dsn), "migrated the schema from version 15 to 16"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if err := boundsWebhooks(t, c); err != nil {
+	if err := keepsPaces(t, c); err != nil {
 		t.Error(err)
 	}
 }
 
-// boundsWebhooks asks for what the schema before has no room for.
-func boundsWebhooks(t *testing.T, c *client) error {
+// connects makes a tenant with a connection.
+func connects(t *testing.T, c *client) {
 	t.Helper()
-	return c.call(t.Context(), http.MethodPatch, "/v1/tenants/acme", map[string]any{"limits": map[string]any{"rate": 50}}, nil)
+	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	con := map[string]any{"name": "vendor", "type": "bearer", "hosts": []string{"a.example"}, "credential": map[string]any{"token": "t"}}
+	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants/acme/connections", con, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keepsPaces asks for what the schema before has no room for.
+func keepsPaces(t *testing.T, c *client) error {
+	t.Helper()
+	return c.call(t.Context(), http.MethodPost, "/v1/tenants/acme/connections/vendor/pause", nil, nil)
 }

@@ -36,6 +36,7 @@ func kinds() []kind {
 			(*reading).installations,
 		},
 		{"connections", "Its accounts at third parties, without their credentials.", []string{"connections"}, (*reading).connections},
+		{"paces", "How requests go with its connections: rates, pauses, and breakers that are open.", []string{"paces"}, (*reading).paces},
 		{"apps", "Its OAuth clients at authorization servers, without their secrets.", []string{"oauth_apps"}, (*reading).apps},
 		{"notices", "What it was told of its connections.", []string{"notices"}, (*reading).notices},
 		{"endpoints", "Where vendors deliver webhooks, without the secrets that they sign with.", []string{"endpoints"}, (*reading).endpoints},
@@ -75,6 +76,7 @@ func leftOut() map[string]string {
 		"retained":         "Sums of how much is kept, which can be added up again.",
 		"deletions":        "The account of its deletion: `cofferdam tenant deletion` shows it.",
 		"authorizations":   "Tokens that were given to this installation of Cofferdam, and are of no use elsewhere.",
+		"pace_flights":     "What was in flight with connections while they were paused: it is over.",
 		"oauth_flows":      "Users who are agreeing right now: they end within minutes.",
 		"connect_sessions": "Visits of users who connect an account: they end within the hour.",
 	}

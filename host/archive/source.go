@@ -12,6 +12,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/notice"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/schedule"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
@@ -25,6 +26,7 @@ import (
 // what is sealed is opened, and what nobody may see is not there.
 type Source interface {
 	Things
+	Paces
 	Schedules
 	Work
 	Rest
@@ -41,6 +43,11 @@ type Things interface {
 	Endpoints(ctx context.Context, tenant string) ([]endpoint.Endpoint, error)
 	Tokens(ctx context.Context, tenant string) ([]token.Token, error)
 	Notices(ctx context.Context, tenant, before string, limit int) ([]notice.Notice, error)
+}
+
+// Paces are how requests go with its connections.
+type Paces interface {
+	Paces(ctx context.Context, tenant string) ([]pace.Pace, error)
 }
 
 // Schedules are what it has done at times.

@@ -20,6 +20,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/notice"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/schedule"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
@@ -39,6 +40,8 @@ type shelf struct {
 }
 
 var errAway = errors.New("the database is away")
+
+func (*shelf) Paces(context.Context, string) ([]pace.Pace, error) { return nil, nil }
 
 func (*shelf) Tenant(context.Context, string) (tenant.Tenant, error) {
 	return tenant.Tenant{ID: "ten_1", Name: "acme", CreatedAt: noon.Add(-time.Hour)}, nil

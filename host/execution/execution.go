@@ -56,8 +56,14 @@ const (
 	ReasonPaused = "paused"
 	// ReasonConflict: the state that it read had changed.
 	ReasonConflict = "state_conflict"
-	// ReasonRateLimited: somebody outside has said when to come back.
+	// ReasonRateLimited: somebody outside has said when to come back, or it is when its turn
+	// with a connection is likely to be.
 	ReasonRateLimited = "rate_limited"
+	// ReasonCircuitOpen: what goes with one of its connections fails, and is left alone for
+	// a while.
+	ReasonCircuitOpen = "circuit_open"
+	// ReasonConnectionPaused: one of its connections is paused; resuming it queues it.
+	ReasonConnectionPaused = "connection_paused"
 	// ReasonSleep: its guest sleeps.
 	ReasonSleep = "sleep"
 	// ReasonReconnect: one of its connections has to work again, for which a person may
@@ -101,7 +107,7 @@ type Execution struct {
 	// Reason and Until say what a waiting execution waits for.
 	Reason string    `json:"reason,omitempty"`
 	Until  time.Time `json:"until,omitzero"`
-	// WaitsFor is the connection that a ReasonReconnect is about.
+	// WaitsFor is the connection that it waits for.
 	WaitsFor string `json:"waits_for,omitempty"`
 	// Mode is how it was redriven, until it has run.
 	Mode   Mode   `json:"mode,omitempty"`

@@ -171,7 +171,7 @@ func scanExecution(r scanner) (executionRow, error) {
 	case state == column.Waiting && runAt != column.Never:
 		e.Until = column.Time(runAt)
 	}
-	if e.State == execution.Waiting && e.Reason == execution.ReasonReconnect {
+	if e.State == execution.Waiting {
 		e.WaitsFor = e.Worker // See the schema.
 	}
 	if state != column.Running {

@@ -22,6 +22,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/health"
 	"github.com/cofferdam-run/cofferdam/host/installation"
 	"github.com/cofferdam-run/cofferdam/host/notice"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/retention"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
@@ -62,6 +63,7 @@ type Accounts interface {
 	app.Store
 	connect.Store
 	authorization.Store
+	pace.Store
 	notice.Store
 	health.Ailments
 }

@@ -207,7 +207,7 @@ func (w *Worker) complete(ctx context.Context, c execution.Claimed, done complet
 		switch {
 		case err == nil:
 			w.settled(c, done)
-			if r := done.completion.Reason; r == execution.ReasonPaused || r == execution.ReasonReconnect {
+			if isParked(done.completion.Reason) {
 				if err := w.c.Parked(ctx, c.Tenant, c.Execution); err != nil {
 					w.c.Logger.WarnContext(ctx, "look again at what is parked", slog.String("execution", c.Execution), slog.Any("error", err))
 				}
@@ -230,6 +230,11 @@ func (w *Worker) complete(ctx context.Context, c execution.Claimed, done complet
 		}
 		w.pause(ctx, failures)
 	}
+}
+
+// isParked says of a reason that somebody may have taken it away before it was stored.
+func isParked(reason string) bool {
+	return reason == execution.ReasonPaused || reason == execution.ReasonReconnect || reason == execution.ReasonConnectionPaused
 }
 
 // settled follows a completion that the store has taken.

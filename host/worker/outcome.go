@@ -186,7 +186,7 @@ func (w *Worker) decideFailure(ctx context.Context, c execution.Claimed, v verdi
 	case errors.Is(cause, errHandBack), errors.Is(v.err, hostfns.ErrNotHeld):
 		to.Outcome = execution.Queued
 	case isSuspended:
-		to.Outcome, to.Reason, to.Until = execution.Waiting, suspended.Reason, suspended.Until
+		to.Outcome, to.Reason, to.Until, to.WaitsFor = execution.Waiting, suspended.Reason, suspended.Until, suspended.For
 	default:
 		w.decideError(ctx, c, v.err, done)
 	}

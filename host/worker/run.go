@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/hostfns/emit"
@@ -17,6 +18,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/replay"
 	"github.com/cofferdam-run/cofferdam/hostfns/sign"
 	"github.com/cofferdam-run/cofferdam/hostfns/state"
+	"github.com/cofferdam-run/cofferdam/registry/manifest"
 	"github.com/cofferdam-run/cofferdam/runtime"
 )
 
@@ -126,8 +128,24 @@ func (r *sandboxed) way(secrets *hostfns.Redactor) *egress.Session {
 		NotDone:     installation.NotDone(j.installation, j.version.Manifest),
 		Slots:       installation.Slots(j.version.Manifest),
 		StreamBytes: installation.StreamBytes(j.installation, j.version.Manifest),
+		Pace:        r.sandbox.c.Pace(r.paced()),
 		Held:        r.held,
 	})
+}
+
+// paced is what the run is to those who say when its requests go.
+func (r *sandboxed) paced() pace.Run {
+	rates := map[string]pace.Rate{}
+	for _, c := range r.job.version.Manifest.Connections {
+		if c.Rate != (manifest.Rate{}) {
+			rates[c.Name] = pace.Rate(c.Rate)
+		}
+	}
+	c := r.job.claimed
+	return pace.Run{
+		Tenant: c.Tenant, Execution: c.Execution, Lane: c.Lane, Again: c.Claim > 1,
+		Connections: r.job.installation.Grants.Connections, Rates: rates,
+	}
 }
 
 // signatures are what the run may have signed: with the connections that its
@@ -189,7 +207,7 @@ func (r *sandboxed) permit() permitted {
 			Execution: scope(j.claimed.Execution, r.past.world), Entries: slices.Clone(r.past.entries), Start: r.past.world.Start,
 			Keys: r.past.world.Keys, Forced: r.past.world.Forced, Mode: mode, Claim: j.claimed.Claim, Log: p.stored, Held: r.held, Now: s.c.Now, After: s.c.After,
 		})
-		gate.Journal, gate.Layers = p.journal.Outer, []hostfns.Layer{r.intend, p.journal.Inner}
+		gate.Journal, gate.Layers = p.journal.Outer, []hostfns.Layer{p.way.Ahead, r.intend, p.journal.Inner}
 		reader = state.Kept(reader, p.journal.Read)
 	}
 	p.state = state.NewSession(reader, state.Limits{})
@@ -281,9 +299,10 @@ func (r *sandboxed) confirm(ctx context.Context) (answer json.RawMessage, happen
 	log := guestlog.New(guestlog.Config{Secrets: secrets, Now: s.c.Now})
 	way := r.way(secrets)
 	defer way.Close()
+	var waits *hostfns.Suspended
 	gate := hostfns.NewGate(hostfns.GateConfig{
 		Funcs:   slices.Concat(log.Funcs(), way.Funcs(), []hostfns.Func{hostfns.Sleep(s.c.Now, s.c.After)}, s.c.Functions),
-		Granted: granted(r.job), Layers: []hostfns.Layer{hostfns.ReadOnly}, Secrets: secrets, Now: s.c.Now,
+		Granted: granted(r.job), Layers: []hostfns.Layer{hostfns.ReadOnly, noting(&waits)}, Secrets: secrets, Now: s.c.Now,
 	})
 	result, err := r.module.Call(ctx, runtime.Call{
 		Export: "confirm", Input: input, Host: gate,
@@ -293,6 +312,9 @@ func (r *sandboxed) confirm(ctx context.Context) (answer json.RawMessage, happen
 		Limits: r.past.world.Limits,
 		Share:  runtime.Share{Key: j.claimed.Tenant},
 	})
+	if waits != nil {
+		return nil, false, waits
+	}
 	if _, guests := errors.AsType[*runtime.Failure](err); guests {
 		unconfirmed.Err = err
 		return nil, false, unconfirmed
@@ -312,4 +334,18 @@ func (r *sandboxed) confirm(ctx context.Context) (answer json.RawMessage, happen
 		return nil, false, unconfirmed
 	}
 	return orJSON(told.Response, `{}`), *told.Happened, nil
+}
+
+// noting is a layer that takes note of a connection that cannot be used now: whoever is
+// told that it cannot wait has not found anything out.
+func noting(waits **hostfns.Suspended) hostfns.Layer {
+	return func(next hostfns.Handler) hostfns.Handler {
+		return func(ctx context.Context, c runtime.Crossing) (json.RawMessage, error) {
+			result, err := next(ctx, c)
+			if s, ok := errors.AsType[*hostfns.Suspended](err); ok && s.For != "" {
+				*waits = s
+			}
+			return result, err
+		}
+	}
 }

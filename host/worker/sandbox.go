@@ -13,6 +13,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/hostfns"
@@ -80,6 +81,8 @@ type SandboxConfig struct {
 	Fields func(ctx context.Context, i installation.Installation, v registry.Version) (map[string]json.RawMessage, error)
 	// Credentials binds a tenant's connections to what an installation was granted.
 	Credentials func(tenant string, granted map[string]string) egress.Credentials
+	// Pace says when the requests of a run go. Defaults to at once.
+	Pace func(r pace.Run) egress.Pace
 	// Accounts are kept of what is opened. Defaults to none.
 	Accounts Accounts
 	// Egress is the guests' way out; whoever opened it closes it.
@@ -123,6 +126,9 @@ func NewSandbox(c SandboxConfig) *Sandbox {
 	}
 	if c.Fields == nil {
 		c.Fields = named
+	}
+	if c.Pace == nil {
+		c.Pace = func(pace.Run) egress.Pace { return nil }
 	}
 	c.Functions = slices.Clone(c.Functions)
 	s := &Sandbox{c: c, versions: map[string]registry.Version{}}

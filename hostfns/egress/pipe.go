@@ -27,11 +27,18 @@ func (s *Session) sendStreamed(ctx context.Context, out *outgoing, l *life) (*ht
 		out.length = d.in.length
 	}
 	body := &piped{in: d.in, tally: both(d.tally, hostfns.Tally(ctx)), life: l, held: s.held}
-	r, transport, err := s.prepare(s.guarded(ctx, out, l.limit, func() { hostfns.Report(ctx, hostfns.Unknown) }), out, body)
+	pass, err := s.admit(ctx, out)
 	if err != nil {
 		return nil, err
 	}
+	r, transport, err := s.prepare(s.guarded(ctx, out, l.limit, func() { hostfns.Report(ctx, hostfns.Unknown) }), out, body)
+	if err != nil {
+		pass.Leave(ctx, Ending{})
+		return nil, err
+	}
 	response, err := transport.RoundTrip(r)
+	out.begun = true
+	pass.Leave(ctx, pipedEnding(ctx, response, err, body))
 	switch failed := body.failed(); {
 	case errors.Is(l.cause(), ErrNotHeld), errors.Is(failed, ErrNotHeld):
 		return nil, dropping(response, ErrNotHeld)
@@ -47,6 +54,14 @@ func (s *Session) sendStreamed(ctx context.Context, out *outgoing, l *life) (*ht
 		return nil, dropping(response, err)
 	}
 	return response, nil
+}
+
+// pipedEnding is endingOf, but for what failed where the body comes from.
+func pipedEnding(ctx context.Context, response *http.Response, err error, body *piped) Ending {
+	if body.failed() != nil {
+		return Ending{}
+	}
+	return endingOf(ctx, response, err)
 }
 
 // dropping closes a response of which nothing is wanted.

@@ -75,6 +75,8 @@ type outgoing struct {
 	settled bool
 	// renewed says that its credential was to be renewed, which is asked once.
 	renewed bool
+	// begun says that a request was sent for it.
+	begun bool
 }
 
 func (e *Egress) parse(raw json.RawMessage) (*outgoing, error) {

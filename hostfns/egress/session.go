@@ -39,6 +39,8 @@ type Permissions struct {
 	NotDone []NotDoneRule
 	// StreamBytes narrows Config.StreamBytes. Defaults to that.
 	StreamBytes int64
+	// Pace says when requests go with connections. Defaults to at once.
+	Pace Pace
 	// Held says whether the run holds its lease still, long enough for a request to
 	// arrive. It is asked twice for each, the second time right before the first byte
 	// is written, and ends the run with ErrNotHeld. Defaults to always.
@@ -59,7 +61,11 @@ type Session struct {
 	// come back in any answer.
 	credentialed bool
 	streams      streams
+	ahead        ahead
 }
+
+// httpFunc is the name of the Func that makes requests.
+const httpFunc = "http"
 
 // Session returns a Session. Rules that are not valid allow nothing.
 func (e *Egress) Session(p Permissions) *Session {
@@ -88,7 +94,7 @@ func (e *Egress) Session(p Permissions) *Session {
 // Funcs gives http, and the functions about its streams.
 func (s *Session) Funcs() []hostfns.Func {
 	return append([]hostfns.Func{{
-		Name: "http", Answer: s.answer, Recall: s.recallHTTP, Effect: effectOf, Mark: s.mark,
+		Name: httpFunc, Answer: s.answer, Recall: s.recallHTTP, Effect: effectOf, Mark: s.mark,
 		Summarize: summarizeRequest, SummarizeResult: summarizeResult,
 	}}, s.streamFuncs()...)
 }
@@ -228,12 +234,19 @@ func (s *Session) send(ctx context.Context, out *outgoing, limit *patience) (*ht
 
 // try sends a request, and gives it as it was sent with its answer.
 func (s *Session) try(ctx context.Context, out *outgoing, limit *patience) (*http.Response, *http.Request, error) {
-	guarded := s.guarded(ctx, out, limit, func() { hostfns.Report(ctx, hostfns.Unknown) })
-	r, transport, err := s.prepare(guarded, out, nil)
+	pass, err := s.admit(ctx, out)
 	if err != nil {
 		return nil, nil, err
 	}
+	guarded := s.guarded(ctx, out, limit, func() { hostfns.Report(ctx, hostfns.Unknown) })
+	r, transport, err := s.prepare(guarded, out, nil)
+	if err != nil {
+		pass.Leave(ctx, Ending{})
+		return nil, nil, err
+	}
 	response, err := transport.RoundTrip(r)
+	out.begun = true
+	pass.Leave(ctx, endingOf(ctx, response, err))
 	switch {
 	case errors.Is(context.Cause(ctx), ErrNotHeld):
 		return nil, nil, ErrNotHeld

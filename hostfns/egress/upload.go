@@ -66,15 +66,21 @@ func (s *Session) beginUpload(ctx context.Context, out *outgoing, l *life) (*res
 	u := &upload{
 		out: out, crossing: hostfns.Ordinal(ctx), tally: hostfns.Tally(ctx), life: l, body: writer, done: make(chan struct{}),
 	}
-	r, transport, err := s.prepare(s.guarded(ctx, out, l.limit, func() { u.sent.Store(true) }), out, body)
+	pass, err := s.admit(ctx, out)
 	if err != nil {
 		return nil, err
 	}
-	u.request = r
+	r, transport, err := s.prepare(s.guarded(ctx, out, l.limit, func() { u.sent.Store(true) }), out, body)
+	if err != nil {
+		pass.Leave(ctx, Ending{})
+		return nil, err
+	}
+	u.request, out.begun = r, true
 	go func() {
 		defer close(u.done)
 		u.response, u.err = transport.RoundTrip(r) //nolint:bodyclose // Whoever finishes the upload closes it.
-		_ = body.CloseWithError(errAnswered)       // It returns none.
+		pass.Leave(ctx, endingOf(ctx, u.response, u.err))
+		_ = body.CloseWithError(errAnswered) // It returns none.
 	}()
 	n := s.streams.next(0)
 	s.streams.uploads[n] = u

@@ -59,7 +59,7 @@ type world struct {
 	made map[string]int
 	// answers say what becomes of what is asked, by what is asked; the last one
 	// stays. An answer of "ok" is the default, "none" is no answer at all after it was
-	// done, "refused" is none that was sent.
+	// done, "refused" is none that was sent, "held" is one that is to be asked for later.
 	answers map[string][]string
 	// seen is called with the store as it is when an effect is done.
 	seen func(*store)
@@ -106,6 +106,10 @@ func (w *world) answer(ctx context.Context, raw json.RawMessage) (any, error) {
 	if answer == "refused" {
 		hostfns.Report(ctx, hostfns.NotDone)
 		return nil, hostfns.Errorf(hostfns.CodeNetwork, "refused")
+	}
+	if answer == "held" {
+		hostfns.Report(ctx, hostfns.NotDone)
+		return nil, &hostfns.Suspended{Reason: "rate_limited", For: "con_1", Until: w.now.Add(time.Hour)}
 	}
 	w.made[r.Do]++
 	if effectOf(raw) != hostfns.Read {

@@ -291,6 +291,12 @@ func (j *Journal) end(ctx context.Context, at int, reply Reply, outcome hostfns.
 	e := &j.entries[at]
 	announced := e.Effect == hostfns.Unsafe && at < j.flushed
 	j.touch(at)
+	if suspended && waits.Answer == nil && outcome == hostfns.NotDone && j.before != nil {
+		// Nothing was sent: what was decided about the first time still holds.
+		j.bytes += j.before.Size() - e.Size()
+		*e = *j.before
+		return reply, failed
+	}
 	j.bytes -= e.Size()
 	e.Outcome = outcome
 	switch {

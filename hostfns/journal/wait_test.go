@@ -88,3 +88,36 @@ func TestWaitWithoutAnAnswerIsAskedAgain(t *testing.T) {
 		})
 	}
 }
+
+// What may be made again, though nobody knows whether it was made, may be so still after it
+// had to wait for its turn.
+func TestWhatWaitsForItsTurnStaysDecided(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.mark = keyed("charge")
+	w.answers["POST /a"] = []string{"none", "held", "held", "ok"}
+	var answers []string
+	script := asks(&answers, "POST /a")
+	j, _, err := w.run(t, journal.Config{}, script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mend := journal.Failure{Mend: func(e journal.Entry) bool { return e.Recognised(w.mark, w.now) }, Ending: journal.Passing}
+	w.finish(t, j, journal.After(j.Entries(), mend))
+	for range 2 {
+		j, _, err = w.run(t, journal.Config{}, script)
+		if s, ok := errors.AsType[*hostfns.Suspended](err); !ok || s.For != "con_1" {
+			t.Fatalf("got %v, want it to wait", err)
+		}
+		if e := j.Entries()[1]; !e.Again || e.Outcome != hostfns.Unknown {
+			t.Fatalf("its entry is %+v, want one that may be made again", e)
+		}
+		w.finish(t, j, journal.Next{Entries: j.Entries()}) // As what waits is kept.
+	}
+	if _, _, err = w.run(t, journal.Config{}, script); err != nil {
+		t.Fatal(err)
+	}
+	if w.made["POST /a"] != 2 || len(w.keys) != 2 || w.keys[0] != w.keys[1] {
+		t.Errorf("it was sent %d times, with the keys %q, want twice with one", w.made["POST /a"], w.keys)
+	}
+}

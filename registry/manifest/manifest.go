@@ -95,6 +95,17 @@ type Connection struct {
 	Sign []string `json:"sign,omitempty"`
 	// Slots are where the plugin may have parts of the credential written.
 	Slots Slots `json:"slots,omitzero"`
+	// Rate is what its vendor allows with one account, by default: a connection may have
+	// one of its own.
+	Rate Rate `json:"rate,omitzero"`
+}
+
+// Rate is how many requests there may be.
+type Rate struct {
+	PerSecond float64 `json:"per_second"`
+	// Burst is how many that were not made can be made up for at once. Zero is as many as
+	// come in a tenth of a second, and one at least.
+	Burst int `json:"burst,omitempty"`
 }
 
 // Signs are the algorithms that the plugin may have things signed with, by connection.

@@ -196,6 +196,8 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 		{"a slot that is no field", connection(manifest.Connection{Type: "bearer", Slots: manifest.Slots{Form: []string{""}}}), "/connections/0/slots/form/0", "a form's field"},
 		{"a slot twice", connection(manifest.Connection{Type: "bearer", Slots: manifest.Slots{Form: []string{"a", "a"}}}), "/connections/0/slots/form/1", "is there twice"},
 		{"slots without end", connection(manifest.Connection{Type: "bearer", Slots: manifest.Slots{Form: make([]string, 33)}}), "/connections/0/slots/form", "at most 32"},
+		{"a rate of nothing", connection(manifest.Connection{Type: "bearer", Rate: manifest.Rate{Burst: 3}}), "/connections/0/rate/per_second", "from 1 in a day"},
+		{"a burst of less", connection(manifest.Connection{Type: "bearer", Rate: manifest.Rate{PerSecond: 1, Burst: -1}}), "/connections/0/rate/burst", "from 0"},
 		{"an hmac that signs as another key", connection(manifest.Connection{Type: "hmac", Sign: []string{"hmac-sha256", "RS256"}}), "/connections/0/sign/1", "must be one of hmac-sha1, hmac-sha256"},
 		{"a bearer with a provider", connection(manifest.Connection{Type: "bearer", Provider: "acme"}), "/connections/0", "which are for the type oauth2"},
 		{"a key with scopes", connection(manifest.Connection{Type: "hmac", Scopes: []string{"a"}}), "/connections/0", "which are for the type oauth2"},

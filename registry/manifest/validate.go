@@ -167,6 +167,7 @@ func (c Connection) check(where string, problems *list) {
 	}
 	c.checkProvider(where, problems)
 	c.Slots.check(where+"/slots", c.Type, problems)
+	c.Rate.check(where+"/rate", problems)
 	checkSchema(where+"/fields", c.Fields, problems)
 	checkCount(where+"/hosts", len(c.Hosts), problems)
 	if len(c.Hosts) == 0 && c.Type != "oauth2" {
@@ -176,6 +177,19 @@ func (c Connection) check(where string, problems *list) {
 		if _, err := ParseHost(host); err != nil {
 			problems.add(pointer(where+"/hosts", i), "%v", err)
 		}
+	}
+}
+
+func (r Rate) check(where string, problems *list) {
+	const most = 100_000
+	if r == (Rate{}) {
+		return
+	}
+	if !(r.PerSecond >= 1.0/86400 && r.PerSecond <= most) {
+		problems.add(where+"/per_second", "%g must be from 1 in a day, 0.0000116, to %d", r.PerSecond, most)
+	}
+	if r.Burst < 0 || r.Burst > most {
+		problems.add(where+"/burst", "%d must be from 0, for the default, to %d", r.Burst, most)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/retention"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
@@ -38,6 +39,8 @@ func (k *kept) owns(t testing.TB, p place) {
 	must(t, k.InsertToken(ctx, token.Token{ID: "tok_" + p.tenant, Tenant: p.tenant}, []byte("hash "+p.tenant)))
 	must2(t)(k.InsertTokenKey(ctx, token.Key{Tenant: p.tenant, Version: 1, Sealed: []byte("sealed")}))
 	must(t, k.InsertConnection(ctx, connection.Connection{ID: "con_1", Tenant: p.tenant, Name: "c", Type: connection.Bearer, Version: 1}, []byte("sealed")))
+	must(t, k.SetRate(ctx, p.tenant, "con_1", pace.Rate{PerSecond: 10}))
+	must(t, k.ReportFlight(ctx, pace.Flight{Key: pace.Key{Tenant: p.tenant, Connection: "con_1"}, Worker: "w1"}))
 	must2(t)(k.InsertNotice(ctx, k.broke(p, "con_1 broken")))
 	k.offer(t, p.tenant, "app_1")
 	must(t, k.InsertAuthorization(ctx, k.authorization(p, "con_1")))

@@ -41,6 +41,7 @@ func Run(t *testing.T, open Open) {
 		"installations":  testInstallations,
 		"following":      testFollowing,
 		"connections":    testConnections,
+		"paces":          testPaces,
 		"visits":         testVisits,
 		"flows":          testFlows,
 		"authorizations": testAuthorizations,
