@@ -68,7 +68,11 @@ func schemaBefore(t *testing.T, s store.Store, m schema.Migrator, now func() tim
 	must(t, b.UpdateTenant(ctx, held, ten))
 	must(t, b.UpdateTenant(ctx, ten, held))
 
-	_, err = b.DueSchedules(ctx, 9)
+	wantFault(t, b.PausePlugin(ctx, "plg_1", now()), fault.Platform, fault.CodeSchemaTooOld)
+	capped := b.installation(b.acme.tenant, "capped")
+	capped.MaxRunning = 1
+	wantFault(t, b.InsertInstallation(ctx, capped), fault.Platform, fault.CodeSchemaTooOld)
+	_, err = b.Accept(ctx, b.event(b.acme), &event.Work{Execution: "exe_1", OrderKey: event.KeyOf("end_1", "a")})
 	wantFault(t, err, fault.Platform, fault.CodeSchemaTooOld)
 
 	from, to, err := b.Migrate(ctx)
