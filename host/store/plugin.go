@@ -192,7 +192,7 @@ func (s *SQL) Deprecate(ctx context.Context, id, why string, at time.Time) error
 // PausePlugin implements registry.Store.
 func (s *SQL) PausePlugin(ctx context.Context, id string, at time.Time) error {
 	n, err := s.exec(ctx, "pause a plugin",
-		`UPDATE plugins SET paused_at = CASE WHEN $2 > 0 AND paused_at > 0 THEN paused_at ELSE $2 END WHERE id = $1`, id, column.Micros(at))
+		`UPDATE plugins SET paused_at = CASE WHEN CAST($2 AS BIGINT) > 0 AND paused_at > 0 THEN paused_at ELSE CAST($2 AS BIGINT) END WHERE id = $1`, id, column.Micros(at))
 	if err == nil && n == 0 {
 		return notPublished("plugin", id)
 	}

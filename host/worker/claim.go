@@ -115,10 +115,10 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	w.runs.Go(func() {
 		defer w.ended(t, key, c)
 		defer cancel(nil)
-		defer w.turn(runCtx, c)()
-		begun := w.c.Now()
-		ended, err := w.guarded(runCtx, c, func() bool { return w.holds(t) })
-		completion, ok := w.decide(runCtx, t.name, c, verdict{ended: ended, err: err, begun: begun})
+		// Its turn ends when its end is stored: until then it is in flight.
+		ended, end := w.inTurn(runCtx, t, c)
+		defer end()
+		completion, ok := w.decide(runCtx, t.name, c, ended)
 		if ok {
 			w.complete(ctx, c, completion)
 		}
@@ -144,6 +144,22 @@ func (w *Worker) ended(t *tenure, key run, c execution.Claimed) {
 	signal(w.nudge)
 }
 
+// inTurn runs an execution once it may run, and returns what ends its turn.
+func (w *Worker) inTurn(ctx context.Context, t *tenure, c execution.Claimed) (v verdict, end func()) {
+	if c.Crashes >= quarantineAfter {
+		return verdict{err: &QuarantinedError{Crashes: c.Crashes}, begun: w.c.Now()}, func() {}
+	}
+	end = w.turn(ctx, c)
+	v.begun = w.c.Now()
+	if end == nil {
+		until := v.begun.Add(w.c.Lease + fullJitter(w.c.Lease, w.c.Lease, 0))
+		v.err = &ParkedError{Reason: execution.ReasonRetry, Until: until}
+		return v, func() {}
+	}
+	v.ended, v.err = w.guarded(ctx, c, func() bool { return w.holds(t) })
+	return v, end
+}
+
 // guarded runs the Runner. What should never panic does not take the others'
 // runs with it.
 func (w *Worker) guarded(ctx context.Context, c execution.Claimed, held func() bool) (ended Ended, err error) {
@@ -152,14 +168,11 @@ func (w *Worker) guarded(ctx context.Context, c execution.Claimed, held func() b
 			err = fmt.Errorf("run execution %s: panic: %v\n%s", c.Execution, p, debug.Stack())
 		}
 	}()
-	if c.Crashes >= quarantineAfter {
-		return Ended{}, &QuarantinedError{Crashes: c.Crashes}
-	}
 	return w.c.Runner.Run(ctx, c, held)
 }
 
-// turn waits until an execution may run, and returns what ends its turn. While it
-// waits, its slot is another's.
+// turn waits until an execution may run, and returns what ends its turn, or nil if it did
+// not get to run alone within a lease. While it waits, its slot is another's.
 func (w *Worker) turn(ctx context.Context, c execution.Claimed) (end func()) {
 	in := laneOf(c.Crashes)
 	if in == common {

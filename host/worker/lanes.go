@@ -35,8 +35,9 @@ type lanes struct {
 }
 
 // enter waits until an execution may run, and returns what is to be called when it
-// has. It is let in without its turn once ctx ends or patience has: one that waits
-// to run solo behind a run that does not end must not have everybody wait for ever.
+// has, or nil once patience ends: one that waits to run solo behind a run that does not
+// end must not have everybody wait for ever, and beside that run it would not be alone.
+// It is let in without its turn once ctx ends, for it will not run.
 func (l *lanes) enter(ctx context.Context, in lane, patience <-chan time.Time) (leave func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,7 +59,8 @@ func (l *lanes) enter(ctx context.Context, in lane, patience <-chan time.Time) (
 		case <-ctx.Done():
 			waited = true
 		case <-patience:
-			waited = true
+			l.mu.Lock()
+			return nil
 		}
 		l.mu.Lock()
 	}

@@ -27,33 +27,24 @@ const (
 
 const takeLocks = `SELECT pg_advisory_xact_lock($1, n) FROM unnest($2::int[]) AS n`
 
-// queries are what a claim asks.
-type queries struct{ heads, take string }
-
-// claiming are the queries of this program's schema, and claimingBefore those of the
-// schema before, in which no installation has a cap and nothing is in order.
-func claiming() queries       { return queries{dueHeads, takeDue + ", e.order_key"} }
-func claimingBefore() queries { return queries{dueHeadsBefore, takeDue + ", ''"} }
-
-// dueHeadsBefore are the oldest due executions of each tenant and lane.
-const dueHeadsBefore = `SELECT x.tenant, l.lane, h.id, '' AS installation, -1 AS room, h.run_at
- FROM unnest($1::text[], $2::int[]) AS x (tenant, n)` + headsOf + `ORDER BY x.tenant, l.lane, h.run_at, h.id`
-
-// headsOf are those of tenants x.
-const headsOf = ` CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
+// dueHeads are the oldest due executions of each tenant and lane. Room is what is left of
+// the cap of an installation, negative for none: see cappedHeads.
+const dueHeads = `SELECT x.tenant, l.lane, h.id, '' AS installation, -1 AS room
+ FROM unnest($1::text[], $2::int[]) AS x (tenant, n) CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
  CROSS JOIN LATERAL (SELECT e.id, e.run_at FROM executions e WHERE e.state = 0 AND e.tenant = x.tenant AND e.lane = l.lane
-   ORDER BY e.run_at, e.id LIMIT x.n) h `
+   ORDER BY e.run_at, e.id LIMIT x.n) h
+ ORDER BY x.tenant, l.lane, h.run_at, h.id`
 
-// dueHeads are the same. In a tenant that has caps on installations it hops from one
+// cappedTenants are those that have caps on installations.
+const cappedTenants = `SELECT DISTINCT i.tenant FROM installations i WHERE i.running > 0 AND i.tenant = ANY($1)`
+
+// cappedHeads are those of tenants that have caps on installations. It hops from one
 // installation to the next that has something queued, and looks at no more of each than
-// it has room for: what one cannot run is never passed through. Room is what is left of
-// an installation's cap, or negative for no cap of its own.
-const dueHeads = `WITH RECURSIVE x AS MATERIALIZED (
-   SELECT u.tenant, u.n, EXISTS (SELECT 1 FROM installations i WHERE i.tenant = u.tenant AND i.running > 0) AS capped
-   FROM unnest($1::text[], $2::int[]) AS u (tenant, n)
+// it has room for: what one cannot run is never passed through.
+const cappedHeads = `WITH RECURSIVE x AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::int[]) AS x (tenant, n)
  ), hop (tenant, n, installation) AS (
    SELECT x.tenant, x.n, (SELECT e.installation FROM executions e WHERE e.state = 0 AND e.tenant = x.tenant
-     ORDER BY e.installation LIMIT 1) FROM x WHERE x.capped
+     ORDER BY e.installation LIMIT 1) FROM x
    UNION ALL
    SELECT hop.tenant, hop.n, (SELECT e.installation FROM executions e WHERE e.state = 0 AND e.tenant = hop.tenant AND e.installation > hop.installation
      ORDER BY e.installation LIMIT 1) FROM hop WHERE hop.installation IS NOT NULL
@@ -63,12 +54,10 @@ const dueHeads = `WITH RECURSIVE x AS MATERIALIZED (
      FROM installations i WHERE i.tenant = hop.tenant AND i.id = hop.installation AND i.running > 0), -1) AS room
    FROM hop WHERE hop.installation IS NOT NULL
  )
- SELECT x.tenant, l.lane, h.id, '' AS installation, -1 AS room, h.run_at FROM x` + headsOf + `WHERE NOT x.capped
- UNION ALL
- SELECT r.tenant, l.lane, h.id, r.installation, r.room, h.run_at FROM r CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
+ SELECT r.tenant, l.lane, h.id, r.installation, r.room FROM r CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
  CROSS JOIN LATERAL (SELECT e.id, e.run_at FROM executions e WHERE e.state = 0 AND e.tenant = r.tenant AND e.installation = r.installation AND e.lane = l.lane
    ORDER BY e.run_at, e.id LIMIT CASE WHEN r.room < 0 THEN r.n ELSE LEAST(r.n, r.room) END) h
- ORDER BY 1, 2, 6, 3`
+ ORDER BY r.tenant, l.lane, h.run_at, h.id`
 
 // takeDue claims what was chosen and is still queued. "+ 0" keeps the planner
 // from the index of what is queued, where it would pass a tenant's whole backlog
@@ -87,10 +76,10 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 	if len(quotas) == 0 {
 		return nil, nil
 	}
-	c := claimer{worker: worker, quotas: quotas, queries: claiming()}
+	c := claimer{worker: worker, quotas: quotas}
 	claimed, err := s.claimWith(ctx, c)
 	if err != nil && s.driver.Problem(err) == store.Outdated {
-		c.queries = claimingBefore()
+		c.before = true
 		claimed, err = s.claimWith(ctx, c)
 	}
 	if err != nil {
@@ -104,7 +93,9 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 type claimer struct {
 	worker string
 	quotas []execution.Quota
-	queries
+	// before says that the schema is the one before, in which no installation has a cap
+	// and nothing is in order.
+	before bool
 }
 
 func (s *Store) claimWith(ctx context.Context, c claimer) (claimed []execution.Claimed, err error) {
@@ -117,7 +108,8 @@ func (s *Store) claimWith(ctx context.Context, c claimer) (claimed []execution.C
 	return claimed, err
 }
 
-// claim looks in one round trip and takes in a second.
+// claim looks in one round trip and takes in a second. Tenants that have caps on
+// installations are looked at in one between.
 func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) ([]execution.Claimed, error) {
 	f, err := c.look(ctx, conn)
 	if err != nil {
@@ -127,9 +119,13 @@ func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) ([]exe
 	if len(ids) == 0 {
 		return nil, nil
 	}
+	take := takeDue + ", e.order_key"
+	if c.before {
+		take = takeDue + ", ''"
+	}
 	var claimed []execution.Claimed
 	b := &pgx.Batch{}
-	b.Queue(c.take, tenants, ids, c.worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
+	b.Queue(take, tenants, ids, c.worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
 		var err error
 		claimed, err = pgx.CollectRows(rows, scanClaimed)
 		return err
@@ -189,6 +185,7 @@ func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 		f.heads[q.Tenant] = &[lane.Count][]head{}
 	}
 	leased := false
+	var capped []string
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
 	b.Queue(takeLocks, lockTenants, stripesOf(tenants))
@@ -200,14 +197,38 @@ func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 		return rows.Err()
 	})
 	b.Queue(`SELECT tenant, count(*) FROM executions WHERE state = 1 AND tenant = ANY($1) GROUP BY tenant`, tenants).Query(f.scanRunning)
-	b.Queue(c.queries.heads, tenants, ns).Query(f.scanHeads)
+	b.Queue(dueHeads, tenants, ns).Query(f.scanHeads)
+	if !c.before {
+		b.Queue(cappedTenants, tenants).Query(func(rows pgx.Rows) error {
+			var err error
+			capped, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			return err
+		})
+	}
 	if err := send(ctx, conn, b); err != nil {
 		return nil, err
 	}
 	if !leased {
 		return nil, execution.ErrFenced
 	}
-	return f, nil
+	return f, c.lookCapped(ctx, conn, f, capped)
+}
+
+// lookCapped looks anew at the heads of tenants that have caps on installations.
+func (c claimer) lookCapped(ctx context.Context, conn *pgxpool.Conn, f *found, tenants []string) error {
+	if len(tenants) == 0 {
+		return nil
+	}
+	ns := make([]int32, len(tenants))
+	for _, q := range c.quotas {
+		if i := slices.Index(tenants, q.Tenant); i >= 0 {
+			ns[i] = int32(q.N)
+			f.heads[q.Tenant] = &[lane.Count][]head{}
+		}
+	}
+	b := &pgx.Batch{}
+	b.Queue(cappedHeads, tenants, ns).Query(f.scanHeads)
+	return send(ctx, conn, b)
 }
 
 // choose shares each tenant's room between its lanes.
@@ -260,7 +281,7 @@ func (f *found) scanHeads(rows pgx.Rows) error {
 		var tenant string
 		var l, room int
 		var h head
-		if err := rows.Scan(&tenant, &l, &h.id, &h.installation, &room, nil); err != nil { // The last is what they are ordered by.
+		if err := rows.Scan(&tenant, &l, &h.id, &h.installation, &room); err != nil {
 			return err
 		}
 		if room >= 0 {

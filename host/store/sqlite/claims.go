@@ -137,7 +137,7 @@ func (c *claimer) caps(ctx context.Context, quotas []execution.Quota, running ma
 	}
 	c.queries, c.room = claiming(), map[string]map[string]int{}
 	rows, err := c.tx.QueryContext(ctx,
-		`SELECT i.tenant, i.id, i.running FROM installations i INDEXED BY installations_capped WHERE i.running > 0 AND i.tenant IN (SELECT value FROM json_each($1))`, string(names))
+		`SELECT i.tenant, i.id, i.running FROM installations i WHERE i.running > 0 AND i.tenant IN (SELECT value FROM json_each($1))`, string(names))
 	if err != nil {
 		if isMissing(err.Error()) {
 			c.queries, err = claimingBefore(), nil

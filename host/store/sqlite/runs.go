@@ -138,7 +138,8 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c sealing.Completio
 	_, err = tx.ExecContext(ctx,
 		`UPDATE executions SET state = $2, reason = $3, run_at = $4, finished_at = $5, attempt = attempt + $6,
 		   version_id = CASE WHEN $7 = '' THEN version_id ELSE $7 END, output = $8, error = $9, fingerprint = $10,
-		   tags = COALESCE($11, tags), worker = $13, crashes = 0, changed_at = $12 WHERE rowid = $1`,
+		   tags = COALESCE($11, tags), worker = $13, changed_at = $12,
+		   crashes = CASE WHEN $2 = 0 OR $2 = 2 AND begun <> claim THEN crashes ELSE 0 END WHERE rowid = $1`,
 		row, r.State, r.Reason, r.RunAt, r.FinishedAt, r.Counted, r.VersionID, r.Output, r.Error, r.Fingerprint,
 		r.Tags, column.Micros(now), r.WaitsFor)
 	if err != nil {

@@ -239,6 +239,7 @@ func testLeases(t *testing.T, open Open) {
 	each(t, open, map[string]func(*testing.T, *bundle){
 		"a dead worker's executions are queued again": reap,
 		"a worker that comes back is told once":       comeBack,
+		"what has not begun keeps its crashes":        crashesKept,
 		"claims and reaping do not miss each other":   reapRaces,
 		"a worker retires when it holds nothing":      retire,
 	})
@@ -275,6 +276,36 @@ func reap(t *testing.T, b *bundle) {
 	wantIs(t, b.Complete(ctx, success(c)), execution.ErrFenced)
 	wantIs(t, b.Begin(ctx, c, begins("plv_1")), execution.ErrFenced)
 	must(t, b.Complete(ctx, success(second[0])))
+}
+
+// crashesKept has a worker die while it runs something, which is claimed again and handed
+// back, or parked, before it has begun: that it did not kill anybody then says nothing.
+func crashesKept(t *testing.T, b *bundle) {
+	ctx := t.Context()
+	c := b.running(t, b.acme)
+	must(t, b.Begin(ctx, c, begins("plv_1")))
+	b.clock.advance(time.Minute)
+	must2(t)(b.Reap(ctx))
+	for n, end := range []func(*execution.Completion){
+		waiting(execution.ReasonRetry, b.clock.now()), func(done *execution.Completion) { done.Outcome = execution.Queued },
+		waiting(execution.ReasonRetry, b.clock.now()),
+	} {
+		claimed := b.claim(t, "w2", b.acme, 1)
+		if len(claimed) != 1 || claimed[0].Crashes != 1 {
+			t.Fatalf("claimed %+v after %d ends, want one with a crash", claimed, n)
+		}
+		done := success(claimed[0])
+		done.Counted = false
+		end(&done)
+		if n == 2 {
+			must(t, b.Begin(ctx, claimed[0], begins("plv_1")))
+		}
+		must(t, b.Complete(ctx, done))
+		must3(t)(b.Promote(ctx, 9))
+	}
+	if claimed := b.claim(t, "w2", b.acme, 1); len(claimed) != 1 || claimed[0].Crashes != 0 {
+		t.Errorf("claimed %+v, want one that has run without killing its worker", claimed)
+	}
 }
 
 func comeBack(t *testing.T, b *bundle) {

@@ -64,9 +64,10 @@ func pausePlugin(t *testing.T, b *bundle) {
 
 func inFlight(t *testing.T, b *bundle) {
 	ctx := t.Context()
-	begun, before := b.running(t, b.acme), b.running(t, b.other)
+	begun, first := b.running(t, b.acme), b.clock.now()
 	must(t, b.Begin(ctx, begun, begins("plv_1")))
-	at := b.clock.now()
+	b.clock.advance(time.Second)
+	before, at := b.running(t, b.other), b.clock.now()
 	b.clock.advance(time.Second)
 	after := b.running(t, b.acme) // It was claimed later, and has not begun.
 	b.work(t, b.acme, event.Live)
@@ -92,6 +93,6 @@ func inFlight(t *testing.T, b *bundle) {
 	some, err := b.InFlight(ctx, execution.Flights{At: at}, 1)
 	must(t, err)
 	equal(t, []execution.Flight{{
-		Tenant: b.acme.tenant, Installation: b.acme.installation, Execution: begun.Execution, Kind: event.Webhook, Name: "issues", Since: at,
+		Tenant: b.acme.tenant, Installation: b.acme.installation, Execution: begun.Execution, Kind: event.Webhook, Name: "issues", Since: first,
 	}}, some)
 }
