@@ -48,6 +48,7 @@ func sealedColumns() []sealedColumn {
 	all := []sealedColumn{
 		{Place: vault.Place{Table: "connections", Name: "credential"}, column: "sealed", version: "version", key: id},
 		{Place: vault.Place{Table: "endpoints", Name: "secret"}, column: "sealed", version: "version", key: id},
+		{Place: vault.Place{Table: "destinations", Name: "secret"}, column: "sealed", version: "version", key: id},
 		{Place: vault.Place{Table: "token_keys", Name: "secret"}, column: "sealed", version: "version", key: id},
 		{Place: vault.Place{Table: "oauth_apps", Name: "secret"}, column: "sealed", version: "version", key: id},
 		{Place: vault.Place{Table: "authorizations", Name: "tokens"}, column: "sealed", version: "version", key: []keyPart{{"connection", text}}},
@@ -65,6 +66,7 @@ func sealedColumns() []sealedColumn {
 		{Place: vault.Place{Table: "state_values", Name: "value"}, column: "value", version: "version", key: []keyPart{{"installation", text}, {"key", raw}}},
 		{Place: vault.Place{Table: "checkpoints", Name: "cursor"}, column: "cursor_value", key: []keyPart{{"installation", text}, {"poll", text}}},
 		{Place: vault.Place{Table: "schedules", Name: "input"}, column: "input", key: id},
+		{Place: vault.Place{Table: "deliveries", Name: "log"}, column: "log", key: id},
 		{Place: vault.Place{Table: "jobs", Name: "progress"}, column: "progress", key: id},
 		{Place: vault.Place{Table: "idempotency_keys", Name: "answer"}, column: "body", owner: "scope", key: []keyPart{{"key", raw}}},
 	} {

@@ -17,6 +17,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/authorization"
 	"github.com/cofferdam-run/cofferdam/host/connect"
 	"github.com/cofferdam-run/cofferdam/host/connection"
+	"github.com/cofferdam-run/cofferdam/host/destination"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/health"
@@ -50,6 +51,8 @@ type Nouns interface {
 	Accounts
 	endpoint.Store
 	Arrivals
+	destination.Store
+	Deliverers
 	token.Store
 	Keys
 }
