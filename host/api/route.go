@@ -71,7 +71,7 @@ type route struct {
 func routes() []route {
 	return slices.Concat(
 		hookRoutes(), systemRoutes(), pluginRoutes(), versionRoutes(), publisherRoutes(), tenantRoutes(), deletionRoutes(), archiveRoutes(),
-		installationRoutes(), callRoutes(), connectionRoutes(), appRoutes(), providerRoutes(), connectSessionRoutes(), connectPageRoutes(), endpointRoutes(), scheduleRoutes(), noticeRoutes(), healthRoutes(),
+		installationRoutes(), callRoutes(), connectionRoutes(), appRoutes(), providerRoutes(), connectSessionRoutes(), connectPageRoutes(), endpointRoutes(), scheduleRoutes(), noticeRoutes(), destinationRoutes(), watchRoutes(), healthRoutes(),
 		eventRoutes(), executionRoutes(), recordingRoutes(), redriveRoutes(), redeliveryRoutes(), shadowRoutes(), keyRotationRoutes(), usageRoutes(), tokenRoutes(), auditRoutes(),
 	)
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
 	"github.com/cofferdam-run/cofferdam/host/destination"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/ident"
@@ -213,11 +215,30 @@ func (r *receiver) keep(tb testing.TB, q *http.Request, body []byte) {
 	if err != nil {
 		tb.Errorf("what arrived does not verify: %v", err)
 	}
+	if !r.peer(tb, q.Header, body) {
+		tb.Error("what arrived does not verify as Standard Webhooks' own library does it")
+	}
 	var m struct{ Type string }
 	if err := json.Unmarshal(body, &m); err != nil {
 		tb.Error(err)
 	}
 	r.got = append(r.got, arrived{ID: q.Header.Get("Webhook-Id"), Type: m.Type, At: r.b.now(), Body: body, Header: q.Header.Clone()})
+}
+
+// peer verifies as those do who take Standard Webhooks' own library.
+func (r *receiver) peer(tb testing.TB, header http.Header, body []byte) bool {
+	tb.Helper()
+	for _, secret := range r.secrets {
+		theirs, err := standardwebhooks.NewWebhook(secret)
+		if err != nil {
+			tb.Error(err)
+			return false
+		}
+		if theirs.VerifyIgnoringTimestamp(body, header) == nil { // The test's time is not its.
+			return true
+		}
+	}
+	return false
 }
 
 func (r *receiver) answers(status int, header ...string) {

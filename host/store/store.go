@@ -53,6 +53,7 @@ type Nouns interface {
 	Arrivals
 	destination.Store
 	Deliverers
+	Lookouts
 	token.Store
 	Keys
 }
