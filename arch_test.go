@@ -83,7 +83,7 @@ var mayImport = map[string][]string{
 	"host/audit/transcript":   {},
 	"host/audit":              {"host/audit/transcript", "host/fault", "host/ident", "host/retention"},
 	"host/archive": {
-		"host/app", "host/audit", "host/audit/transcript", "host/connection", "host/endpoint", "host/event", "host/execution", "host/fault", "host/ident",
+		"host/alert", "host/destination", "host/app", "host/audit", "host/audit/transcript", "host/connection", "host/endpoint", "host/event", "host/execution", "host/fault", "host/ident",
 		"host/installation", "host/job", "host/notice", "host/schedule", "host/tenant", "host/token", "host/usage", "hostfns/state", "registry", "registry/signature",
 	},
 	"host/health":          {"host/authorization", "host/connection", "host/execution", "host/fault", "host/installation"},

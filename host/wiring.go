@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -132,7 +133,7 @@ func (w *wiring) leaves() {
 		Store: c.Store, Vault: w.vault, Check: w.reachable, Wake: func() { h.Outbound.Wake() }, Now: c.Now,
 	})
 	h.Outbound = outbound.New(outbound.Config{
-		Store: c.Store, Destinations: h.Destinations, Transport: h.asks, Explain: h.asks.Explain, Holder: w.newID(ident.Worker),
+		Store: c.Store, Destinations: h.Destinations, Transport: h.asks, Explain: w.explain, Holder: w.newID(ident.Worker),
 		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
 	})
 	h.forgetOwn = func(ctx context.Context) error {
@@ -152,12 +153,21 @@ func (w *wiring) reachable(ctx context.Context, text string) error {
 	if err == nil {
 		return nil
 	}
-	message := err.Error()
-	if told, ok := errors.AsType[*hostfns.Error](err); ok {
-		message = told.Message
-	}
-	return fault.New(fault.Denied, "url_refused", "nothing is sent there: %s", message).At("/url").
+	return fault.New(fault.Denied, "url_refused", "nothing is sent there: %s", plainly(err)).At("/url").
 		WithHint("Use an https URL at a public address. The operator can allow others: see --egress-allow of `cofferdam serve`.")
+}
+
+// explain says why there was no answer, in words for whoever named the address.
+func (w *wiring) explain(r *http.Request, err error) error {
+	return errors.New(plainly(w.h.asks.Explain(r, err)))
+}
+
+// plainly is what an error of egress says to people.
+func plainly(err error) string {
+	if told, ok := errors.AsType[*hostfns.Error](err); ok {
+		return told.Message
+	}
+	return err.Error()
 }
 
 // watched finds what may be silent, or may fail.

@@ -193,6 +193,7 @@ func (b *bundle) die(tb testing.TB, n int, fingerprint string) {
 func TestOneNoticeForAllThatDieForOneReason(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		b.die(t, 3, "aaa")
 		b.pass(t, time.Minute)
 		b.want(t, "execution_dead")
@@ -222,6 +223,7 @@ func TestOneNoticeForAllThatDieForOneReason(t *testing.T) {
 func TestTellingIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		b.die(t, 1, "aaa")
 		b.deaf.Store(true)
 		if err := b.Look(t.Context()); err == nil {
@@ -241,6 +243,7 @@ func TestTellingIsNotRepeated(t *testing.T) {
 func TestSilence(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		b.put(t, issues, 2*time.Hour)
 		b.put(t, "nightly", 26*time.Hour)
 		b.pass(t, time.Hour)
@@ -270,6 +273,7 @@ func TestSilence(t *testing.T) {
 func TestWhatComesLateIsHeard(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		b.put(t, issues, time.Hour)
 		b.pass(t, 59*time.Minute)
 		e := event.Event{
@@ -286,6 +290,7 @@ func TestWhatComesLateIsHeard(t *testing.T) {
 func TestWhatIsDisabledIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		b.put(t, issues, time.Hour)
 		b.idle.Store(true)
 		b.pass(t, 5*time.Hour)
@@ -305,6 +310,7 @@ func TestWhatIsDisabledIsNotWaitedFor(t *testing.T) {
 func TestTheQueueIsLate(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		b.put(t, alert.Queue, 10*time.Minute)
 		b.pass(t, time.Hour)
 		b.queue(t, "")
@@ -325,6 +331,7 @@ func TestTheQueueIsLate(t *testing.T) {
 func TestTheDigest(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		b.put(t, alert.Digest, time.Hour)
 		b.put(t, issues, 30*time.Minute)
 		b.pass(t, 10*time.Minute)
@@ -363,6 +370,7 @@ func TestTheDigest(t *testing.T) {
 func TestWatchesThatAreNone(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		for object, within := range map[string]time.Duration{alert.Queue: time.Second, alert.Digest: 2 * time.Hour, issues: 91 * 24 * time.Hour, shop: time.Hour} {
 			if _, err := b.Put(t.Context(), acme, object, within); err == nil {
 				t.Errorf("%s within %s was taken", object, within)

@@ -13,7 +13,7 @@ import (
 
 var (
 	// name is what names of destinations look like.
-	name = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{0,62}$`)
+	name = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$`)
 	// kind is what is sent: a message's type, all of a noun, or everything.
 	kind = regexp.MustCompile(`^(\*|[a-z]{1,32}\.(\*|[a-zA-Z][a-zA-Z0-9_.-]{0,62}))$`)
 )
@@ -38,7 +38,7 @@ func (s *Destinations) checked(ctx context.Context, d Destination) (Destination,
 	}
 	if !name.MatchString(d.Name) || strings.HasPrefix(d.Name, ident.Destination) {
 		return d, fault.New(fault.InvalidInput, "name_invalid", "the name %.80q cannot be", d.Name).At("/name").
-			WithHint("A name is a letter, and up to 62 letters, digits, _, . and -. It does not begin as ids do.")
+			WithHint("A name is a letter or digit, and up to 62 letters, digits, _, . and -. It does not begin as ids do.")
 	}
 	return d, checkKinds(d.Kinds)
 }

@@ -48,8 +48,13 @@ func rotated(was []Key, secret string, until, now time.Time) []Key {
 	return keys
 }
 
+// sealed is what is stored sealed.
+type sealed struct {
+	Keys []Key `json:"keys"`
+}
+
 func marshal(keys []Key) ([]byte, error) {
-	b, err := json.Marshal(keys)
+	b, err := json.Marshal(sealed{keys})
 	if err != nil {
 		return nil, fmt.Errorf("write the signing secrets: %w", err)
 	}
@@ -57,9 +62,9 @@ func marshal(keys []Key) ([]byte, error) {
 }
 
 func unmarshal(b []byte) ([]Key, error) {
-	var keys []Key
-	if err := json.Unmarshal(b, &keys); err != nil {
+	var s sealed
+	if err := json.Unmarshal(b, &s); err != nil {
 		return nil, fmt.Errorf("read the signing secrets: %w", err)
 	}
-	return keys, nil
+	return s.Keys, nil
 }

@@ -30,7 +30,10 @@ func TestEveryStatementMayFail(t *testing.T) {
 			t.Run(name+"/"+when, func(t *testing.T) {
 				t.Parallel()
 				var plan faults.Plan
-				b := setup(t, func(tb testing.TB, now func() time.Time) (store.Store, error) { return open(tb, &plan, now) })
+				b := setup(t, func(tb testing.TB, now func() time.Time) (store.Store, error) {
+					tb.Helper()
+					return open(tb, &plan, now)
+				})
 				r := b.receiver(t)
 				d := r.listens(t, acme, false, "*")
 				for n := 1; ; n++ {
@@ -83,6 +86,7 @@ func brokenPostgres(tb testing.TB, plan *faults.Plan, now func() time.Time) (sto
 func TestWhatADeadProcessSentIsSentAgain(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		r := b.receiver(t)
 		d := r.listens(t, acme, false, "*")
 		id := b.record(t, acme, "order", `{}`)

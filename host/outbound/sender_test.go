@@ -17,6 +17,7 @@ import (
 func TestWhatHappensArrivesSigned(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		mine, app := b.receiver(t), b.receiver(t)
 		mine.listens(t, acme, false, "record.order", "connection.*")
 		app.listens(t, destination.Operator, false, "*")
@@ -86,6 +87,7 @@ func sorted(all []string) []string {
 func TestTheScheduleInVirtualTime(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		r := b.receiver(t)
 		d := r.listens(t, acme, false, "*")
 		r.answers(http.StatusInternalServerError)
@@ -161,6 +163,7 @@ func TestJitterIsBounded(t *testing.T) {
 func TestGoneDisablesAtOnceAndEnablingGoesOn(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		r, app := b.receiver(t), b.receiver(t)
 		d := r.listens(t, acme, false, "record.*")
 		app.listens(t, destination.Operator, false, "destination.disabled")
@@ -195,6 +198,7 @@ func TestGoneDisablesAtOnceAndEnablingGoesOn(t *testing.T) {
 func TestFiveDaysOfFailuresDisable(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		r, app := b.receiver(t), b.receiver(t)
 		d := r.listens(t, acme, false, "record.*")
 		app.listens(t, destination.Operator, false, "destination.*")
@@ -297,6 +301,7 @@ func TestThrottling(t *testing.T) {
 func TestAnOrderedDestinationIsHeldUpByItsFirst(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		r := b.receiver(t)
 		r.listens(t, acme, true, "*")
 		r.answers(http.StatusInternalServerError)
@@ -365,6 +370,7 @@ func TestRedirectsAreFailures(t *testing.T) {
 func TestATestIsSentAtOnceAndOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		r := b.receiver(t)
 		d := r.listens(t, destination.Operator, true, "record.*")
 		off := true
@@ -395,6 +401,7 @@ func TestATestIsSentAtOnceAndOnce(t *testing.T) {
 func TestAFailedDeliveryIsSentAgainWhenAsked(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bundle) {
+		t.Helper()
 		r := b.receiver(t)
 		d := r.listens(t, acme, false, "*")
 		r.answers(http.StatusInternalServerError)

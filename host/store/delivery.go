@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"math"
 	"time"
@@ -104,7 +103,7 @@ func (s *SQL) ClaimDeliveries(ctx context.Context, r outbound.Ref, most int, lea
 	if err != nil && !errors.Is(err, errUnchanged) {
 		return nil, err
 	}
-	return opened(rows, func(row deliveryRow) (outbound.Delivery, error) { return s.delivery(ctx, row) })
+	return s.deliveries(ctx, rows)
 }
 
 // claimOf claims of a destination whose row the transaction holds.
@@ -257,7 +256,7 @@ func (s *SQL) OutboundDeliveries(ctx context.Context, owner, destination string,
 	if err != nil {
 		return nil, err
 	}
-	return opened(rows, func(row deliveryRow) (outbound.Delivery, error) { return s.delivery(ctx, row) })
+	return s.deliveries(ctx, rows)
 }
 
 // OutboundDelivery implements outbound.Log.
@@ -304,21 +303,29 @@ type deliveryRow struct {
 	log []byte
 }
 
-// delivery opens a row. Of a tenant whose key was destroyed there is no log any more.
+// delivery opens a row.
 func (s *SQL) delivery(ctx context.Context, row deliveryRow) (outbound.Delivery, error) {
 	d := row.Delivery
 	d.Attempts = []outbound.Attempt{}
 	if len(row.log) == 0 {
 		return d, nil
 	}
-	err := s.sealing.Open(ctx, logOf(d), &row.log)
-	if f, ok := errors.AsType[*fault.Error](err); ok && (f.Code == sealing.CodeSealed || f.Code == fault.CodeNotFound) {
-		return d, nil
-	}
-	if err != nil {
+	if err := s.sealing.Open(ctx, logOf(d), &row.log); err != nil {
 		return d, err
 	}
-	return d, json.Unmarshal(row.log, &d.Attempts)
+	return d, column.FromJSON(row.log, &d.Attempts)
+}
+
+// deliveries opens rows. One whose log does not open has none: its tenant's key may be gone,
+// and there are others' with it.
+func (s *SQL) deliveries(ctx context.Context, rows []deliveryRow) ([]outbound.Delivery, error) {
+	return opened(rows, func(row deliveryRow) (outbound.Delivery, error) {
+		d, err := s.delivery(ctx, row)
+		if f, ok := errors.AsType[*fault.Error](err); ok && (f.Code == sealing.CodeSealed || f.Code == fault.CodeNotFound) {
+			return d, nil
+		}
+		return d, err
+	})
 }
 
 func deliveryState(s outbound.State) int {

@@ -39,7 +39,7 @@ func (s *SQL) InsertDestination(ctx context.Context, d destination.Destination, 
 			`INSERT INTO destinations (tenant, id, name, spec, ordered, state, reason, since, version, created_at, updated_at, sealed)
 			 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 			d.Tenant, d.ID, d.Name, spec, number01(d.Ordered), string(d.State), string(d.Reason), column.Micros(d.Since), d.Version,
-			column.Micros(d.CreatedAt), column.Micros(d.UpdatedAt), sealed)
+			column.Micros(d.CreatedAt), column.Micros(d.UpdatedAt), column.Bytes(sealed))
 		return err
 	})
 	return s.refused(err, "insert a destination", destinationTaken(d), fault.NotFound("tenant", d.Tenant))

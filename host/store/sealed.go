@@ -48,12 +48,12 @@ func sealedColumns() []sealedColumn {
 	all := []sealedColumn{
 		{Place: vault.Place{Table: "connections", Name: "credential"}, column: "sealed", version: "version", key: id},
 		{Place: vault.Place{Table: "endpoints", Name: "secret"}, column: "sealed", version: "version", key: id},
-		{Place: vault.Place{Table: "destinations", Name: "secret"}, column: "sealed", version: "version", key: id},
 		{Place: vault.Place{Table: "token_keys", Name: "secret"}, column: "sealed", version: "version", key: id},
 		{Place: vault.Place{Table: "oauth_apps", Name: "secret"}, column: "sealed", version: "version", key: id},
 		{Place: vault.Place{Table: "authorizations", Name: "tokens"}, column: "sealed", version: "version", key: []keyPart{{"connection", text}}},
 		{Place: vault.Place{Table: "oauth_flows", Name: "flow"}, column: "sealed", key: id},
 		{Place: vault.Place{Table: "connect_sessions", Name: "visit"}, column: "sealed", version: "version", key: id},
+		{Place: vault.Place{Table: "destinations", Name: "secret"}, column: "sealed", version: "version", key: id},
 	}
 	for _, c := range []sealedColumn{
 		{Place: vault.Place{Table: "events", Name: "request"}, column: "request", key: id},

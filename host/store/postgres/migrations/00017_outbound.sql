@@ -9,7 +9,7 @@ CREATE TABLE destinations (
   -- URL and kinds, as JSON.
   spec            BYTEA NOT NULL,
   -- The signing secrets.
-  sealed          BYTEA NOT NULL,
+  sealed          BYTEA,
   ordered         BIGINT NOT NULL,
   state           TEXT NOT NULL,
   reason          TEXT NOT NULL,

@@ -9,7 +9,7 @@ CREATE TABLE destinations (
   -- URL and kinds, as JSON.
   spec            BLOB NOT NULL,
   -- The signing secrets.
-  sealed          BLOB NOT NULL,
+  sealed          BLOB,
   ordered         INTEGER NOT NULL,
   state           TEXT NOT NULL,
   reason          TEXT NOT NULL,
