@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/alert"
 	"github.com/cofferdam-run/cofferdam/host/app"
 	"github.com/cofferdam-run/cofferdam/host/archive"
+	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/authorization"
 	"github.com/cofferdam-run/cofferdam/host/connect"
 	"github.com/cofferdam-run/cofferdam/host/connection"
@@ -134,6 +135,9 @@ func (w *wiring) leaves() {
 	})
 	h.Outbound = outbound.New(outbound.Config{
 		Store: c.Store, Destinations: h.Destinations, Transport: h.asks, Explain: w.explain, Holder: w.newID(ident.Worker),
+		Off: func(d destination.Destination, _ string) { // The notice is durable.
+			h.Audit.Later(audit.Entry{Who: audit.Host, Tenant: d.Seen().Tenant, Action: "destination.disabled", Object: d.ID, Result: audit.Done})
+		},
 		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
 	})
 	h.forgetOwn = func(ctx context.Context) error {

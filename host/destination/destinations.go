@@ -65,7 +65,10 @@ func (s *Destinations) Create(ctx context.Context, tenant string, spec Spec) (De
 		ID: ident.New(ident.Destination, now), Tenant: tenant, Name: spec.Name, URL: spec.URL, Kinds: slices.Clone(spec.Kinds), Ordered: spec.Ordered,
 		State: Active, Since: now, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	d, err := s.checked(ctx, d)
+	d, err := checked(d)
+	if err == nil {
+		err = s.c.Check(ctx, d.URL)
+	}
 	if err != nil {
 		return Destination{}, "", err
 	}
@@ -136,7 +139,10 @@ func (s *Destinations) Update(ctx context.Context, tenant, idOrName string, c Ch
 			}
 		}
 		var err error
-		o.Destination, err = s.checked(ctx, o.Destination)
+		o.Destination, err = checked(o.Destination)
+		if err == nil && c.URL != nil {
+			err = s.c.Check(ctx, o.URL)
+		}
 		return err
 	})
 	if err == nil && d.State == Active {

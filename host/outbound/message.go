@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/destination"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/notice"
@@ -72,9 +73,13 @@ func (s *Sender) body(ctx context.Context, d Delivery) ([]byte, error) {
 	return b, nil
 }
 
-// seen is a notice as it leaves: when others were told of it is not a part of it.
+// seen is a notice as it leaves: when others were told of it is not a part of it, and what
+// is the operator's is no tenant's.
 func seen(n notice.Notice) notice.Notice {
 	n.ToldAt = time.Time{}
+	if n.Tenant == destination.Operator {
+		n.Tenant = ""
+	}
 	return n
 }
 

@@ -68,6 +68,8 @@ type Config struct {
 	// DisableAfter is for how long a destination may do nothing but fail. Defaults to five
 	// days.
 	DisableAfter time.Duration
+	// Off is told of a destination that was disabled, and why. Defaults to nobody.
+	Off func(d destination.Destination, why string)
 	// Registerer takes the metrics. Defaults to none.
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
@@ -100,6 +102,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.DisableAfter <= 0 {
 		c.DisableAfter = 5 * 24 * time.Hour
+	}
+	if c.Off == nil {
+		c.Off = func(destination.Destination, string) {}
 	}
 	if c.Explain == nil {
 		c.Explain = func(*http.Request, error) error { return errors.New("there was no answer") }
@@ -161,7 +166,7 @@ func (s *Sender) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-s.woken:
-		case <-s.c.After(pause):
+		case <-s.c.After(min(pause, lookEvery)):
 		}
 	}
 }
@@ -353,6 +358,7 @@ func (s *Sender) try(ctx context.Context, to destination.Opened, d Delivery) (De
 	}
 	s.metrics.note(got, off)
 	if off {
+		s.c.Off(to.Destination, got.attempt.Error)
 		s.c.Logger.WarnContext(ctx, "a destination was disabled", slog.String("destination", d.Destination), slog.String("why", got.attempt.Error))
 	}
 	d.State = done.To

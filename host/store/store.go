@@ -51,14 +51,11 @@ type Nouns interface {
 	Accounts
 	endpoint.Store
 	Arrivals
-	destination.Store
-	Deliverers
-	Lookouts
 	token.Store
 	Keys
 }
 
-// Accounts are the stores of what is connected, and of what is told of it.
+// Accounts are the stores of what is connected, and of what is told of it and of the rest.
 type Accounts interface {
 	connection.Store
 	app.Store
@@ -66,6 +63,14 @@ type Accounts interface {
 	authorization.Store
 	notice.Store
 	health.Ailments
+	Outlets
+}
+
+// Outlets are the stores of what leaves, and of what is looked for to be told.
+type Outlets interface {
+	destination.Store
+	Deliverers
+	Lookouts
 }
 
 // Keys is the store of tenants' keys, and of what is sealed with them.
