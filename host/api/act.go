@@ -26,7 +26,7 @@ const requestHeader = "Cofferdam-Request"
 // acts is what the audit log calls what routes do, by the operations' ids. Every route
 // that may change something has a line here; to look is no act, unless it is at everything.
 func acts() map[string]string {
-	all := map[string]string{
+	return with(outletActs(), map[string]string{
 		"deliverWebhook": onlyWork, "tryWebhookHead": onlyWork, "tryWebhookOptions": onlyWork, "verifySample": onlyWork,
 		"callAction": onlyWork, "callPoll": onlyWork, "testInstallation": onlyWork,
 		// It only looks; there is too much to ask for a query.
@@ -106,8 +106,12 @@ func acts() map[string]string {
 		"createOperatorToken": "token.create",
 		"revokeOperatorToken": "token.revoke",
 		"signAuditLog":        "audit.sign",
-	}
-	maps.Copy(all, outletActs())
+	})
+}
+
+// with adds acts to others.
+func with(all, more map[string]string) map[string]string {
+	maps.Copy(all, more)
 	return all
 }
 

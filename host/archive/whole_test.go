@@ -70,9 +70,11 @@ func (*shelf) Connections(context.Context, string) ([]connection.Connection, err
 func (*shelf) Apps(context.Context, string) ([]app.App, error) { return nil, nil }
 
 func (*shelf) Notices(context.Context, string, string, int) ([]notice.Notice, error) { return nil, nil }
+
 func (*shelf) Destinations(context.Context, string, string, int) ([]destination.Destination, error) {
 	return nil, nil
 }
+
 func (*shelf) Watches(context.Context, string) ([]alert.Watch, error) { return nil, nil }
 
 func (*shelf) Schedules(context.Context, string, schedule.Filter) ([]schedule.Schedule, error) {

@@ -9,6 +9,13 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 )
 
+// Outlets are the stores of what leaves, and of what is looked for to be told.
+type Outlets interface {
+	destination.Store
+	Deliverers
+	Lookouts
+}
+
 const destinationColumns = `SELECT tenant, id, name, spec, ordered, state, reason, since, failing_since, failed_at, throttled_until, version, created_at, updated_at, sealed FROM destinations `
 
 // destinationSpec is what of a destination no query asks for.

@@ -17,7 +17,6 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/authorization"
 	"github.com/cofferdam-run/cofferdam/host/connect"
 	"github.com/cofferdam-run/cofferdam/host/connection"
-	"github.com/cofferdam-run/cofferdam/host/destination"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/health"
@@ -64,13 +63,6 @@ type Accounts interface {
 	notice.Store
 	health.Ailments
 	Outlets
-}
-
-// Outlets are the stores of what leaves, and of what is looked for to be told.
-type Outlets interface {
-	destination.Store
-	Deliverers
-	Lookouts
 }
 
 // Keys is the store of tenants' keys, and of what is sealed with them.

@@ -245,7 +245,8 @@ func deliveriesClaimed(t *testing.T, b *bundle) {
 	first := b.claimDeliveries(t, d, 2)
 	equal(t, 2, len(first))
 	equal(t, 0, len(b.claimDeliveries(t, d, 2))) // As many are on their way.
-	equal(t, 1, len(b.claimDeliveries(t, d, 3)))
+	third := b.claimDeliveries(t, d, 3)
+	equal(t, 1, len(third))
 
 	must2(t)(b.SettleDelivery(ctx, b.settled(first[0], outbound.Waiting, func(s *outbound.Settled) { s.In = time.Hour })))
 	if _, err := b.SettleDelivery(ctx, b.settled(first[0], outbound.Delivered, nil)); !errors.Is(err, outbound.ErrFenced) {
@@ -258,6 +259,9 @@ func deliveriesClaimed(t *testing.T, b *bundle) {
 	b.clock.advance(31 * time.Second)
 	again := b.claimDeliveries(t, d, 10)
 	equal(t, 4, len(again)) // What was released, two that nobody had, and the one whose lease is over.
+	if _, err := b.SettleDelivery(ctx, b.settled(third[0], outbound.Delivered, nil)); !errors.Is(err, outbound.ErrFenced) {
+		t.Errorf("got %v, want what another has claimed fenced off", err)
+	}
 	for _, x := range again {
 		must2(t)(b.SettleDelivery(ctx, b.settled(x, outbound.Delivered, nil)))
 	}
