@@ -23,6 +23,7 @@ var nouns = []string{
 	"host/installation", "host/event", "host/execution", "host/queue", "host/fault", "host/ident",
 	"host/usage", "host/job", "host/redeliver", "host/redrive", "host/retention", "host/shadow", "host/vault/rotation",
 	"host/audit", "host/audit/transcript", "host/archive", "host/connect", "host/app", "host/oauth", "host/oauth/provider", "host/authorization", "host/notice", "host/health", "host/schedule", "host/pace",
+	"host/alert", "host/destination", "host/outbound",
 }
 
 // mayImport is the map of the house: a folder to the folders of ours that it
@@ -83,12 +84,15 @@ var mayImport = map[string][]string{
 	"host/audit/transcript":   {},
 	"host/audit":              {"host/audit/transcript", "host/fault", "host/ident", "host/retention"},
 	"host/archive": {
-		"host/app", "host/audit", "host/audit/transcript", "host/connection", "host/endpoint", "host/event", "host/execution", "host/fault", "host/ident",
+		"host/alert", "host/destination", "host/app", "host/audit", "host/audit/transcript", "host/connection", "host/endpoint", "host/event", "host/execution", "host/fault", "host/ident",
 		"host/installation", "host/job", "host/notice", "host/pace", "host/schedule", "host/tenant", "host/token", "host/usage", "hostfns/state", "registry", "registry/signature",
 	},
 	"host/health":          {"host/authorization", "host/connection", "host/execution", "host/fault", "host/installation"},
 	"host/pace":            {"host/connection", "host/event", "host/execution", "host/fault", "hostfns", "hostfns/egress"},
 	"host/notice":          {"host/fault", "host/ident", "host/retention", "host/webhook"},
+	"host/destination":     {"host/app", "host/fault", "host/ident", "host/vault", "host/webhook"},
+	"host/outbound":        {"host/audit", "host/destination", "host/event", "host/fault", "host/ident", "host/notice", "host/retention", "host/webhook"},
+	"host/alert":           {"host/destination", "host/execution", "host/fault", "host/ident", "host/notice", "host/redrive", "host/retention"},
 	"host/schedule":        {"host/audit", "host/event", "host/execution", "host/fault", "host/ident"},
 	"host/redrive":         {"host/event", "host/execution", "host/fault", "host/job", "hostfns/emit"},
 	"host/redeliver":       {"host/event", "host/execution", "host/fault", "host/ident", "host/job"},
@@ -168,7 +172,7 @@ var ownedBy = map[string][]string{
 	"github.com/caarlos0/env":               {"cmd/..."},
 	"github.com/fsnotify/fsnotify":          {"cmd/..."},
 	"github.com/google/pprof":               {"cmd/..."},
-	"github.com/prometheus/client_golang":   {"host", "host/worker", "host/retention", "host/api", "host/audit", "host/authorization", "host/pace", "host/schedule", "host/webhook"},
+	"github.com/prometheus/client_golang":   {"host", "host/worker", "host/retention", "host/api", "host/audit", "host/authorization", "host/outbound", "host/pace", "host/schedule", "host/webhook"},
 	"github.com/netresearch/go-cron":        {"host/schedule"},
 	"github.com/go-sourcemap/sourcemap":     {"runtime/sourcemap"},
 	"github.com/extism/go-sdk":              {"runtime/extism", "bench/..."},

@@ -23,12 +23,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cofferdam-run/cofferdam/host/alert"
 	"github.com/cofferdam-run/cofferdam/host/app"
 	"github.com/cofferdam-run/cofferdam/host/archive"
 	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/authorization"
 	"github.com/cofferdam-run/cofferdam/host/connect"
 	"github.com/cofferdam-run/cofferdam/host/connection"
+	"github.com/cofferdam-run/cofferdam/host/destination"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/health"
@@ -36,6 +38,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/notice"
 	"github.com/cofferdam-run/cofferdam/host/oauth/provider"
+	"github.com/cofferdam-run/cofferdam/host/outbound"
 	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/redeliver"
 	"github.com/cofferdam-run/cofferdam/host/redrive"
@@ -81,6 +84,11 @@ type Host struct {
 	Usage        *usage.Ledger
 	Audit        *audit.Log
 	Notices      *notice.Notices
+	// Destinations are where records and notices leave for, Outbound sends them there, and
+	// Alerts looks for what there is to notice.
+	Destinations *destination.Destinations
+	Outbound     *outbound.Sender
+	Alerts       *alert.Alerts
 	Healths      *health.Healths
 	// Paces are whether, and how fast, requests go with connections.
 	Paces   *pace.Paces
@@ -100,9 +108,12 @@ type Host struct {
 	purger  *retention.Purger
 	pacer   *pace.Pacer
 	ailing  *ailing
-	after   func(d time.Duration) <-chan time.Time
-	logger  *slog.Logger
-	running atomic.Bool
+	// forgetOwn deletes what was sent of the operator's own, which no round of the purger
+	// comes by.
+	forgetOwn func(ctx context.Context) error
+	after     func(d time.Duration) <-chan time.Time
+	logger    *slog.Logger
+	running   atomic.Bool
 	// left says that runs were left behind, which need the runtime still.
 	left atomic.Bool
 }
@@ -198,6 +209,8 @@ func (h *Host) Run(ctx context.Context) error {
 	aside.Go(func() { h.Installations.Run(follow) })
 	aside.Go(func() { h.Tokens.Run(besides) })
 	aside.Go(func() { h.Notices.Run(besides) })
+	aside.Go(func() { h.Outbound.Run(besides) })
+	aside.Go(func() { h.Alerts.Run(besides) })
 	aside.Go(func() { h.Authorizations.Run(besides) })
 	aside.Go(func() { h.Schedules.Run(besides) })
 	aside.Go(func() { h.pacer.Run(besides) })
@@ -253,6 +266,9 @@ func (h *Host) tidy(ctx context.Context) {
 		}
 		if err := h.ailing.look(ctx); err != nil && ctx.Err() == nil {
 			h.logger.WarnContext(ctx, "executions may wait for a connection that works", slog.Any("error", err))
+		}
+		if err := h.forgetOwn(ctx); err != nil && ctx.Err() == nil {
+			h.logger.WarnContext(ctx, "what was sent long ago was not forgotten", slog.Any("error", err))
 		}
 		if err := h.forgetSessions(ctx); err != nil && ctx.Err() == nil {
 			h.logger.WarnContext(ctx, "connect sessions that are over were not forgotten", slog.Any("error", err))

@@ -4,17 +4,23 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/alert"
 	"github.com/cofferdam-run/cofferdam/host/app"
 	"github.com/cofferdam-run/cofferdam/host/archive"
+	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/authorization"
 	"github.com/cofferdam-run/cofferdam/host/connect"
 	"github.com/cofferdam-run/cofferdam/host/connection"
+	"github.com/cofferdam-run/cofferdam/host/destination"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -25,6 +31,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/notice"
 	"github.com/cofferdam-run/cofferdam/host/oauth"
+	"github.com/cofferdam-run/cofferdam/host/outbound"
 	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/redeliver"
 	"github.com/cofferdam-run/cofferdam/host/redrive"
@@ -40,6 +47,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/webhook/admission"
 	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 	"github.com/cofferdam-run/cofferdam/host/worker"
+	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/registry"
 )
 
@@ -85,7 +93,7 @@ func (w *wiring) nouns() {
 		Grace: c.DeletionGrace, Leave: w.leave, Deleted: w.deleted,
 	})
 	h.purger = retention.New(retention.Config{
-		Store: c.Store, Default: c.Retention, Fresh: w.vault.Fresh(), Leave: w.leaving, Destroyed: w.forget, Holder: w.newID(ident.Worker),
+		Store: c.Store, Default: c.Retention, Fresh: w.vault.Fresh(), Leave: w.leaving, Destroyed: w.forget, Forget: w.forgetSent, Holder: w.newID(ident.Worker),
 		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
 	})
 	h.Plugins = registry.New(registry.Config{
@@ -120,7 +128,79 @@ func (w *wiring) nouns() {
 	h.Notices = notice.New(notice.Config{
 		Store: c.Store, Notify: c.Notify, Holder: w.newID(ident.Worker), Logger: c.Logger, Now: c.Now, After: c.After,
 	})
+	w.leaves()
 	h.Archive = archive.New(archive.Config{Source: c.Store, Now: c.Now})
+}
+
+// leaves makes what tells others: destinations, what sends to them, and what looks for what
+// is to be told.
+func (w *wiring) leaves() {
+	c, h := w.c, w.h
+	h.Destinations = destination.New(destination.Config{
+		Store: c.Store, Vault: w.vault, Check: w.reachable, Wake: func() { h.Outbound.Wake() }, Now: c.Now,
+	})
+	h.Outbound = outbound.New(outbound.Config{
+		Store: c.Store, Destinations: h.Destinations, Transport: h.asks, Explain: w.explain, Holder: w.newID(ident.Worker),
+		Off: func(d destination.Destination, _ string) { // The notice is durable.
+			h.Audit.Later(audit.Entry{Who: audit.Host, Tenant: d.Seen().Tenant, Action: "destination.disabled", Object: d.ID, Result: audit.Done})
+		},
+		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
+	})
+	h.forgetOwn = func(ctx context.Context) error {
+		return w.forgetSent(ctx, destination.Operator, c.Now().Add(-c.Retention.Age()))
+	}
+	h.Alerts = alert.New(alert.Config{
+		Store: c.Store, Tell: h.Notices.Tell, Find: w.watched, Holder: w.newID(ident.Worker), Logger: c.Logger, Now: c.Now, After: c.After,
+	})
+}
+
+// reachable refuses a destination's URL to which the guard lets nothing through.
+func (w *wiring) reachable(ctx context.Context, text string) error {
+	u, err := url.Parse(text)
+	if err == nil {
+		err = w.h.asks.Reachable(ctx, u)
+	}
+	if err == nil {
+		return nil
+	}
+	return fault.New(fault.Denied, "url_refused", "nothing is sent there: %s", plainly(err)).At("/url").
+		WithHint("Use an https URL at a public address. The operator can allow others: see --egress-allow of `cofferdam serve`.")
+}
+
+// explain says why there was no answer, in words for whoever named the address.
+func (w *wiring) explain(r *http.Request, err error) error {
+	return errors.New(plainly(w.h.asks.Explain(r, err)))
+}
+
+// plainly is what an error of egress says to people.
+func plainly(err error) string {
+	if told, ok := errors.AsType[*hostfns.Error](err); ok {
+		return told.Message
+	}
+	return err.Error()
+}
+
+// watched finds what may be silent, or may fail.
+func (w *wiring) watched(ctx context.Context, tenant, object string) (alert.Subject, error) {
+	switch {
+	case strings.HasPrefix(object, ident.Endpoint):
+		e, err := w.h.Endpoints.Get(ctx, tenant, object)
+		return alert.Subject{ID: e.ID, Name: e.Webhook, Installation: e.Installation, Idle: e.Disabled}, err
+	case strings.HasPrefix(object, ident.Installation):
+		i, err := w.c.Store.Installation(ctx, tenant, object)
+		return alert.Subject{ID: i.ID, Name: i.Name, Installation: i.ID}, err
+	}
+	s, err := w.h.Schedules.Get(ctx, tenant, object)
+	return alert.Subject{ID: s.ID, Name: s.Name, Installation: s.Installation, Idle: s.State != schedule.Active}, err
+}
+
+// forgetSent deletes what was sent longer ago than a tenant keeps things.
+func (w *wiring) forgetSent(ctx context.Context, tenant string, before time.Time) error {
+	err := w.h.Outbound.Forget(ctx, tenant, before)
+	if err != nil && fault.From(err).Code == fault.CodeSchemaTooOld {
+		return nil // There is nothing yet.
+	}
+	return err
 }
 
 // webhooks makes what takes vendors' deliveries. Vendors are asked for certificates and keys

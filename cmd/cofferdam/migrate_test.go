@@ -13,9 +13,14 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 )
 
-// unmigrate takes a database back to the schema that the program before this one
-// left: nobody else can.
-const unmigrate = `DROP TABLE pace_flights; DROP TABLE paces; DROP INDEX executions_paced; DELETE FROM goose_db_version WHERE version_id = 16`
+// unmigrate takes a file back to the schema that the program before this one left, and
+// unmigrateServer a server: nobody else can.
+const (
+	unmigrate = `DROP TRIGGER outbox_record; DROP TRIGGER outbox_notice; DROP TRIGGER outbox_dead; ` + unmigrateTables
+	// A function's triggers go with it.
+	unmigrateServer = `DROP FUNCTION outbox_record CASCADE; DROP FUNCTION outbox_notice CASCADE; DROP FUNCTION outbox_dead CASCADE; ` + unmigrateTables
+	unmigrateTables = `DROP TABLE outbox; DROP TABLE deliveries; DROP TABLE destinations; DROP TABLE watches; DROP TABLE failings; DELETE FROM goose_db_version WHERE version_id = 17`
+)
 
 // migrate runs the verb and returns what it said.
 func migrate(t *testing.T, db string) string {
@@ -47,9 +52,9 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "data", "cofferdam.db")
 	for _, tt := range []struct{ before, says string }{
-		{"", "migrated the schema from version 0 to 16"},
-		{"", "the schema is at version 16 already"},
-		{unmigrate, "migrated the schema from version 15 to 16"},
+		{"", "migrated the schema from version 0 to 17"},
+		{"", "the schema is at version 17 already"},
+		{unmigrate, "migrated the schema from version 16 to 17"},
 	} {
 		if tt.before != "" {
 			beside(t, path, tt.before)
@@ -62,8 +67,10 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	beside(t, path, unmigrate)
 	p := startServer(t, dir)
 	c := p.client(t, p)
-	connects(t, c)
-	if err := keepsPaces(t, c); err != nil {
+	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
+		t.Error(err)
+	}
+	if err := keepsDestinations(t, c); err != nil {
 		t.Error(err)
 	}
 }
@@ -73,35 +80,25 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 func TestServerOnTheSchemaBefore(t *testing.T) {
 	t.Parallel()
 	dsn, dir := postgrestest.DSN(t), t.TempDir()
-	within(t, dsn, unmigrate)
+	within(t, dsn, unmigrateServer)
 	p := startServer(t, dir, "COFFERDAM_DB="+dsn, "COFFERDAM_KEY_FILE="+filepath.Join(dir, "key.json"))
 	c := p.client(t, p)
-	connects(t, c)
-	if f, ok := errors.AsType[*fault.Error](keepsPaces(t, c)); !ok || f.Code != "schema_too_old" || !strings.Contains(f.Hint, "cofferdam migrate") {
+	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if f, ok := errors.AsType[*fault.Error](keepsDestinations(t, c)); !ok || f.Code != "schema_too_old" || !strings.Contains(f.Hint, "cofferdam migrate") {
 		t.Errorf("got %v, want schema_too_old and what to do", f)
 	}
-	if got, want := migrate(t, dsn), "migrated the schema from version 15 to 16"; got != want {
+	if got, want := migrate(t, dsn), "migrated the schema from version 16 to 17"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if err := keepsPaces(t, c); err != nil {
+	if err := keepsDestinations(t, c); err != nil {
 		t.Error(err)
 	}
 }
 
-// connects makes a tenant with a connection.
-func connects(t *testing.T, c *client) {
+// keepsDestinations asks for what the schema before has no room for.
+func keepsDestinations(t *testing.T, c *client) error {
 	t.Helper()
-	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
-		t.Fatal(err)
-	}
-	con := map[string]any{"name": "vendor", "type": "bearer", "hosts": []string{"a.example"}, "credential": map[string]any{"token": "t"}}
-	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants/acme/connections", con, nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// keepsPaces asks for what the schema before has no room for.
-func keepsPaces(t *testing.T, c *client) error {
-	t.Helper()
-	return c.call(t.Context(), http.MethodPost, "/v1/tenants/acme/connections/vendor/pause", nil, nil)
+	return c.call(t.Context(), http.MethodGet, "/v1/tenants/acme/destinations", nil, nil)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -25,7 +26,7 @@ const requestHeader = "Cofferdam-Request"
 // acts is what the audit log calls what routes do, by the operations' ids. Every route
 // that may change something has a line here; to look is no act, unless it is at everything.
 func acts() map[string]string {
-	return map[string]string{
+	return with(outletActs(), map[string]string{
 		"deliverWebhook": onlyWork, "tryWebhookHead": onlyWork, "tryWebhookOptions": onlyWork, "verifySample": onlyWork,
 		"callAction": onlyWork, "callPoll": onlyWork, "testInstallation": onlyWork,
 		// It only looks; there is too much to ask for a query.
@@ -109,6 +110,33 @@ func acts() map[string]string {
 		"createOperatorToken": "token.create",
 		"revokeOperatorToken": "token.revoke",
 		"signAuditLog":        "audit.sign",
+	})
+}
+
+// with adds acts to others.
+func with(all, more map[string]string) map[string]string {
+	maps.Copy(all, more)
+	return all
+}
+
+// outletActs are those of what leaves.
+func outletActs() map[string]string {
+	return map[string]string{
+		// Something is sent that says nothing.
+		"testDestination": onlyWork, "testOperatorDestination": onlyWork,
+
+		"createDestination":         "destination.create",
+		"createOperatorDestination": "destination.create",
+		"updateDestination":         "destination.update",
+		"updateOperatorDestination": "destination.update",
+		"rotateDestination":         "destination.rotate",
+		"rotateOperatorDestination": "destination.rotate",
+		"deleteDestination":         "destination.delete",
+		"deleteOperatorDestination": "destination.delete",
+		"retryDelivery":             "delivery.retry",
+		"retryOperatorDelivery":     "delivery.retry",
+		"putWatch":                  "watch.put",
+		"deleteWatch":               "watch.delete",
 	}
 }
 

@@ -73,6 +73,7 @@ func tags() []*huma.Tag {
 		{Name: "oauth-apps", Description: "OAuth clients that are registered with providers: the operator's for all tenants, or a tenant's own. Secrets go in and never come out."},
 		{Name: "endpoints", Description: "Where vendors deliver for an installation."},
 		{Name: "schedules", Description: "What an installation does at times: polls and actions by cron, at intervals, or once."},
+		{Name: "destinations", Description: "Where records and notices leave for, as signed webhooks: a tenant's, or the operator's for all tenants. And what there are notices of."},
 		{Name: "events", Description: "What arrived and is stored."},
 		{Name: "executions", Description: "The work that events cause."},
 		{Name: "queue", Description: "How much work there is, and what runs."},
@@ -108,6 +109,8 @@ func schemaName(t reflect.Type, hint string) string {
 		return "Shadow" + name
 	case pkg == "usage":
 		return "Usage" + name
+	case pkg == "outbound" && name == "Attempt":
+		return "DeliveryAttempt"
 	case pkg == "connect" && name == "Session":
 		return "ConnectSession"
 	case pkg == "connect":

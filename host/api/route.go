@@ -71,7 +71,7 @@ type route struct {
 func routes() []route {
 	return slices.Concat(
 		hookRoutes(), systemRoutes(), pluginRoutes(), versionRoutes(), publisherRoutes(), tenantRoutes(), deletionRoutes(), archiveRoutes(),
-		installationRoutes(), callRoutes(), connectionRoutes(), appRoutes(), providerRoutes(), connectSessionRoutes(), connectPageRoutes(), endpointRoutes(), scheduleRoutes(), noticeRoutes(), healthRoutes(), paceRoutes(),
+		installationRoutes(), callRoutes(), connectionRoutes(), appRoutes(), providerRoutes(), connectSessionRoutes(), connectPageRoutes(), endpointRoutes(), scheduleRoutes(), noticeRoutes(), destinationRoutes(), watchRoutes(), healthRoutes(), paceRoutes(),
 		eventRoutes(), executionRoutes(), queueRoutes(), flightRoutes(), recordingRoutes(), redriveRoutes(), redeliveryRoutes(), shadowRoutes(), keyRotationRoutes(), usageRoutes(), tokenRoutes(), auditRoutes(),
 	)
 }

@@ -105,6 +105,9 @@ func newFixture(t *testing.T) fixture {
 	f.ids["schedule"] = b.do(t, 201, "createSchedule", in, map[string]any{
 		"installation": f.ids["installation"], "poll": "news", "when": map[string]any{"cron": "0 3 * * *"}, "paused": true,
 	})["id"].(string)
+	f.ids["destination"] = b.do(t, 201, "createDestination", in, map[string]any{"url": "https://app.invalid/hooks", "kinds": []string{"record.*"}})["id"].(string)
+	f.ids["delivery"] = b.do(t, 200, "testDestination", map[string]any{"tenant": f.ids["tenant"], "destination": f.ids["destination"]}, nil)["id"].(string)
+	f.ids["object"] = b.do(t, 200, "putWatch", map[string]any{"tenant": f.ids["tenant"], "object": f.ids["endpoint"]}, map[string]any{"within_seconds": 3600})["object"].(string)
 	call := b.do(t, 200, "callAction", map[string]any{
 		"tenant": f.ids["tenant"], "installation": f.ids["installation"], "action": "greet",
 	}, map[string]any{})

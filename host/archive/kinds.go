@@ -38,9 +38,11 @@ func kinds() []kind {
 		{"connections", "Its accounts at third parties, without their credentials.", []string{"connections"}, (*reading).connections},
 		{"paces", "How requests go with its connections: rates, pauses, and breakers that are open.", []string{"paces"}, (*reading).paces},
 		{"apps", "Its OAuth clients at authorization servers, without their secrets.", []string{"oauth_apps"}, (*reading).apps},
-		{"notices", "What it was told of its connections.", []string{"notices"}, (*reading).notices},
+		{"notices", "What it was told.", []string{"notices"}, (*reading).notices},
 		{"endpoints", "Where vendors deliver webhooks, without the secrets that they sign with.", []string{"endpoints"}, (*reading).endpoints},
 		{"schedules", "What it has done at times, with the input.", []string{"schedules"}, (*reading).schedules},
+		{"destinations", "Where records and notices leave for, without the secrets that they are signed with.", []string{"destinations"}, (*reading).destinations},
+		{"watches", "What it is told of when it is silent or late.", []string{"watches"}, (*reading).watches},
 		{"events", "What arrived or was emitted, with its body.", []string{"events", "event_bodies"}, (*reading).events},
 		{
 			"executions", "The work that events caused: output, error and tags, each attempt with its steps, logs and usage, and the ids of emitted events.",
@@ -72,6 +74,9 @@ func leftOut() map[string]string {
 	return map[string]string{ //nolint:gosec // Those are names of tables, and reasons.
 		"tenant_keys":      "The key that seals what is private. It is of no use elsewhere, and whoever had it could read backups.",
 		"token_keys":       "The key that signs tokens of its users. Whoever had it could make some.",
+		"outbox":           "What is about to be sent: the events and notices that it is made of are here.",
+		"deliveries":       "What was sent, and what came of it: the events and notices that it was made of are here.",
+		"failings":         "Sums of executions that die, which are here.",
 		"idempotency_keys": "Answers that were given already, kept for two days: what they are of is here.",
 		"retained":         "Sums of how much is kept, which can be added up again.",
 		"deletions":        "The account of its deletion: `cofferdam tenant deletion` shows it.",

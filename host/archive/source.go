@@ -3,9 +3,11 @@ package archive
 import (
 	"context"
 
+	"github.com/cofferdam-run/cofferdam/host/alert"
 	"github.com/cofferdam-run/cofferdam/host/app"
 	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/connection"
+	"github.com/cofferdam-run/cofferdam/host/destination"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -28,6 +30,7 @@ type Source interface {
 	Things
 	Paces
 	Schedules
+	Outlets
 	Work
 	Rest
 }
@@ -54,6 +57,12 @@ type Paces interface {
 type Schedules interface {
 	Schedule(ctx context.Context, tenant, idOrName string) (schedule.Schedule, error)
 	Schedules(ctx context.Context, tenant string, f schedule.Filter) ([]schedule.Schedule, error)
+}
+
+// Outlets are what it has sent, and is told of.
+type Outlets interface {
+	Destinations(ctx context.Context, tenant, before string, limit int) ([]destination.Destination, error)
+	Watches(ctx context.Context, tenant string) ([]alert.Watch, error)
 }
 
 // Work is what was done for it.

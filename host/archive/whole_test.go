@@ -11,10 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/alert"
 	"github.com/cofferdam-run/cofferdam/host/app"
 	"github.com/cofferdam-run/cofferdam/host/archive"
 	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/connection"
+	"github.com/cofferdam-run/cofferdam/host/destination"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -71,6 +73,12 @@ func (*shelf) Connections(context.Context, string) ([]connection.Connection, err
 func (*shelf) Apps(context.Context, string) ([]app.App, error) { return nil, nil }
 
 func (*shelf) Notices(context.Context, string, string, int) ([]notice.Notice, error) { return nil, nil }
+
+func (*shelf) Destinations(context.Context, string, string, int) ([]destination.Destination, error) {
+	return nil, nil
+}
+
+func (*shelf) Watches(context.Context, string) ([]alert.Watch, error) { return nil, nil }
 
 func (*shelf) Schedules(context.Context, string, schedule.Filter) ([]schedule.Schedule, error) {
 	return nil, nil

@@ -29,6 +29,8 @@ const (
 	App           = "app_"
 	Notice        = "not_"
 	Schedule      = "sch_"
+	Destination   = "dst_"
+	Delivery      = "dlv_"
 	// ConnectSession is that of a user's visit to connect an account.
 	ConnectSession = "cse_"
 )

@@ -2,6 +2,7 @@ package notice
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -20,7 +21,7 @@ const (
 	turnFor = time.Minute
 	// tellFor is how long one may take.
 	tellFor = 20 * time.Second
-	// batch is how many are told in a turn.
+	// batch is how many are read at a time.
 	batch = 100
 	// stale is how old a notice is that nobody took, before it is left to be read.
 	stale = 3 * 24 * time.Hour
@@ -68,7 +69,7 @@ func (s *Notices) Tell(ctx context.Context, n Notice) (bool, error) {
 	}
 	if first {
 		s.c.Logger.InfoContext(ctx, "notice", slog.String("kind", string(n.Kind)), slog.String("tenant", n.Tenant),
-			slog.String("connection", n.Connection), slog.String("notice", n.ID))
+			slog.String("subject", n.Subject), slog.String("notice", n.ID))
 		select {
 		case s.nudged <- struct{}{}:
 		default:
@@ -113,23 +114,26 @@ func (s *Notices) Run(ctx context.Context) {
 }
 
 // pass tells what there is to tell, if it is this process's turn. One that is not taken
-// holds up no other.
+// holds up no other, and neither do many.
 func (s *Notices) pass(ctx context.Context) error {
-	untold, err := s.c.Store.UntoldNotices(ctx, s.c.Now().Add(-stale), batch)
-	if err != nil || len(untold) == 0 {
-		return err
-	}
+	since, after := s.c.Now().Add(-stale), Notice{}
 	var failed error
-	for _, n := range untold {
-		mine, err := s.c.Store.TakeTurn(ctx, retention.Turn{Name: "notices", Holder: s.c.Holder, For: turnFor})
-		if err != nil || !mine {
-			return err
+	for {
+		untold, err := s.c.Store.UntoldNotices(ctx, since, after, batch)
+		if err != nil || len(untold) == 0 {
+			return errors.Join(failed, err)
 		}
-		if err := s.tell(ctx, n); err != nil {
-			failed = err
+		for _, n := range untold {
+			mine, err := s.c.Store.TakeTurn(ctx, retention.Turn{Name: "notices", Holder: s.c.Holder, For: turnFor})
+			if err != nil || !mine {
+				return err
+			}
+			if err := s.tell(ctx, n); err != nil {
+				failed = err
+			}
 		}
+		after = untold[len(untold)-1]
 	}
-	return failed
 }
 
 func (s *Notices) tell(ctx context.Context, n Notice) error {

@@ -47,14 +47,20 @@ func (s *shelf) Notices(_ context.Context, tenant, _ string, limit int) ([]notic
 	return some, s.fails
 }
 
-func (s *shelf) UntoldNotices(_ context.Context, since time.Time, _ int) ([]notice.Notice, error) {
+func (s *shelf) Notice(context.Context, string, string) (notice.Notice, error) {
+	return notice.Notice{}, errors.New("nobody asks")
+}
+
+func (s *shelf) UntoldNotices(_ context.Context, since time.Time, after notice.Notice, limit int) ([]notice.Notice, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var some []notice.Notice
-	for _, n := range s.all {
-		if n.ToldAt.IsZero() && !n.CreatedAt.Before(since) {
+	past := after.ID == ""
+	for _, n := range s.all { // In the order in which they came.
+		if past && n.ToldAt.IsZero() && !n.CreatedAt.Before(since) && len(some) < limit {
 			some = append(some, n)
 		}
+		past = past || n.ID == after.ID
 	}
 	return some, nil
 }
@@ -157,6 +163,25 @@ func TestOneThatIsNotTakenIsToldAgainAndHoldsUpNoOther(t *testing.T) {
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"b", "a"}, e.got()); diff != "" {
 			t.Errorf("later (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Many that are refused for good hold up what comes behind them as little as one does.
+func TestManyThatAreNotTakenHoldUpNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, e := &shelf{}, &ear{refuses: map[string]bool{}}
+		n := notice.New(notice.Config{Store: s, Notify: e.notify, Holder: "wrk_1", Now: time.Now, After: time.After})
+		for i := range 250 {
+			e.refuses[strconv.Itoa(i)] = true
+			tell(t, n, strconv.Itoa(i))
+		}
+		tell(t, n, "last")
+		go n.Run(t.Context())
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"last"}, e.got()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }

@@ -42,6 +42,9 @@ type Config struct {
 	// where they came from. It is asked until nothing is, for an hour at most: who is not
 	// there keeps nobody from being deleted. Defaults to nothing.
 	Leave func(ctx context.Context, tenant string) (left int, err error)
+	// Forget deletes, of a tenant, what others keep and is older than a time. Defaults to
+	// nothing.
+	Forget func(ctx context.Context, tenant string, before time.Time) error
 	// Destroyed is told of a tenant whose key this process has destroyed. Defaults to nobody.
 	Destroyed func(tenant string)
 	// Holder names this process among those of a cluster.
@@ -65,6 +68,9 @@ type Purger struct {
 func New(c Config) *Purger {
 	if c.Destroyed == nil {
 		c.Destroyed = func(string) {}
+	}
+	if c.Forget == nil {
+		c.Forget = func(context.Context, string, time.Time) error { return nil }
 	}
 	if c.Leave == nil {
 		c.Leave = func(context.Context, string) (int, error) { return 0, nil }
@@ -178,6 +184,9 @@ func (r *round) tenant(ctx context.Context, t tenant.Tenant) error {
 	}
 	err = r.repeat(ctx, func() (Purged, error) { return s.Forget(ctx, t.ID, now.Add(-KeyLife), old) })
 	if err != nil {
+		return err
+	}
+	if err := r.p.c.Forget(ctx, t.ID, old); err != nil {
 		return err
 	}
 	bytes, err := s.Retained(ctx, t.ID)

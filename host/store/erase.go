@@ -180,6 +180,7 @@ func (s *SQL) stopRuns(ctx context.Context, tenant string) (int, error) {
 func (s *SQL) eraseRows(ctx context.Context, tenant string) (int, error) {
 	for _, t := range []string{
 		"journal_bodies", "attempts", "events", "event_bodies", "state_values", "jobs",
+		"outbox", "deliveries", "destinations", "watches", "failings",
 		"schedules", "endpoints", "pace_flights", "paces", "oauth_flows", "connect_sessions", "authorizations", "notices", "connections", "oauth_apps", "installations", "tokens", "token_keys",
 	} {
 		if n, err := s.eraseSome(ctx, tenant, t, `FROM `+t+` WHERE tenant = $1 LIMIT $2`); err != nil || n > 0 {

@@ -53,6 +53,7 @@ func sealedColumns() []sealedColumn {
 		{Place: vault.Place{Table: "authorizations", Name: "tokens"}, column: "sealed", version: "version", key: []keyPart{{"connection", text}}},
 		{Place: vault.Place{Table: "oauth_flows", Name: "flow"}, column: "sealed", key: id},
 		{Place: vault.Place{Table: "connect_sessions", Name: "visit"}, column: "sealed", version: "version", key: id},
+		{Place: vault.Place{Table: "destinations", Name: "secret"}, column: "sealed", version: "version", key: id},
 	}
 	for _, c := range []sealedColumn{
 		{Place: vault.Place{Table: "events", Name: "request"}, column: "request", key: id},
@@ -66,6 +67,7 @@ func sealedColumns() []sealedColumn {
 		{Place: vault.Place{Table: "state_values", Name: "value"}, column: "value", version: "version", key: []keyPart{{"installation", text}, {"key", raw}}},
 		{Place: vault.Place{Table: "checkpoints", Name: "cursor"}, column: "cursor_value", key: []keyPart{{"installation", text}, {"poll", text}}},
 		{Place: vault.Place{Table: "schedules", Name: "input"}, column: "input", key: id},
+		{Place: vault.Place{Table: "deliveries", Name: "log"}, column: "log", key: id},
 		{Place: vault.Place{Table: "jobs", Name: "progress"}, column: "progress", key: id},
 		{Place: vault.Place{Table: "idempotency_keys", Name: "answer"}, column: "body", owner: "scope", key: []keyPart{{"key", raw}}},
 	} {

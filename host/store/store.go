@@ -57,7 +57,7 @@ type Nouns interface {
 	Keys
 }
 
-// Accounts are the stores of what is connected, and of what is told of it.
+// Accounts are the stores of what is connected, and of what is told of it and of the rest.
 type Accounts interface {
 	connection.Store
 	app.Store
@@ -66,6 +66,7 @@ type Accounts interface {
 	pace.Store
 	notice.Store
 	health.Ailments
+	Outlets
 }
 
 // Keys is the store of tenants' keys, and of what is sealed with them.

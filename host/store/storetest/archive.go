@@ -46,7 +46,7 @@ func archived(t *testing.T, k *kept) {
 	rows := k.rows(t, k.acme.tenant)
 	for kind, table := range map[string]string{
 		"events": "events", "executions": "executions", "installations": "installations", "connections": "connections", "apps": "oauth_apps", "notices": "notices", "endpoints": "endpoints",
-		"state": "state_values", "checkpoints": "checkpoints", "usage": "usage_days", "jobs": "jobs", "schedules": "schedules", "tokens": "tokens",
+		"state": "state_values", "checkpoints": "checkpoints", "usage": "usage_days", "jobs": "jobs", "schedules": "schedules", "destinations": "destinations", "watches": "watches", "tokens": "tokens",
 	} {
 		if int(m.Counts[kind]) != rows[table] {
 			t.Errorf("%d %s are in it, and there are %d rows in %s", m.Counts[kind], kind, rows[table], table)

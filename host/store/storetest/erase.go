@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/alert"
 	"github.com/cofferdam-run/cofferdam/host/connection"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -25,6 +26,8 @@ import (
 func (k *kept) owns(t testing.TB, p place) {
 	t.Helper()
 	ctx, now := t.Context(), k.clock.now()
+	k.dies(t, p, "why")
+	must2(t)(k.GatherDead(ctx, 100))
 	k.finished(t, p, "large")
 	k.clock.advance(12 * time.Minute)
 	must2(t)(k.Retained(ctx, p.tenant))
@@ -47,6 +50,10 @@ func (k *kept) owns(t testing.TB, p place) {
 	end := k.endpoint(p)
 	must(t, k.InsertEndpoint(ctx, end, []byte("sealed")))
 	k.insertSchedule(t, k.schedule(p, "nightly"))
+	d := k.destination(t, p.tenant, "app", "*")
+	must(t, k.InsertDelivery(ctx, k.delivery(d, p.tenant), time.Hour))
+	must(t, k.PutWatch(ctx, alert.Watch{Tenant: p.tenant, Object: alert.Queue, WithinS: 60, Since: now, LookedAt: now, CreatedAt: now}))
+	k.emitted(t, p, "order")
 	must2(t)(k.Reserve(ctx, store.Key{Scope: p.tenant, Key: "a", Digest: []byte("d")}, now))
 	k.insertJob(t, p, ident.New(ident.Job, k.clock.now()))
 	must(t, k.InsertVisit(ctx, k.visit(p)))

@@ -6,12 +6,14 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
 	"github.com/cofferdam-run/cofferdam/host/job"
+	"github.com/cofferdam-run/cofferdam/host/outbound"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 	"github.com/cofferdam-run/cofferdam/host/vault"
@@ -36,8 +38,8 @@ func testPayloads(t *testing.T, open Open) {
 
 // traces is what an execution has left behind in every place where payloads are.
 type traces struct {
-	event, execution, job, schedule string
-	answer                          store.Key
+	event, execution, job, schedule, delivery string
+	answer                                    store.Key
 }
 
 // fill has a place hold the canary everywhere.
@@ -88,6 +90,12 @@ func (l *traces) answers(t testing.TB, b *bundle, p place) {
 	s := b.schedule(p, "canary")
 	s.Input = json.RawMessage(`"` + canary + `"`)
 	l.schedule = b.insertSchedule(t, s).ID
+	d := b.destined(p.tenant, "canary", "none.none")
+	must(t, b.InsertDestination(t.Context(), d, nil, 9)) // What is sealed there is no payload.
+	x := b.delivery(d, p.tenant)
+	l.delivery = x.ID
+	must(t, b.InsertDelivery(t.Context(), x, time.Hour))
+	must2(t)(b.SettleDelivery(t.Context(), b.settled(x, outbound.Failed, func(s *outbound.Settled) { s.Attempts[0].Answer = canary })))
 	l.answer = store.Key{Scope: p.tenant, Key: "key/1", Digest: []byte("d")}
 	must2(t)(b.Reserve(t.Context(), l.answer, b.clock.now()))
 	must(t, b.Settle(t.Context(), l.answer, store.Answered{Status: 200, Body: []byte(canary)}))
@@ -140,6 +148,11 @@ func (l *traces) found(t testing.TB, b *bundle, p place) (map[string]string, err
 		return nil, err
 	}
 	got["schedule"] = string(s.Input)
+	d, err := b.OutboundDelivery(ctx, p.tenant, l.delivery)
+	if err != nil {
+		return nil, err
+	}
+	got["delivery"] = d.Attempts[0].Answer
 	answer, err := b.Reserve(ctx, l.answer, b.clock.now())
 	if err != nil {
 		return nil, err
@@ -157,7 +170,7 @@ func (l *traces) wantAll(t testing.TB, b *bundle, p place) {
 		"world": canary, "segment": canary, "last segment": canary, "large": "large " + canary,
 		"state": `"` + canary + `"`, "sum": "40", "cursor": canary, "record": canary, "error": canary,
 		"job": `"` + canary + `"`, "answer": canary,
-		"schedule": `"` + canary + `"`,
+		"schedule": `"` + canary + `"`, "delivery": canary,
 	}, got)
 }
 
@@ -355,6 +368,15 @@ func (b *bundle) openAll(t testing.TB, p place) error {
 	}
 	if _, err := b.Schedule(ctx, p.tenant, "canary"); err != nil {
 		return err
+	}
+	d, _, err := b.Destination(ctx, p.tenant, "canary")
+	must(t, err)
+	sent, err := b.OutboundDeliveries(ctx, p.tenant, d.ID, outbound.Filter{})
+	must(t, err)
+	for _, x := range sent {
+		if _, err := b.OutboundDelivery(ctx, p.tenant, x.ID); err != nil {
+			return err
+		}
 	}
 	all, err := b.Executions(ctx, p.tenant, execution.Filter{})
 	if err != nil {

@@ -68,7 +68,7 @@ func schemaBefore(t *testing.T, s store.Store, m schema.Migrator, now func() tim
 	must(t, b.UpdateTenant(ctx, held, ten))
 	must(t, b.UpdateTenant(ctx, ten, held))
 
-	_, err = b.Paces(ctx, b.acme.tenant)
+	_, err = b.DueDestinations(ctx, 9)
 	wantFault(t, err, fault.Platform, fault.CodeSchemaTooOld)
 
 	from, to, err := b.Migrate(ctx)

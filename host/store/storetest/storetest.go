@@ -76,6 +76,7 @@ func Run(t *testing.T, open Open) {
 		"usage":          testUsage,
 		"jobs":           testJobs,
 		"schedules":      testSchedules,
+		"outbound":       testOutbound,
 		"the buried":     testBuried,
 		"shadow runs":    testShadows,
 		"isolation":      testIsolation,
