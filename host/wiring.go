@@ -125,6 +125,7 @@ func (w *wiring) webhooks() {
 	h.Endpoints = endpoint.New(endpoint.Config{Store: c.Store, Vault: w.vault, Webhook: w.webhook, Scheme: catalog.Scheme, Now: c.Now})
 	h.Webhooks = webhook.New(webhook.Config{
 		Endpoints: h.Endpoints, Events: c.Store, Catalog: catalog, PublicURL: c.PublicURL, Wake: w.wake,
+		Verify:     func(ctx context.Context, q webhook.Question) ([]byte, error) { return h.sandbox.Verify(ctx, q) },
 		Vendors:    signature.NewVendors(signature.VendorsConfig{Transport: h.asks, Now: c.Now}),
 		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now,
 	})
@@ -347,6 +348,9 @@ func (w *wiring) webhook(ctx context.Context, tenant, idOrName, name string) (en
 	}
 	for _, hook := range v.Manifest.Webhooks {
 		if hook.Name == name {
+			if hook.Verify {
+				return endpoint.Webhook{Installation: i.ID, Scheme: webhook.ByPlugin}, nil
+			}
 			return endpoint.Webhook{Installation: i.ID, Scheme: hook.Scheme, Descriptor: hook.Descriptor}, nil
 		}
 	}

@@ -66,6 +66,7 @@ func acts() map[string]string {
 		"updateOperatorApp":     "app.update",
 		"createEndpoint":        "endpoint.create",
 		"showHandshake":         "endpoint.handshake.show",
+		"signSample":            "endpoint.sample.sign",
 		"deleteEndpoint":        "endpoint.delete",
 		"disableEndpoint":       "endpoint.disable",
 		"rotateEndpoint":        "endpoint.rotate",

@@ -6,7 +6,8 @@
 //		Endpoint: chi.URLParam(r, "endpoint"), Method: r.Method, Path: r.URL.Path, Header: r.Header, Body: body,
 //	})
 //
-// How vendors sign is data: see package descriptor. What whoever delivers is told of a
+// How vendors sign is data: see package descriptor. What no descriptor can say, a plugin's
+// export verify decides, before anything is stored. What whoever delivers is told of a
 // refusal is little; why it was refused, the operator reads in the log and counts in
 // cofferdam_webhook_refused_total.
 package webhook
@@ -39,6 +40,10 @@ type Config struct {
 	// PublicURL is where vendors reach the program, without a slash at its end: some sign the
 	// URL. Defaults to unknown, so that endpoints have to be told theirs.
 	PublicURL string
+	// Verify asks an endpoint's plugin of a delivery, and returns what its export verify did: a
+	// PluginBug is the plugin's fault, a RateLimited is for the vendor to try again, and any
+	// other error is ours. Defaults to refusing what plugins would have to verify.
+	Verify func(ctx context.Context, q Question) (verdict []byte, err error)
 	// Wake is told the tenant of each execution that was queued. Defaults to nothing.
 	Wake func(ctx context.Context, tenant string)
 	// Registerer takes the metrics. Defaults to none.
@@ -93,8 +98,9 @@ type Answer struct {
 // is answered, verified first where the vendor signs it, and leaves nothing behind.
 //
 // Refusals are faults: not_found, endpoint_disabled; signature_missing, signature_invalid,
-// timestamp_out_of_range, delivery_refused, all of Class Auth; delivery_id_missing,
-// delivery_id_invalid; vendor_keys_unavailable, endpoint_incomplete.
+// timestamp_out_of_range, delivery_refused, verify_failed, all of Class Auth;
+// delivery_id_missing, delivery_id_invalid; vendor_keys_unavailable, endpoint_incomplete,
+// verify_unavailable.
 func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
 	e, err := i.c.Endpoints.Open(ctx, d.Endpoint)
 	if err != nil {
@@ -103,6 +109,9 @@ func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
 	if e.Disabled {
 		return Answer{}, fault.New(fault.Denied, fault.CodeEndpointDisabled, "the endpoint is disabled").
 			WithHint("Enable it, or let the vendor stop delivering to it.")
+	}
+	if byPlugin(e.Endpoint) {
+		return i.receivePlugins(ctx, e, d)
 	}
 	s, err := i.c.Catalog.find(e.Scheme, e.Descriptor)
 	if err != nil { // It was known when the endpoint was made: by a newer program.
@@ -116,7 +125,13 @@ func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
 	if h := verified.Handshake; h != nil {
 		return Answer{Status: h.Status, Silent: s.Silent, Handshake: h}, nil
 	}
-	return i.store(ctx, s, e.Endpoint, verified.ID, d, now)
+	return i.store(ctx, manners{s.Answer, s.Silent}, e.Endpoint, verified.ID, d, now)
+}
+
+// manners are how a vendor wants to be answered.
+type manners struct {
+	status int
+	silent bool
 }
 
 // verify judges a request. Only what is posted can be a delivery.
@@ -152,7 +167,7 @@ func (i *Intake) publicURL(endpoint string) string {
 	return i.c.PublicURL + "/hooks/" + endpoint
 }
 
-func (i *Intake) store(ctx context.Context, s *signature.Scheme, e endpoint.Endpoint, id string, d Delivery, now time.Time) (Answer, error) {
+func (i *Intake) store(ctx context.Context, m manners, e endpoint.Endpoint, id string, d Delivery, now time.Time) (Answer, error) {
 	if id == "" { // Each delivery counts.
 		id = ident.New("each_", now)
 	}
@@ -162,7 +177,7 @@ func (i *Intake) store(ctx context.Context, s *signature.Scheme, e endpoint.Endp
 	if err != nil {
 		return Answer{}, fmt.Errorf("store delivery: %w", err)
 	}
-	answer := Answer{Accepted: accepted, Status: s.Answer, Silent: s.Silent}
+	answer := Answer{Accepted: accepted, Status: m.status, Silent: m.silent}
 	if accepted.Duplicate {
 		answer.Status = http.StatusOK
 	} else {
