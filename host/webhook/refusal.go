@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +32,7 @@ const (
 type refusals struct {
 	c     Config
 	count *prometheus.CounterVec
+	took  *prometheus.HistogramVec
 
 	mu     sync.Mutex
 	logged map[string]time.Time
@@ -103,10 +105,30 @@ func newRefusals(c Config) *refusals {
 	r.count = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "cofferdam_webhook_refused_total", Help: "Deliveries that were refused, by signature scheme and reason.",
 	}, []string{"scheme", "reason"})
+	r.took = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "cofferdam_webhook_seconds", Help: "How long deliveries took until they could be answered, by what they are answered.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 9), // From 0.5 ms to 33 s.
+	}, []string{"outcome"})
 	if c.Registerer != nil {
-		c.Registerer.MustRegister(r.count)
+		c.Registerer.MustRegister(r.count, r.took)
 	}
 	return r
+}
+
+// answered measures how long an answer took.
+func (r *refusals) answered(began time.Time, a Answer, err error) {
+	outcome := "accepted"
+	switch {
+	case err != nil && fault.Status(fault.From(err)) >= http.StatusInternalServerError:
+		outcome = "failed"
+	case err != nil:
+		outcome = "refused"
+	case a.Handshake != nil:
+		outcome = "handshake"
+	case a.Duplicate:
+		outcome = "duplicate"
+	}
+	r.took.WithLabelValues(outcome).Observe(max(r.c.Now().Sub(began), 0).Seconds())
 }
 
 // note counts and logs a refusal, and returns what whoever delivers is told.

@@ -102,6 +102,13 @@ type Answer struct {
 // delivery_id_missing, delivery_id_invalid; vendor_keys_unavailable, endpoint_incomplete,
 // verify_unavailable.
 func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
+	began := i.c.Now()
+	answer, err := i.receive(ctx, d)
+	i.refusals.answered(began, answer, err)
+	return answer, err
+}
+
+func (i *Intake) receive(ctx context.Context, d Delivery) (Answer, error) {
 	e, err := i.c.Endpoints.Open(ctx, d.Endpoint)
 	if err != nil {
 		return Answer{}, fmt.Errorf("open endpoint: %w", err)
