@@ -68,7 +68,7 @@ var mayImport = map[string][]string{
 	"host/vault/keyfile":      {"host/vault"},
 	"host/vault/vaulttest":    {"host/fault", "host/vault", "host/vault/keyfile"},
 	"host/connection":         {"host/authorization", "host/fault", "host/ident", "host/vault", "hostfns", "hostfns/egress", "hostfns/sign/..."},
-	"host/endpoint":           {"host/fault", "host/ident", "host/vault"},
+	"host/endpoint":           {"host/document", "host/event", "host/fault", "host/ident", "host/vault"},
 	"host/event":              {"host/fault", "host/ident"},
 	"host/installation":       {"host/event", "host/fault", "host/ident", "hostfns/egress", "registry/...", "runtime"},
 	"host/execution":          {"host/event", "host/fault", "host/ident", "hostfns/...", "runtime"},

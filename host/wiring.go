@@ -98,7 +98,7 @@ func (w *wiring) nouns() {
 	w.webhooks()
 	h.Executions = execution.New(execution.Config{
 		Store: c.Store, Events: c.Store, Callable: w.callable,
-		Wake: w.wake, Stop: func(id string) { h.worker.Stop(id) }, Bell: w.bell, Now: c.Now, After: c.After,
+		Wake: w.wake, Stop: func(id string) { h.worker.Stop(id) }, Clock: c.Store.Now, Bell: w.bell, Now: c.Now, After: c.After,
 	})
 	h.Schedules = schedule.New(schedule.Config{
 		Store: c.Store, Callable: w.callable, Every: w.every, Execution: h.Executions.Get, Cancel: h.Executions.Cancel,
@@ -310,7 +310,7 @@ func (w *wiring) parked(ctx context.Context, tenantID, id string) error {
 		return err
 	}
 	owner, err := w.c.Store.Tenant(ctx, tenantID)
-	if err != nil || i.State != installation.Active || owner.State != tenant.Active {
+	if err != nil || !i.Runs() || owner.State != tenant.Active {
 		return err
 	}
 	return w.release(ctx, tenantID, i.ID, execution.ReasonPaused)

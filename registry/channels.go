@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/mod/semver"
@@ -116,6 +117,29 @@ func (r *Registry) Promote(ctx context.Context, v Viewer, ref string, to channel
 	}
 	version.Channel = c
 	return version, nil
+}
+
+// Pause has nothing of a plugin run, for anybody, until Resume: what comes for its
+// installations waits. It is for the operator.
+func (r *Registry) Pause(ctx context.Context, v Viewer, plugin string) (Plugin, error) {
+	return r.pause(ctx, v, plugin, r.c.Now())
+}
+
+// Resume takes a Pause back. Whoever calls it has what waits queued.
+func (r *Registry) Resume(ctx context.Context, v Viewer, plugin string) (Plugin, error) {
+	return r.pause(ctx, v, plugin, time.Time{})
+}
+
+func (r *Registry) pause(ctx context.Context, v Viewer, plugin string, at time.Time) (Plugin, error) {
+	p, _, err := r.Plugin(ctx, v, plugin)
+	if err != nil {
+		return Plugin{}, err
+	}
+	if err := r.c.Store.PausePlugin(ctx, p.ID, at); err != nil {
+		return Plugin{}, fmt.Errorf("pause plugin: %w", err)
+	}
+	p, _, err = r.Plugin(ctx, v, p.ID)
+	return p, err
 }
 
 // Deprecate says of a plugin, or of one version of it, why it should not be used any

@@ -148,6 +148,17 @@ func (m *memory) Deprecate(_ context.Context, id, why string, at time.Time) erro
 	return m.fail
 }
 
+func (m *memory) PausePlugin(_ context.Context, id string, at time.Time) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.plugins {
+		if m.plugins[i].ID == id {
+			m.plugins[i].PausedAt = at
+		}
+	}
+	return m.fail
+}
+
 func (m *memory) InsertPublisherKey(_ context.Context, k signature.Key) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

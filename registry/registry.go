@@ -58,6 +58,8 @@ type Plugin struct {
 	// a plugin that is deprecated goes on.
 	DeprecatedAt  time.Time `json:"deprecated_at,omitzero"`
 	DeprecatedWhy string    `json:"deprecated_why,omitempty"`
+	// PausedAt is since when nothing of it runs, for anybody; zero if it is not paused.
+	PausedAt time.Time `json:"paused_at,omitzero"`
 }
 
 // Version is a published version of a plugin. Its channel only rises, it can be
@@ -112,13 +114,21 @@ type Store interface {
 	// with CodeAmbiguous: what a tenant shares takes nobody's name.
 	Versions(ctx context.Context, v Viewer, plugin string) (Plugin, []Version, error)
 	Version(ctx context.Context, v Viewer, id string) (Version, error)
-	Yank(ctx context.Context, id, why string, at time.Time) error
 	Share(ctx context.Context, plugin string, tenants []string) error
+	Standing
+}
+
+// Standing is the part of a Store that says how plugins and versions stand.
+type Standing interface {
+	Yank(ctx context.Context, id, why string, at time.Time) error
 	// SetChannel puts a version into a channel.
 	SetChannel(ctx context.Context, id string, c channel.Channel) error
 	// Deprecate says why not to use a plugin or a version, by id; an empty reason
 	// takes it back.
 	Deprecate(ctx context.Context, id, why string, at time.Time) error
+	// PausePlugin says since when a plugin is paused, by id; a zero time resumes it. One
+	// that is paused stays paused since the first time.
+	PausePlugin(ctx context.Context, id string, at time.Time) error
 }
 
 // Publishers keeps who owns plugins, and with which keys they sign.

@@ -14,7 +14,7 @@ import (
 
 func (a *app) endpointCommand() *cobra.Command {
 	return group("endpoint", "Make the addresses that vendors deliver webhooks to",
-		a.endpointCreate(), a.endpointRotate(), a.endpointHandshake(), a.endpointSchemes(), a.endpointVerifySample(),
+		a.endpointCreate(), a.endpointUpdate(), a.endpointRotate(), a.endpointHandshake(), a.endpointSchemes(), a.endpointVerifySample(),
 		a.endpointShow(), a.endpointTest(), a.endpointDeliveries(),
 		listVerb(a, "endpoint", "List a tenant's endpoints", "/endpoints", printEndpoints),
 		a.removeVerb("delete", "deleted", "endpoint end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O",
@@ -51,7 +51,34 @@ func (a *app) endpointCreate() *cobra.Command {
 	c.Flags().StringVar(&spec.Secret, "secret", "", "the vendor's signing secret; one is made if it is not given")
 	c.Flags().StringVar(&descriptor, "descriptor", "", "a file that says how deliveries are signed, if it is not as the plugin says")
 	c.Flags().StringToStringVar(&spec.Parameters, "parameter", nil, "what the scheme must be told, name=value; see `endpoint schemes`")
+	c.Flags().StringVar(&spec.OrderBy, "order-by", "", "run deliveries one after another that have one value there: a JSON pointer such as /data/customer, or header:Name")
 	c.Flags().BoolVar(&spec.AllowWeak, "allow-weak", false, "take a scheme though it is weak")
+	return c
+}
+
+func (a *app) endpointUpdate() *cobra.Command {
+	var orderBy string
+	c := a.tenantFlag(&cobra.Command{
+		Use:   "update ENDPOINT",
+		Short: "Change what an endpoint's deliveries are in order by",
+		Long: "Change what an endpoint's deliveries are in order by: those that have one value there run one after another,\n" +
+			"in the order in which they were accepted. What was accepted before keeps its place.",
+		Example: "  cofferdam endpoint update end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --order-by /data/customer --tenant acme\n" +
+			"  cofferdam endpoint update end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O --order-by '' --tenant acme",
+		Args: exactly("ENDPOINT"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !c.Flags().Changed("order-by") {
+				return usagef("nothing to change: say --order-by PLACE, or --order-by '' for no order")
+			}
+			var e endpoint.Endpoint
+			path := a.inTenant("/endpoints/%s", escape(args[0]))
+			if err := a.client().call(c.Context(), http.MethodPatch, path, map[string]string{"order_by": orderBy}, &e); err != nil {
+				return err
+			}
+			return a.show(e, func(w io.Writer) { printEndpoints(w, e) })
+		},
+	})
+	c.Flags().StringVar(&orderBy, "order-by", "", "a JSON pointer such as /data/customer, or header:Name; empty for no order")
 	return c
 }
 
@@ -96,6 +123,9 @@ func printEndpoints(w io.Writer, all ...endpoint.Endpoint) {
 		state := "open"
 		if e.Disabled {
 			state = "disabled"
+		}
+		if e.OrderBy != "" {
+			state += ", in order by " + e.OrderBy
 		}
 		rows = append(rows, []string{e.ID, e.Installation, e.Webhook, e.Scheme, state})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -57,6 +58,7 @@ func (a *app) installCommand() *cobra.Command {
 	c.Flags().StringVar(&follows, "channel", "", "follow a channel: stable or beta")
 	c.Flags().StringVar(&config, "config", "", "the configuration: JSON, @file, or - for standard input")
 	c.Flags().StringVar(&grants, "grants", "", "what the tenant allows: JSON, @file, or -")
+	c.Flags().IntVar(&spec.MaxRunning, "max-running", 0, "how many of its executions run at once, in the cluster; 0 is as many as the tenant's")
 	c.Flags().BoolVar(&polls, "schedule-polls", false, "have its polls done as often as the plugin suggests: see 'cofferdam schedule'")
 	return a.tenantFlag(c)
 }
@@ -65,10 +67,13 @@ func (a *app) installationCommand() *cobra.Command {
 	return group("installation", "Look at what a tenant has installed, and change it",
 		listVerb(a, "installation", "List a tenant's installations", "/installations", printInstallations),
 		a.installationVerb("show", "Show an installation", http.MethodGet, ""),
-		a.installationConfigure(),
+		a.installationConfigure(), a.installationUpdate(),
 		a.installationUpgrade(), a.installationFollow(), a.installationPin(),
 		a.installationVerb("rollback", "Go back to the version before the last upgrade", http.MethodPost, "/rollback"),
-		a.installationVerb("pause", "Keep events without running them", http.MethodPost, "/pause"),
+		a.draining(a.installationVerb("pause", "Keep events without running them", http.MethodPost, "/pause"),
+			func(name string) (string, url.Values) {
+				return a.inTenant("/in-flight"), url.Values{"installation": {name}}
+			}),
 		a.installationVerb("resume", "Run what has gathered", http.MethodPost, "/resume"),
 		a.removeVerb("remove", "removed", "installation hello-go", "Uninstall; what it has run stays visible", "/installations"),
 		a.installationCall(),
@@ -120,6 +125,26 @@ func (a *app) installationConfigure() *cobra.Command {
 			return a.changeInstallation(c, http.MethodPut, args[0], "/config", config)
 		},
 	})
+}
+
+func (a *app) installationUpdate() *cobra.Command {
+	var running int
+	c := a.tenantFlag(&cobra.Command{
+		Use:   "update INSTALLATION",
+		Short: "Change how many of an installation's executions run at once",
+		Long: "Change how many of an installation's executions run at once, in the cluster. What it cannot run holds up\n" +
+			"no other installation of the tenant; 0 leaves it at the tenant's cap.",
+		Example: "  cofferdam installation update hello-go --max-running 4 --tenant acme",
+		Args:    exactly("INSTALLATION"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if !c.Flags().Changed("max-running") {
+				return usagef("nothing to change: say --max-running N")
+			}
+			return a.changeInstallation(c, http.MethodPatch, args[0], "", map[string]int{"max_running": running})
+		},
+	})
+	c.Flags().IntVar(&running, "max-running", 0, "how many run at once; 0 is as many as the tenant's")
+	return c
 }
 
 // called is what the API says of a call.
@@ -236,6 +261,12 @@ func printInstallations(w io.Writer, all ...installationDetail) {
 		state := string(i.State)
 		if i.Reason != "" {
 			state += ": " + i.Reason
+		}
+		if i.PluginPaused {
+			state += ", its plugin is paused"
+		}
+		if i.MaxRunning > 0 {
+			state += fmt.Sprintf(", at most %d run", i.MaxRunning)
 		}
 		rows = append(rows, []string{i.Name, i.ID, i.PluginName + "@" + i.Version, state, string(i.Config), noteOf(i)})
 	}

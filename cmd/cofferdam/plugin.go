@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,7 @@ import (
 
 func (a *app) pluginCommand() *cobra.Command {
 	return group("plugin", "Publish connectors and look into them",
-		a.pluginPublish(), a.pluginList(), a.pluginShow(), a.pluginDiff(), a.pluginPromote(), a.pluginDeprecate(), a.pluginYank(), a.pluginShare(),
+		a.pluginPublish(), a.pluginList(), a.pluginShow(), a.pluginDiff(), a.pluginPromote(), a.pluginDeprecate(), a.pluginPause(), a.pluginResume(), a.pluginYank(), a.pluginShare(),
 		a.pluginKeygen(), a.pluginSign(), a.pluginPush(), a.pluginPull(),
 		a.pluginInspect(), a.pluginCheck(), a.pluginDocs(), a.pluginProfile(), a.pluginShadow())
 }
@@ -190,6 +191,9 @@ func printPlugin(w io.Writer, p pluginDetail) {
 	fmt.Fprintf(w, "%s  %s  publisher %s  shared with %s\n", p.Name, p.ID, p.Publisher, strings.Join(p.Shared, ","))
 	if !p.DeprecatedAt.IsZero() {
 		fmt.Fprintf(w, "  deprecated: %s\n", p.DeprecatedWhy)
+	}
+	if !p.PausedAt.IsZero() {
+		fmt.Fprintf(w, "  paused since %s: nothing of it runs\n", p.PausedAt.Local().Format(time.DateTime))
 	}
 	for _, v := range p.Versions {
 		note := signedBy(v)

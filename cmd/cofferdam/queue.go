@@ -3,50 +3,31 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
 )
-
-// queueView is what the queue holds of one tenant, or of one of its installations.
-type queueView struct {
-	Tenant string `json:"tenant"`
-	Name   string `json:"name"`
-	Weight int    `json:"weight"`
-	Cap    int    `json:"cap"`
-	Queued struct {
-		Interactive int `json:"interactive"`
-		Live        int `json:"live"`
-		Backfill    int `json:"backfill"`
-	} `json:"queued"`
-	Running     int            `json:"running"`
-	Waiting     map[string]int `json:"waiting"`
-	OldestDueAt *time.Time     `json:"oldest_due_at"`
-}
-
-func (q queueView) depth() int { return q.Queued.Interactive + q.Queued.Live + q.Queued.Backfill }
-
-// age is for how long the oldest could have run.
-func (q queueView) age(now time.Time) time.Duration {
-	if q.OldestDueAt == nil {
-		return 0
-	}
-	return max(0, now.Sub(*q.OldestDueAt))
-}
 
 // queueState is the queue at an instant.
 type queueState struct {
-	Items []queueView `json:"items"`
-	At    time.Time   `json:"at"`
+	Items []execution.Depth `json:"items"`
+	At    time.Time         `json:"at"`
 }
+
+func depth(d execution.Depth) int { return d.Queued.Interactive + d.Queued.Live + d.Queued.Backfill }
+
+// whose is the id of what a Depth is of.
+func whose(d execution.Depth) string { return cmp.Or(d.Installation, d.Tenant) }
 
 func (a *app) queueCommand() *cobra.Command {
 	return group("queue", "See what waits for its turn", a.queueTop())
@@ -56,51 +37,65 @@ func (a *app) queueTop() *cobra.Command {
 	var once bool
 	var every time.Duration
 	var most int
+	var of string
 	c := &cobra.Command{
 		Use:   "top",
 		Short: "Watch the tenants' queues, the deepest first, until Ctrl-C",
 		Long: "Watch the tenants' queues, the deepest first, until Ctrl-C. With -o json, or where nobody watches, it is shown once.\n\n" +
 			"DEPTH is what could run now, by lane: I interactive, L live, B backfill. OLDEST is for how long the oldest of it could\n" +
-			"have. CHANGE is of the depth, per second. RUNNING is of the tenant's cap. WAITING is for a time or for somebody.",
-		Example: "  cofferdam queue top\n  cofferdam queue top --once -o json",
+			"have. CHANGE is of the depth, per second. RUNNING is of the cap. WAITING is for a time or for somebody. More than 10000 of\n" +
+			"a lane or a reason are not counted. With --tenant it is that tenant's installations.",
+		Example: "  cofferdam queue top\n  cofferdam queue top --once -o json\n  cofferdam queue top --tenant acme",
 		Args:    exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if every < 100*time.Millisecond {
 				return usagef("--every is %s: 100ms are the least", every)
 			}
-			before, err := a.queueState(c.Context())
+			path := "/v1/queue"
+			if of != "" {
+				path = "/v1/tenants/" + escape(of) + "/queue"
+			}
+			before, err := a.queueState(c.Context(), path)
 			if err != nil {
 				return err
 			}
 			if once || a.Output == "json" || !isTerminal(a.out) {
 				return a.show(before, func(w io.Writer) { printQueue(w, before, queueState{}, most) })
 			}
-			return a.watchQueue(c.Context(), before, every, most)
+			return a.watchQueue(c.Context(), path, before, every, most)
 		},
 	}
+	c.Flags().StringVarP(&of, "tenant", "t", "", "show this tenant's installations")
 	c.Flags().BoolVar(&once, "once", false, "show it once")
 	c.Flags().DurationVar(&every, "every", 2*time.Second, "how often it is shown anew")
 	c.Flags().IntVar(&most, "most", 30, "how many tenants are shown")
 	return c
 }
 
-func (a *app) queueState(ctx context.Context) (queueState, error) {
-	var s queueState
-	var raw json.RawMessage
-	if err := a.client().call(ctx, http.MethodGet, "/v1/queue", nil, &raw); err != nil {
-		return s, err
+// queueState reads all pages, the deepest first.
+func (a *app) queueState(ctx context.Context, path string) (queueState, error) {
+	all := queueState{Items: []execution.Depth{}}
+	for cursor := ""; ; {
+		var p struct {
+			page[execution.Depth]
+			At time.Time `json:"at"`
+		}
+		if err := a.client().call(ctx, http.MethodGet, path+"?limit=100&cursor="+url.QueryEscape(cursor), nil, &p); err != nil {
+			return all, err
+		}
+		all.Items, all.At = append(all.Items, p.Items...), p.At
+		if cursor = p.Next; cursor == "" {
+			break
+		}
 	}
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return s, fmt.Errorf("read the queue: %w", err)
-	}
-	slices.SortStableFunc(s.Items, func(x, y queueView) int {
-		return cmp.Or(cmp.Compare(y.depth(), x.depth()), cmp.Compare(y.Running, x.Running), strings.Compare(x.Name, y.Name))
+	slices.SortStableFunc(all.Items, func(x, y execution.Depth) int {
+		return cmp.Or(cmp.Compare(depth(y), depth(x)), cmp.Compare(y.Running, x.Running), strings.Compare(x.Name, y.Name))
 	})
-	return s, nil
+	return all, nil
 }
 
 // watchQueue shows it anew, in place.
-func (a *app) watchQueue(ctx context.Context, before queueState, every time.Duration, most int) error {
+func (a *app) watchQueue(ctx context.Context, path string, before queueState, every time.Duration, most int) error {
 	const home, below = "\x1b[H", "\x1b[J"
 	fmt.Fprint(a.out, home+below)
 	printQueue(a.out, before, queueState{}, most)
@@ -110,7 +105,7 @@ func (a *app) watchQueue(ctx context.Context, before queueState, every time.Dura
 			return nil
 		case <-time.After(every):
 		}
-		now, err := a.queueState(ctx)
+		now, err := a.queueState(ctx, path)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // Whoever watches has seen enough.
 		}
@@ -124,32 +119,35 @@ func (a *app) watchQueue(ctx context.Context, before queueState, every time.Dura
 }
 
 func printQueue(w io.Writer, now, before queueState, most int) {
-	depth, running := 0, 0
-	for _, q := range now.Items {
-		depth, running = depth+q.depth(), running+q.Running
+	total, running := 0, 0
+	heading := "TENANT"
+	for _, d := range now.Items {
+		total, running = total+depth(d), running+d.Running
+		if d.Installation != "" {
+			heading = "INSTALLATION"
+		}
 	}
-	fmt.Fprintf(w, "%s  %d queued, %d running, of %d tenants\n", now.At.Local().Format(time.DateTime), depth, running, len(now.Items))
+	fmt.Fprintf(w, "%s  %d queued, %d running\n", now.At.Local().Format(time.DateTime), total, running)
 	was := map[string]int{}
-	for _, q := range before.Items {
-		was[q.Tenant] = q.depth()
+	for _, d := range before.Items {
+		was[whose(d)] = depth(d)
 	}
 	var rows [][]string
-	for _, q := range now.Items[:min(most, len(now.Items))] {
+	for _, d := range now.Items[:min(most, len(now.Items))] {
 		change := "-"
 		if s := now.At.Sub(before.At).Seconds(); !before.At.IsZero() && s > 0 {
-			change = fmt.Sprintf("%+.1f/s", float64(q.depth()-was[q.Tenant])/s)
+			change = fmt.Sprintf("%+.1f/s", float64(depth(d)-was[whose(d)])/s)
 		}
 		oldest := "-"
-		if q.depth() > 0 && q.OldestDueAt != nil {
-			oldest = duration(q.age(now.At))
+		if !d.OldestDueAt.IsZero() {
+			oldest = duration(max(0, now.At.Sub(d.OldestDueAt)))
 		}
 		rows = append(rows, []string{
-			cmp.Or(q.Name, q.Tenant), strconv.Itoa(q.depth()),
-			fmt.Sprintf("I%d L%d B%d", q.Queued.Interactive, q.Queued.Live, q.Queued.Backfill),
-			oldest, change, ofCap(q.Running, q.Cap), strconv.Itoa(max(1, q.Weight)), waitingText(q.Waiting),
+			cmp.Or(d.Name, whose(d)), strconv.Itoa(depth(d)), fmt.Sprintf("I%d L%d B%d", d.Queued.Interactive, d.Queued.Live, d.Queued.Backfill),
+			oldest, change, ofCap(d.Running, d.Cap), d.State, waitingText(d.Waiting),
 		})
 	}
-	table(w, []string{"TENANT", "DEPTH", "LANES", "OLDEST", "CHANGE", "RUNNING", "WEIGHT", "WAITING"}, rows)
+	table(w, []string{heading, "DEPTH", "LANES", "OLDEST", "CHANGE", "RUNNING", "STATE", "WAITING"}, rows)
 	if more := len(now.Items) - most; more > 0 {
 		fmt.Fprintf(w, "and %d more: --most shows them\n", more)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +19,10 @@ func (a *app) tenantCommand() *cobra.Command {
 	return group("tenant", "Add tenants and look at them",
 		a.tenantCreate(), a.tenantList(), a.tenantVerb("show", "Show a tenant", http.MethodGet, ""),
 		a.tenantUpdate(),
-		a.tenantVerb("pause", "Keep a tenant's events without running them", http.MethodPost, "/pause"),
+		a.draining(a.tenantVerb("pause", "Keep a tenant's events without running them", http.MethodPost, "/pause"),
+			func(name string) (string, url.Values) {
+				return "/v1/tenants/" + escape(name) + "/in-flight", url.Values{}
+			}),
 		a.tenantVerb("resume", "Run what has gathered while a tenant was paused", http.MethodPost, "/resume"),
 		a.tenantExport(), a.tenantDelete(), a.tenantDeletion(), a.tenantDeletions(),
 		a.tenantVerb("restore", "Call the deletion of a tenant off, before it is due", http.MethodPost, "/restore"))

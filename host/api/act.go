@@ -35,6 +35,8 @@ func acts() map[string]string {
 
 		"publishPlugin":         "plugin.publish",
 		"deprecatePlugin":       "plugin.deprecate",
+		"pausePlugin":           "plugin.pause",
+		"resumePlugin":          "plugin.resume",
 		"sharePlugin":           "plugin.share",
 		"deprecateVersion":      "version.deprecate",
 		"promoteVersion":        "version.promote",
@@ -75,6 +77,7 @@ func acts() map[string]string {
 		"resolveExecution":      "execution.resolve",
 		"createInstallation":    "installation.create",
 		"removeInstallation":    "installation.remove",
+		"limitInstallation":     "installation.limit",
 		"followChannel":         "installation.channel.follow",
 		"configureInstallation": "installation.configure",
 		"grantInstallation":     "installation.grant",

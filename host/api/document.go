@@ -75,6 +75,7 @@ func tags() []*huma.Tag {
 		{Name: "schedules", Description: "What an installation does at times: polls and actions by cron, at intervals, or once."},
 		{Name: "events", Description: "What arrived and is stored."},
 		{Name: "executions", Description: "The work that events cause."},
+		{Name: "queue", Description: "How much work there is, and what runs."},
 		{Name: "usage", Description: "What runs have cost, by UTC day."},
 		{Name: "audit", Description: "Who did what: a Merkle log that is signed, and that nobody can change without that showing."},
 		{Name: "tokens", Description: "Who may use the API."},

@@ -23,7 +23,9 @@ func endpointRoutes() []route {
 			Method: http.MethodPost, Path: all, Reach: owned, Scope: token.Admin, ID: "createEndpoint", Tag: "endpoints",
 			Summary: "Add an endpoint", Status: http.StatusCreated, Secret: true,
 			Description: "Give the vendor the URL of `path` and the `secret`, which is shown this once. Deliveries are signed by the scheme that the plugin's manifest names, " +
-				"or as a `descriptor` of your own says. What a scheme must be told, such as the public URL where it is signed, are `parameters`: see `GET /v1/webhook-schemes`.",
+				"or as a `descriptor` of your own says. What a scheme must be told, such as the public URL where it is signed, are `parameters`: see `GET /v1/webhook-schemes`. " +
+				"With `order_by`, deliveries that have one value there run one after another, in the order in which they were accepted, and side by side with those of other values: " +
+				"the next begins when the one before has succeeded, is dead or was cancelled, and not while it waits for a retry. Deliveries without the value are in no order.",
 			Example: `{"installation":"hello-go","webhook":"issues"}`, bind: handle((*server).createEndpoint),
 		},
 		{
@@ -105,13 +107,14 @@ type createEndpointInput struct {
 		Descriptor json.RawMessage   `json:"descriptor,omitempty" doc:"How deliveries are signed, if it is not as the plugin says: an object as GET /v1/webhook-schemes shows."`
 		Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme must be told."`
 		AllowWeak  bool              `json:"allow_weak,omitempty" doc:"Whether a scheme is wanted though it is weak."`
+		OrderBy    string            `json:"order_by,omitempty" maxLength:"256" doc:"What deliveries are in order by: a JSON pointer into the body, or header:Name. Defaults to no order."`
 	}
 }
 
 func (s *server) createEndpoint(ctx context.Context, in *createEndpointInput) (*answer[newEndpoint], error) {
 	return shownOnce(s.h.Endpoints.Create(ctx, tenantOf(ctx), endpoint.Spec{
 		Installation: in.Body.Installation, Webhook: in.Body.Webhook, Secret: in.Body.Secret,
-		Descriptor: in.Body.Descriptor, Parameters: in.Body.Parameters, AllowWeak: in.Body.AllowWeak,
+		Descriptor: in.Body.Descriptor, Parameters: in.Body.Parameters, AllowWeak: in.Body.AllowWeak, OrderBy: in.Body.OrderBy,
 	}))
 }
 
@@ -134,11 +137,12 @@ type disableEndpointInput struct {
 	Body struct {
 		Disabled   *bool             `json:"disabled,omitempty" doc:"Whether deliveries are refused. Defaults to as it is."`
 		Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme must be told: all of it. Defaults to what it was told."`
+		OrderBy    *string           `json:"order_by,omitempty" maxLength:"256" doc:"What deliveries are in order by from now on; empty for no order. Defaults to as it is."`
 	}
 }
 
 func (s *server) disableEndpoint(ctx context.Context, in *disableEndpointInput) (*answer[endpoint.Endpoint], error) {
-	return answered(s.h.Endpoints.Update(ctx, tenantOf(ctx), in.Endpoint, endpoint.Change{Disabled: in.Body.Disabled, Parameters: in.Body.Parameters}))
+	return answered(s.h.Endpoints.Update(ctx, tenantOf(ctx), in.Endpoint, endpoint.Change{Disabled: in.Body.Disabled, Parameters: in.Body.Parameters, OrderBy: in.Body.OrderBy}))
 }
 
 type rotateEndpointInput struct {

@@ -35,6 +35,10 @@ func installationRoutes() []route {
 		"Nothing of it runs any more. Its executions stay to be looked at.")
 	remove.Status, remove.bind = http.StatusNoContent, handle((*server).removeInstallation)
 
+	limit := line(http.MethodPatch, one, "limitInstallation", "Change an installation's cap",
+		"`max_running` is how many of its executions run at once, in the cluster; 0 leaves it at its tenant's cap. What it cannot run holds up no other installation of the tenant. What is left out stays as it is.")
+	limit.Example, limit.bind = `{"max_running":4}`, handle((*server).limitInstallation)
+
 	configure := line(http.MethodPut, one+"/config", "configureInstallation", "Replace an installation's configuration",
 		"The body is the configuration: a document that fits the plugin's schema.")
 	configure.Example, configure.bind = `{"label":"triage"}`, handle((*server).configureInstallation)
@@ -64,7 +68,7 @@ func installationRoutes() []route {
 	resume := line(http.MethodPost, one+"/resume", "resumeInstallation", "Resume an installation", "What has gathered is run.")
 	resume.bind = handle((*server).resumeInstallation)
 
-	return []route{list, create, get, remove, configure, grant, upgrade, follow, rollback, pause, resume}
+	return []route{list, create, get, limit, remove, configure, grant, upgrade, follow, rollback, pause, resume}
 }
 
 // grantsBody is installation.Grants with everything optional.
@@ -151,11 +155,12 @@ type createInstallationInput struct {
 		Name    string          `json:"name,omitempty" doc:"Unique among the tenant's installations. Defaults to the plugin's."`
 		Config  json.RawMessage `json:"config,omitempty" doc:"What the plugin's schema asks for."`
 		Grants  *grantsBody     `json:"grants,omitempty" doc:"What it may do. Defaults to all that the manifest asks for; connections of the names that it uses are granted."`
+		Running int             `json:"max_running,omitempty" minimum:"0" maximum:"10000" doc:"How many of its executions run at once, in the cluster. Defaults to 0: as many as the tenant's."`
 	}
 }
 
 func (s *server) createInstallation(ctx context.Context, in *createInstallationInput) (*answer[installationView], error) {
-	spec := installation.Spec{Plugin: in.Body.Plugin, Channel: channel.Channel(in.Body.Channel), Name: in.Body.Name, Config: in.Body.Config}
+	spec := installation.Spec{Plugin: in.Body.Plugin, Channel: channel.Channel(in.Body.Channel), Name: in.Body.Name, Config: in.Body.Config, MaxRunning: in.Body.Running}
 	if in.Body.Grants != nil {
 		g := in.Body.Grants.grants()
 		spec.Grants = &g
@@ -166,6 +171,22 @@ func (s *server) createInstallation(ctx context.Context, in *createInstallationI
 
 func (s *server) getInstallation(ctx context.Context, in *param.OneInstallation) (*answer[installationView], error) {
 	i, err := s.h.Installations.Get(ctx, tenantOf(ctx), in.Installation)
+	return s.viewed(ctx, i, err)
+}
+
+type limitInstallationInput struct {
+	param.OneInstallation
+	Body struct {
+		Running *int `json:"max_running,omitempty" minimum:"0" maximum:"10000" doc:"How many of its executions run at once, in the cluster; 0 is as many as the tenant's. Defaults to as it is."`
+	}
+}
+
+func (s *server) limitInstallation(ctx context.Context, in *limitInstallationInput) (*answer[installationView], error) {
+	if in.Body.Running == nil {
+		i, err := s.h.Installations.Get(ctx, tenantOf(ctx), in.Installation)
+		return s.viewed(ctx, i, err)
+	}
+	i, err := s.h.Installations.Limit(ctx, tenantOf(ctx), in.Installation, *in.Body.Running)
 	return s.viewed(ctx, i, err)
 }
 

@@ -43,6 +43,16 @@ func pluginRoutes() []route {
 			Example: `{"tenants":["acme"]}`, bind: handle((*server).sharePlugin),
 		},
 		{
+			Method: http.MethodPost, Path: one + "/pause", Reach: operated, Scope: token.Admin, ID: "pausePlugin", Tag: "plugins",
+			Summary: "Pause a plugin", Description: "Nothing of it runs, in any tenant, until it is resumed: events are accepted and kept. What runs already goes on; `GET /v1/in-flight` waits for it.",
+			bind: handle((*server).pausePlugin),
+		},
+		{
+			Method: http.MethodPost, Path: one + "/resume", Reach: operated, Scope: token.Admin, ID: "resumePlugin", Tag: "plugins",
+			Summary: "Resume a plugin", Description: "What has gathered is run, where the tenant and the installation are not paused themselves.",
+			bind: handle((*server).resumePlugin),
+		},
+		{
 			Method: http.MethodPost, Path: one + "/deprecate", Reach: viewed, Scope: token.Publish, ID: "deprecatePlugin", Tag: "plugins",
 			Summary: "Deprecate a plugin", Description: "It goes on, and whoever installs, publishes or lists it is told why not to. An empty reason takes it back.",
 			Example: `{"why":"use hello-rust"}`, bind: handle((*server).deprecatePlugin),
@@ -237,4 +247,17 @@ func (s *server) deprecatePlugin(ctx context.Context, in *whyInput) (*answer[reg
 	}
 	p, _, err := s.h.Plugins.Plugin(ctx, viewer, in.Ref())
 	return answered(p, err)
+}
+
+func (s *server) pausePlugin(ctx context.Context, in *param.OnePlugin) (*answer[registry.Plugin], error) {
+	return answered(s.h.Plugins.Pause(ctx, callerOf(ctx).viewer(), in.Ref()))
+}
+
+func (s *server) resumePlugin(ctx context.Context, in *param.OnePlugin) (*answer[registry.Plugin], error) {
+	p, err := s.h.Plugins.Resume(ctx, callerOf(ctx).viewer(), in.Ref())
+	if err != nil {
+		return nil, err
+	}
+	// After the state, so that nothing is queued only to be found paused.
+	return answered(p, s.h.Executions.ReleasePlugin(ctx, p.ID))
 }

@@ -72,7 +72,7 @@ func routes() []route {
 	return slices.Concat(
 		hookRoutes(), systemRoutes(), pluginRoutes(), versionRoutes(), publisherRoutes(), tenantRoutes(), deletionRoutes(), archiveRoutes(),
 		installationRoutes(), callRoutes(), connectionRoutes(), appRoutes(), providerRoutes(), connectSessionRoutes(), connectPageRoutes(), endpointRoutes(), scheduleRoutes(), noticeRoutes(), healthRoutes(),
-		eventRoutes(), executionRoutes(), recordingRoutes(), redriveRoutes(), redeliveryRoutes(), shadowRoutes(), keyRotationRoutes(), usageRoutes(), tokenRoutes(), auditRoutes(),
+		eventRoutes(), executionRoutes(), queueRoutes(), flightRoutes(), recordingRoutes(), redriveRoutes(), redeliveryRoutes(), shadowRoutes(), keyRotationRoutes(), usageRoutes(), tokenRoutes(), auditRoutes(),
 	)
 }
 

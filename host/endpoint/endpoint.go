@@ -21,7 +21,9 @@ type Endpoint struct {
 	Descriptor json.RawMessage `json:"descriptor,omitempty" doc:"How deliveries are signed, where it is not a scheme that comes with the program."`
 	// Parameters are what the scheme was told, but for what is secret.
 	Parameters map[string]string `json:"parameters,omitempty" doc:"What the scheme was told, without what is secret."`
-	Version    int64             `json:"version"`
+	// OrderBy says what deliveries are in order by, "" for no order: see Order.
+	OrderBy string `json:"order_by,omitempty" doc:"What deliveries are in order by: a JSON pointer into the body, or header:Name. Those of one value run one after another."`
+	Version int64  `json:"version"`
 	// Disabled endpoints answer 410 Gone.
 	Disabled  bool      `json:"disabled"`
 	CreatedAt time.Time `json:"created_at"`

@@ -82,10 +82,15 @@ type Spec struct {
 	Parameters map[string]string `json:"parameters,omitempty"`
 	// AllowWeak says that a scheme is wanted though it is weak.
 	AllowWeak bool `json:"allow_weak,omitempty"`
+	// OrderBy is what deliveries are in order by. Defaults to no order.
+	OrderBy string `json:"order_by,omitempty"`
 }
 
 // Create adds an endpoint, and returns its signing secret, which is shown this once.
 func (s *Endpoints) Create(ctx context.Context, tenant string, spec Spec) (Endpoint, string, error) {
+	if err := checkOrder(spec.OrderBy); err != nil {
+		return Endpoint{}, "", err
+	}
 	hook, err := s.c.Webhook(ctx, tenant, spec.Installation, spec.Webhook)
 	if err != nil {
 		return Endpoint{}, "", fmt.Errorf("find webhook %q: %w", spec.Webhook, err)
@@ -104,7 +109,7 @@ func (s *Endpoints) Create(ctx context.Context, tenant string, spec Spec) (Endpo
 	now := s.c.Now()
 	o := Opened{Endpoint: Endpoint{
 		ID: ident.New(ident.Endpoint, now), Tenant: tenant, Installation: hook.Installation,
-		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, Version: 1, CreatedAt: now,
+		Webhook: spec.Webhook, Scheme: scheme.SchemeName(), Descriptor: hook.Descriptor, OrderBy: spec.OrderBy, Version: 1, CreatedAt: now,
 	}}
 	if o.Parameters, o.Secret, err = scheme.Tell(spec.Parameters); err != nil {
 		return Endpoint{}, "", fmt.Errorf("check the parameters: %w", err)
@@ -229,17 +234,28 @@ type Change struct {
 	Disabled *bool
 	// Parameters replace those that there are.
 	Parameters map[string]string
+	// OrderBy replaces what deliveries are in order by; those that were accepted keep
+	// their places.
+	OrderBy *string
 }
 
 // Update changes an endpoint.
 func (s *Endpoints) Update(ctx context.Context, tenant, id string, c Change) (Endpoint, error) {
 	e, err := s.Get(ctx, tenant, id)
-	if err != nil || c.Parameters == nil && (c.Disabled == nil || *c.Disabled == e.Disabled) {
+	if err != nil || c.Parameters == nil && (c.Disabled == nil || *c.Disabled == e.Disabled) && (c.OrderBy == nil || *c.OrderBy == e.OrderBy) {
 		return e, err
+	}
+	if c.OrderBy != nil {
+		if err := checkOrder(*c.OrderBy); err != nil {
+			return Endpoint{}, err
+		}
 	}
 	err = s.change(ctx, tenant, id, func(o *Opened) error {
 		if c.Disabled != nil {
 			o.Disabled = *c.Disabled
+		}
+		if c.OrderBy != nil {
+			o.OrderBy = *c.OrderBy
 		}
 		if c.Parameters == nil {
 			return nil

@@ -4,6 +4,8 @@ package event
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"time"
 )
@@ -115,6 +117,28 @@ type Work struct {
 	// Execution is its id.
 	Execution string
 	Lane      Lane
+	// OrderKey, if it is not empty, is what KeyOf has made: the executions of a tenant that
+	// have one key run one after another, in the order in which they were accepted. The
+	// next begins when the one before is done, whatever has come of it; while that waits
+	// for a retry, or for a person, it is not. What is redriven takes its old place among
+	// those that wait. Executions of different keys, and those without one, run side by side.
+	OrderKey string
+}
+
+// KeyOf makes an order key of what is to be in order within a scope, such as the customer
+// of a delivery to an endpoint. It is a hash, so that a key says nothing and has one length.
+func KeyOf(scope, value string) string {
+	sum := sha256.Sum256([]byte(scope + "\x00" + value))
+	return hex.EncodeToString(sum[:orderKeyBytes])
+}
+
+// orderKeyBytes is enough for no two keys to meet by chance.
+const orderKeyBytes = 16
+
+// IsOrderKey tells what KeyOf can have made.
+func IsOrderKey(key string) bool {
+	b, err := hex.DecodeString(key)
+	return err == nil && len(b) == orderKeyBytes && key == strings.ToLower(key)
 }
 
 // Store keeps events. Another tenant's event is fault.NotFound.

@@ -35,6 +35,8 @@ type Completion struct {
 	Execution string
 	// Claim is the one that the run was made under.
 	Claim int64
+	// OrderKey is that of the claim.
+	OrderKey string
 	// Outcome is Succeeded, Waiting, Dead, Cancelled, or Queued to hand it back.
 	Outcome State
 	// Counted says that the run counts as an attempt.

@@ -65,6 +65,8 @@ const (
 	ReasonReconnect = "reconnect"
 	// ReasonConfirm: the plugin is asked later whether an effect has happened.
 	ReasonConfirm = "confirm"
+	// ReasonOrder: others with its order key were accepted before it, and are not done.
+	ReasonOrder = "order"
 	// ReasonUnknownKind: the worker that claimed it does not know its kind; a
 	// newer one will.
 	ReasonUnknownKind = "unknown_kind"

@@ -30,6 +30,8 @@ type Config struct {
 	// Stop is told a running execution whose end was asked for, so that one of this
 	// process ends at once. Defaults to nobody: it ends with the next heartbeat.
 	Stop func(id string)
+	// Clock is the store's time.
+	Clock func(ctx context.Context) (time.Time, error)
 	// Bell rings when an execution of this process changes. Defaults to one that
 	// only these Executions ring.
 	Bell *Bell

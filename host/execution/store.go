@@ -20,6 +20,10 @@ type Claimed struct {
 	Lane    event.Lane
 	// QueuedAt is when it could have been claimed first, for measuring waits.
 	QueuedAt time.Time
+	// OrderKey is that of its event.Work, and Capped says that its installation has a cap
+	// of its own: others of its tenant may be claimed once it has ended.
+	OrderKey string
+	Capped   bool
 }
 
 // Quota is how many executions of a tenant a worker wants to claim.
@@ -42,6 +46,7 @@ type Claims interface {
 	// Backlogs lists the active tenants that have due executions, with their limits.
 	Backlogs(ctx context.Context) ([]Backlog, error)
 	// Claim claims up to the quota of each tenant for a worker, lanes first, oldest first.
+	// What an installation is at its own cap with is passed over.
 	Claim(ctx context.Context, worker string, quotas []Quota) ([]Claimed, error)
 	// Promote queues waiting executions whose time has come, at most limit, and
 	// returns the tenants that have new work and when the next one is due.
@@ -112,6 +117,8 @@ type Store interface {
 	// installation or, with an empty one, in the tenant.
 	Release(ctx context.Context, tenant, installation, reason string) (int, error)
 	Reconnecting
+	Depths
+	Pausing
 }
 
 // Pins says what still needs a plugin version.

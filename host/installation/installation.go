@@ -59,10 +59,18 @@ type Installation struct {
 	Grants  Grants          `json:"grants"`
 	State   State           `json:"state"`
 	// Reason says why the state is error.
-	Reason    string    `json:"reason,omitempty"`
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
+	Reason string `json:"reason,omitempty"`
+	// PluginPaused says that the operator has paused the plugin for everybody.
+	PluginPaused bool `json:"plugin_paused,omitempty"`
+	// MaxRunning is how many of its executions may run at once, in the cluster; 0 is as
+	// many as its tenant's.
+	MaxRunning int       `json:"max_running,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+	UpdatedAt  time.Time `json:"updated_at"`
 }
+
+// Runs says whether what is queued for it may run.
+func (i Installation) Runs() bool { return i.State == Active && !i.PluginPaused }
 
 // Grants are what the tenant allows: never more than the manifest asks for.
 type Grants struct {

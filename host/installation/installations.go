@@ -69,6 +69,19 @@ type Spec struct {
 	// Grants default to all that the manifest asks for; connections are granted by
 	// their own names where the tenant has one of that name.
 	Grants *Grants `json:"grants,omitempty"`
+	// MaxRunning caps its executions in flight, in the cluster. Defaults to 0: only its
+	// tenant's cap counts.
+	MaxRunning int `json:"max_running,omitempty"`
+}
+
+// maxRunning is that of a tenant.
+const maxRunning = 10_000
+
+func checkRunning(n int) error {
+	if n < 0 || n > maxRunning {
+		return fault.New(fault.InvalidInput, "max_running_invalid", "%d may not run at once: the cap is from 1 to %d, or 0 for only the tenant's", n, maxRunning).At("/max_running")
+	}
+	return nil
 }
 
 const codeNameInvalid = "name_invalid"
@@ -78,6 +91,9 @@ var installationName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 // Create enables a plugin for a tenant.
 func (s *Installations) Create(ctx context.Context, tenant string, spec Spec) (Installation, error) {
 	if err := checkName(spec.Name); err != nil {
+		return Installation{}, err
+	}
+	if err := checkRunning(spec.MaxRunning); err != nil {
 		return Installation{}, err
 	}
 	ref, err := spec.ref()
@@ -99,7 +115,7 @@ func (s *Installations) Create(ctx context.Context, tenant string, spec Spec) (I
 	now := s.c.Now()
 	i := Installation{
 		ID: ident.New(ident.Installation, now), Tenant: tenant, Name: spec.Name,
-		Channel: spec.Channel, Config: config, Grants: grants, State: Active, CreatedAt: now, UpdatedAt: now,
+		Channel: spec.Channel, Config: config, Grants: grants, State: Active, MaxRunning: spec.MaxRunning, CreatedAt: now, UpdatedAt: now,
 	}
 	if i.Name == "" {
 		i.Name = v.Name
@@ -183,6 +199,21 @@ func (s *Installations) Grant(ctx context.Context, tenant, id string, g Grants) 
 		}
 		i.Grants, err = s.grants(ctx, tenant, v.Manifest, &g)
 		return err
+	})
+}
+
+// Limit caps how many of its executions run at once, in the cluster; 0 leaves it at its
+// tenant's cap. What runs already goes on.
+func (s *Installations) Limit(ctx context.Context, tenant, id string, running int) (Installation, error) {
+	if err := checkRunning(running); err != nil {
+		return Installation{}, err
+	}
+	return s.update(ctx, tenant, id, func(i *Installation) error {
+		if i.MaxRunning == running {
+			return errUnchanged
+		}
+		i.MaxRunning = running
+		return nil
 	})
 }
 

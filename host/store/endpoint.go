@@ -89,7 +89,7 @@ func scanEndpoint(r scanner) (sealedEndpoint, error) {
 	if err := json.Unmarshal([]byte(scheme), &s); err != nil {
 		return e, fmt.Errorf("read the scheme of endpoint %s: %w", e.ID, err)
 	}
-	e.Scheme, e.Descriptor, e.Parameters = s.Name, s.Descriptor, s.Parameters
+	e.Scheme, e.Descriptor, e.Parameters, e.OrderBy = s.Name, s.Descriptor, s.Parameters, s.OrderBy
 	return e, nil
 }
 
@@ -101,12 +101,13 @@ type storedScheme struct {
 	Name       string            `json:"name"`
 	Descriptor []byte            `json:"descriptor,omitempty"`
 	Parameters map[string]string `json:"parameters,omitempty"`
+	OrderBy    string            `json:"order_by,omitempty"`
 }
 
 func schemeOf(e endpoint.Endpoint) string {
-	if len(e.Descriptor) == 0 && len(e.Parameters) == 0 {
+	if len(e.Descriptor) == 0 && len(e.Parameters) == 0 && e.OrderBy == "" {
 		return e.Scheme
 	}
-	b, _ := json.Marshal(storedScheme{e.Scheme, e.Descriptor, e.Parameters}) // It never fails: they are texts.
+	b, _ := json.Marshal(storedScheme{e.Scheme, e.Descriptor, e.Parameters, e.OrderBy}) // It never fails: they are texts.
 	return string(b)
 }

@@ -10,8 +10,22 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 )
 
+const installationsBefore = `SELECT tenant, id, name, plugin, version_id, plugin_name, version, previous,
+ config, grants, state, reason, created_at, updated_at, channel, upgrade, 0, FALSE FROM installations `
+
 const installationColumns = `SELECT tenant, id, name, plugin, version_id, plugin_name, version, previous,
- config, grants, state, reason, created_at, updated_at, channel, upgrade FROM installations `
+ config, grants, state, reason, created_at, updated_at, channel, upgrade, running,
+ EXISTS (SELECT 1 FROM plugins p WHERE p.id = installations.plugin AND p.paused_at > 0) FROM installations `
+
+// installations lists those of a condition. In the schema before, none has a cap of its
+// own, and no plugin is paused.
+func (s *SQL) installations(ctx context.Context, which string, args ...any) ([]installation.Installation, error) {
+	all, err := list(ctx, s, scanInstallation, installationColumns+which, args...)
+	if isOutdated(err) {
+		return list(ctx, s, scanInstallation, installationsBefore+which, args...)
+	}
+	return all, err
+}
 
 // InsertInstallation implements installation.Store.
 func (s *SQL) InsertInstallation(ctx context.Context, i installation.Installation) error {
@@ -23,13 +37,19 @@ func (s *SQL) InsertInstallation(ctx context.Context, i installation.Installatio
 	if err != nil {
 		return err
 	}
-	return s.insert(ctx, "insert an installation", installationTaken(i), fault.NotFound("tenant", i.Tenant),
-		`INSERT INTO installations (tenant, id, name, plugin, version_id, plugin_name, version, previous,
-		 config, grants, state, reason, created_at, updated_at, channel, upgrade)
-		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+	args := []any{
 		i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
 		column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.CreatedAt), column.Micros(i.UpdatedAt),
-		string(i.Channel), upgrade)
+		string(i.Channel), upgrade,
+	}
+	also, value := "", ""
+	if i.MaxRunning > 0 { // The schema before has no column for it.
+		also, value, args = ", running", ", $17", append(args, i.MaxRunning)
+	}
+	return s.insert(ctx, "insert an installation", installationTaken(i), fault.NotFound("tenant", i.Tenant),
+		`INSERT INTO installations (tenant, id, name, plugin, version_id, plugin_name, version, previous,
+		 config, grants, state, reason, created_at, updated_at, channel, upgrade`+also+`)
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16`+value+`)`, args...)
 }
 
 // upgradeOf is the column of what an installation waits for, nil for nothing.
@@ -42,12 +62,20 @@ func upgradeOf(i installation.Installation) ([]byte, error) {
 
 // Installation implements installation.Store.
 func (s *SQL) Installation(ctx context.Context, tenant, idOrName string) (installation.Installation, error) {
-	return find(ctx, s, fault.NotFound("installation", idOrName), scanInstallation, installationColumns+`WHERE tenant = $1 AND (id = $2 OR (name = $2 AND state <> 'removed'))`, tenant, idOrName)
+	all, err := s.installations(ctx, `WHERE tenant = $1 AND (id = $2 OR (name = $2 AND state <> 'removed'))`, tenant, idOrName)
+	switch {
+	case err != nil:
+		return installation.Installation{}, err
+	case len(all) == 0:
+		return installation.Installation{}, fault.NotFound("installation", idOrName)
+	default:
+		return all[0], nil
+	}
 }
 
 // Installations implements installation.Store.
 func (s *SQL) Installations(ctx context.Context, tenant string) ([]installation.Installation, error) {
-	return list(ctx, s, scanInstallation, installationColumns+`WHERE tenant = $1 AND state <> 'removed' ORDER BY id`, tenant)
+	return s.installations(ctx, `WHERE tenant = $1 AND state <> 'removed' ORDER BY id`, tenant)
 }
 
 // InstallationIDs implements archive.Source.
@@ -57,15 +85,15 @@ func (s *SQL) InstallationIDs(ctx context.Context, tenant, after string, limit i
 
 // Following implements installation.Across.
 func (s *SQL) Following(ctx context.Context, after installation.Place, limit int) ([]installation.Installation, error) {
-	return list(ctx, s, scanInstallation,
-		installationColumns+`WHERE channel <> '' AND state <> 'removed' AND (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3`,
+	return s.installations(ctx,
+		`WHERE channel <> '' AND state <> 'removed' AND (tenant, id) > ($1, $2) ORDER BY tenant, id LIMIT $3`,
 		after.Tenant, after.ID, limit)
 }
 
 // Running implements installation.Across.
 func (s *SQL) Running(ctx context.Context, tenant, version string, after installation.Place, limit int) ([]installation.Installation, error) {
-	return list(ctx, s, scanInstallation,
-		installationColumns+`WHERE version_id = $1 AND state <> 'removed' AND ($2 = '' OR tenant = $2) AND (tenant, id) > ($3, $4) ORDER BY tenant, id LIMIT $5`,
+	return s.installations(ctx,
+		`WHERE version_id = $1 AND state <> 'removed' AND ($2 = '' OR tenant = $2) AND (tenant, id) > ($3, $4) ORDER BY tenant, id LIMIT $5`,
 		version, tenant, after.Tenant, after.ID, limit)
 }
 
@@ -79,20 +107,29 @@ func (s *SQL) UpdateInstallation(ctx context.Context, i installation.Installatio
 	if err != nil {
 		return err
 	}
-	err = s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
+	args := []any{
+		i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
+		column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.UpdatedAt), column.Micros(since),
+		string(i.Channel), upgrade,
+	}
+	err = s.updateInstallation(ctx, i, `, running = $17`, append(args, i.MaxRunning))
+	if i.MaxRunning == 0 && err != nil && s.d.Problem(err) == Outdated {
+		err = s.updateInstallation(ctx, i, "", args)
+	}
+	return s.refused(err, "update an installation", installationTaken(i), nil)
+}
+
+func (s *SQL) updateInstallation(ctx context.Context, i installation.Installation, also string, args []any) error {
+	return s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
 		n, err := execOn(ctx, tx,
 			`UPDATE installations SET name = $3, plugin = $4, version_id = $5, plugin_name = $6, version = $7, previous = $8,
-			 config = $9, grants = $10, state = $11, reason = $12, updated_at = $13, channel = $15, upgrade = $16
-			 WHERE tenant = $1 AND id = $2 AND updated_at = $14`,
-			i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
-			column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.UpdatedAt), column.Micros(since),
-			string(i.Channel), upgrade)
+			 config = $9, grants = $10, state = $11, reason = $12, updated_at = $13, channel = $15, upgrade = $16`+also+`
+			 WHERE tenant = $1 AND id = $2 AND updated_at = $14`, args...)
 		if err != nil || n == 1 {
 			return err
 		}
 		return installationChanged(ctx, tx, i)
 	})
-	return s.refused(err, "update an installation", installationTaken(i), nil)
 }
 
 // installationChanged says why an update changed nothing.
@@ -114,7 +151,7 @@ func scanInstallation(r scanner) (installation.Installation, error) {
 	var config, grants, upgrade []byte
 	var created, updated int64
 	err := r.Scan(&i.Tenant, &i.ID, &i.Name, &i.Plugin, &i.VersionID, &i.PluginName, &i.Version, &i.Previous,
-		&config, &grants, &i.State, &i.Reason, &created, &updated, &i.Channel, &upgrade)
+		&config, &grants, &i.State, &i.Reason, &created, &updated, &i.Channel, &upgrade, &i.MaxRunning, &i.PluginPaused)
 	if err != nil {
 		return i, err
 	}

@@ -29,7 +29,10 @@ const visible = `($1 OR ($2 <> '' AND (b.tenant = $2
  OR EXISTS (SELECT 1 FROM plugin_shares s WHERE s.plugin = p.id AND s.tenant IN ($2, '*')))))`
 
 // pluginColumns is a SELECT of plugins.
-const pluginColumns = `SELECT ` + pluginFields + `, p.deprecated_at, p.deprecated_why FROM plugins p JOIN publishers b ON b.id = p.publisher `
+const pluginColumns = `SELECT ` + pluginFields + `, p.deprecated_at, p.deprecated_why, p.paused_at FROM plugins p JOIN publishers b ON b.id = p.publisher `
+
+// pluginsBefore is that of the schema before, in which no plugin is paused.
+const pluginsBefore = `SELECT ` + pluginFields + `, p.deprecated_at, p.deprecated_why, 0 FROM plugins p JOIN publishers b ON b.id = p.publisher `
 
 // nearest is the condition that a viewer means plugin p by a name, or by an id, $3: of
 // all that it sees, those of its own publisher, else the operator's, else the rest.
@@ -186,6 +189,16 @@ func (s *SQL) Deprecate(ctx context.Context, id, why string, at time.Time) error
 	})
 }
 
+// PausePlugin implements registry.Store.
+func (s *SQL) PausePlugin(ctx context.Context, id string, at time.Time) error {
+	n, err := s.exec(ctx, "pause a plugin",
+		`UPDATE plugins SET paused_at = CASE WHEN $2 > 0 AND paused_at > 0 THEN paused_at ELSE $2 END WHERE id = $1`, id, column.Micros(at))
+	if err == nil && n == 0 {
+		return notPublished("plugin", id)
+	}
+	return err
+}
+
 // Share implements registry.Store. The tenants replace the earlier ones.
 func (s *SQL) Share(ctx context.Context, plugin string, tenants []string) error {
 	return s.write(ctx, "share a plugin", func(ctx context.Context, tx Conn) error {
@@ -233,6 +246,9 @@ func (s *SQL) pluginFor(ctx context.Context, tx Conn, p registry.Publisher, pl r
 // plugins lists plugins with those whom they are shared with.
 func (s *SQL) plugins(ctx context.Context, query string, args ...any) ([]registry.Plugin, error) {
 	ps, err := list(ctx, s, scanPlugin, pluginColumns+query, args...)
+	if isOutdated(err) {
+		ps, err = list(ctx, s, scanPlugin, pluginsBefore+query, args...)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -275,9 +291,9 @@ func otherBytes(stored, v registry.Version) error {
 
 func scanPlugin(r scanner) (registry.Plugin, error) {
 	var p registry.Plugin
-	var created, deprecated int64
-	err := r.Scan(&p.ID, &p.Publisher, &p.Name, &p.Title, &created, &deprecated, &p.DeprecatedWhy)
-	p.CreatedAt, p.DeprecatedAt = column.Time(created), column.Time(deprecated)
+	var created, deprecated, paused int64
+	err := r.Scan(&p.ID, &p.Publisher, &p.Name, &p.Title, &created, &deprecated, &p.DeprecatedWhy, &paused)
+	p.CreatedAt, p.DeprecatedAt, p.PausedAt = column.Time(created), column.Time(deprecated), column.Time(paused)
 	return p, err
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -138,7 +139,7 @@ type redelivering struct {
 
 // redeliverable is an event with its latest execution.
 type redeliverable struct {
-	id, installation, kind, name, latest string
+	id, installation, kind, name, latest, orderKey string
 	// state is that of the latest execution, -1 for none, and removed says so of the
 	// installation.
 	state   int
@@ -147,7 +148,7 @@ type redeliverable struct {
 
 func scanRedeliverable(r scanner) (redeliverable, error) {
 	var e redeliverable
-	err := r.Scan(&e.id, &e.installation, &e.kind, &e.name, &e.latest, &e.state, &e.removed)
+	err := r.Scan(&e.id, &e.installation, &e.kind, &e.name, &e.latest, &e.state, &e.removed, &e.orderKey)
 	return e, err
 }
 
@@ -162,7 +163,7 @@ func (r *redelivering) run(ctx context.Context, tx Conn) error {
 		return err
 	}
 	found, err := listOn(ctx, tx, scanRedeliverable,
-		`SELECT e.id, e.installation, e.kind, e.name, e.execution, COALESCE(x.state, -1), COALESCE(i.state, 'removed') = 'removed'
+		`SELECT e.id, e.installation, e.kind, e.name, e.execution, COALESCE(x.state, -1), COALESCE(i.state, 'removed') = 'removed', COALESCE(x.order_key, '')
 		 FROM events e LEFT JOIN executions x ON x.tenant = e.tenant AND x.id = e.execution
 		 LEFT JOIN installations i ON i.tenant = e.tenant AND i.id = e.installation
 		 WHERE e.tenant = $1 AND `+r.s.each("e.id")+` AND e.kind <> 'purged' AND e.execution <> ''
@@ -242,14 +243,17 @@ func (r *redelivering) take(ctx context.Context, tx Conn, chosen []redeliverable
 	return err
 }
 
+// insert makes the executions, each with the order key of the one before, by those keys,
+// as the schema wants it; those of one key are redelivered in the order of their events.
 func (r *redelivering) insert(ctx context.Context, tx Conn, chosen []redeliverable) error {
+	slices.SortStableFunc(chosen, func(a, b redeliverable) int { return cmp.Compare(a.orderKey, b.orderKey) })
 	now := column.Micros(r.s.d.Clock())
 	all := make([]Statement, len(chosen))
 	for i, e := range chosen {
 		all[i] = Statement{
-			Query: `INSERT INTO executions (tenant, id, installation, event, kind, name, lane, redelivery, follows, run_at, created_at, changed_at)
-			 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10)`,
-			Args: []any{r.tenant, r.o.Each[e.id], e.installation, e.id, e.kind, e.name, int(event.Backfill), r.o.Job, e.latest, now},
+			Query: `INSERT INTO executions (tenant, id, installation, event, kind, name, lane, redelivery, follows, run_at, created_at, changed_at, order_key)
+			 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10, $11)`,
+			Args: []any{r.tenant, r.o.Each[e.id], e.installation, e.id, e.kind, e.name, int(event.Backfill), r.o.Job, e.latest, now, e.orderKey},
 		}
 	}
 	_, err := r.s.d.ExecAll(ctx, tx, all)

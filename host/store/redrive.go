@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -113,6 +114,45 @@ func (s *SQL) Release(ctx context.Context, tenant, installation, reason string) 
 	}
 	n, err := s.exec(ctx, "release waiting executions", query, args...)
 	return int(n), err
+}
+
+// ReleasePlugin implements execution.Store.
+func (s *SQL) ReleasePlugin(ctx context.Context, plugin string) ([]string, error) {
+	var tenants []string
+	err := s.write(ctx, "release what waits for a plugin", func(ctx context.Context, tx Conn) error {
+		var err error
+		tenants, err = listOn(ctx, tx, scanString,
+			`UPDATE executions SET state = 0, reason = '', run_at = $2, changed_at = $2
+			 WHERE state = 2 AND reason = 'paused' AND EXISTS (
+			   SELECT 1 FROM installations i WHERE i.tenant = executions.tenant AND i.id = executions.installation AND i.plugin = $1)
+			 RETURNING tenant`, plugin, column.Micros(s.d.Clock()))
+		if err == nil && len(tenants) == 0 {
+			return errUnchanged
+		}
+		return err
+	})
+	if errors.Is(err, errUnchanged) {
+		return nil, nil
+	}
+	slices.Sort(tenants)
+	return slices.Compact(tenants), err
+}
+
+// InFlight implements execution.Store.
+func (s *SQL) InFlight(ctx context.Context, f execution.Flights, limit int) ([]execution.Flight, error) {
+	return list(ctx, s, scanFlight,
+		`SELECT e.tenant, e.installation, e.id, e.kind, e.name, e.changed_at FROM executions e
+		 WHERE e.state = 1 AND (e.begun = e.claim OR e.changed_at <= $4) AND ($1 = '' OR e.tenant = $1) AND ($2 = '' OR e.installation = $2)
+		   AND ($3 = '' OR EXISTS (SELECT 1 FROM installations i WHERE i.tenant = e.tenant AND i.id = e.installation AND i.plugin = $3))
+		 ORDER BY e.changed_at, e.id LIMIT $5`, f.Tenant, f.Installation, f.Plugin, column.Micros(f.At), limit)
+}
+
+func scanFlight(r scanner) (execution.Flight, error) {
+	var f execution.Flight
+	var since int64
+	err := r.Scan(&f.Tenant, &f.Installation, &f.Execution, &f.Kind, &f.Name, &since)
+	f.Since = column.Time(since)
+	return f, err
 }
 
 // stateOn reads an execution's state in a transaction.

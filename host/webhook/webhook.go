@@ -179,7 +179,7 @@ func (i *Intake) store(ctx context.Context, m manners, e endpoint.Endpoint, id s
 		id = ident.New("each_", now)
 	}
 	accepted, err := i.c.Events.Accept(ctx, eventOf(e, id, now, d), &event.Work{
-		Execution: ident.New(ident.Execution, now), Lane: event.Live,
+		Execution: ident.New(ident.Execution, now), Lane: event.Live, OrderKey: e.OrderKey(d.Header, d.Body),
 	})
 	if err != nil {
 		return Answer{}, fmt.Errorf("store delivery: %w", err)

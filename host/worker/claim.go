@@ -114,7 +114,7 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	}
 	w.mu.Unlock()
 	w.runs.Go(func() {
-		defer w.ended(t, key, c.Tenant)
+		defer w.ended(t, key, c)
 		defer cancel(nil)
 		defer w.turn(runCtx, c)()
 		begun := w.c.Now()
@@ -127,7 +127,7 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 }
 
 // ended frees the slot of a run.
-func (w *Worker) ended(t *tenure, key run, tenant string) {
+func (w *Worker) ended(t *tenure, key run, c execution.Claimed) {
 	w.mu.Lock()
 	w.free++
 	delete(t.runs, key)
@@ -137,7 +137,11 @@ func (w *Worker) ended(t *tenure, key run, tenant string) {
 	}
 	w.mu.Unlock()
 	w.metrics.inFlight.Dec()
-	w.ring.Done(tenant)
+	if c.Capped || c.OrderKey != "" {
+		// Its end may be what others of its tenant have waited for.
+		w.ring.Hint(c.Tenant)
+	}
+	w.ring.Done(c.Tenant)
 	signal(w.nudge)
 }
 

@@ -158,7 +158,7 @@ func (w *Worker) decide(ctx context.Context, name string, c execution.Claimed, v
 		}
 	}
 	done.completion.Tenant, done.completion.Execution = c.Tenant, c.Execution
-	done.completion.Claim, done.completion.VersionID = c.Claim, v.ended.VersionID
+	done.completion.Claim, done.completion.OrderKey, done.completion.VersionID = c.Claim, c.OrderKey, v.ended.VersionID
 	return done, true
 }
 
@@ -444,7 +444,7 @@ func bare(a execution.Attempt) execution.Attempt {
 // withoutEffects keeps what names the run, and drops what it would have changed.
 func withoutEffects(done completed) completed {
 	c := done.completion
-	done.completion = execution.Completion{Tenant: c.Tenant, Execution: c.Execution, Claim: c.Claim, VersionID: c.VersionID}
+	done.completion = execution.Completion{Tenant: c.Tenant, Execution: c.Execution, Claim: c.Claim, OrderKey: c.OrderKey, VersionID: c.VersionID}
 	done.attempt.State = nil
 	return done
 }

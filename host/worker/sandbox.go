@@ -236,7 +236,7 @@ func (s *Sandbox) job(ctx context.Context, c execution.Claimed) (job, error) {
 	switch {
 	case j.installation.State == installation.Removed:
 		return j, ErrRemoved
-	case j.installation.State != installation.Active, owner.State != tenant.Active:
+	case !j.installation.Runs(), owner.State != tenant.Active:
 		return j, &ParkedError{Reason: execution.ReasonPaused, Until: s.c.Now().Add(lookAgain + fullJitter(lookAgain/4, lookAgain, 0))}
 	}
 	// An execution stays on the version that it began with.

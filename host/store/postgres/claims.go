@@ -19,6 +19,7 @@ import (
 const (
 	lockTenants = 0x436C61 // Claims: one claimer at a time for a tenant.
 	lockState   = 0x437374 // Completions: one at a time for a key of state.
+	lockLines   = 0x436F72 // Lines of work in order: see executions_lock_line in the schema.
 	// stripes bounds how many locks a transaction takes. Two names that share a
 	// stripe wait for each other, and that is all.
 	stripes = 256
@@ -26,12 +27,48 @@ const (
 
 const takeLocks = `SELECT pg_advisory_xact_lock($1, n) FROM unnest($2::int[]) AS n`
 
-// dueHeads are the oldest due executions of each tenant and lane.
-const dueHeads = `SELECT x.tenant, l.lane, h.id
- FROM unnest($1::text[], $2::int[]) AS x (tenant, n) CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
+// queries are what a claim asks.
+type queries struct{ heads, take string }
+
+// claiming are the queries of this program's schema, and claimingBefore those of the
+// schema before, in which no installation has a cap and nothing is in order.
+func claiming() queries       { return queries{dueHeads, takeDue + ", e.order_key"} }
+func claimingBefore() queries { return queries{dueHeadsBefore, takeDue + ", ''"} }
+
+// dueHeadsBefore are the oldest due executions of each tenant and lane.
+const dueHeadsBefore = `SELECT x.tenant, l.lane, h.id, '' AS installation, -1 AS room, h.run_at
+ FROM unnest($1::text[], $2::int[]) AS x (tenant, n)` + headsOf + `ORDER BY x.tenant, l.lane, h.run_at, h.id`
+
+// headsOf are those of tenants x.
+const headsOf = ` CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
  CROSS JOIN LATERAL (SELECT e.id, e.run_at FROM executions e WHERE e.state = 0 AND e.tenant = x.tenant AND e.lane = l.lane
-   ORDER BY e.run_at, e.id LIMIT x.n) h
- ORDER BY x.tenant, l.lane, h.run_at, h.id`
+   ORDER BY e.run_at, e.id LIMIT x.n) h `
+
+// dueHeads are the same. In a tenant that has caps on installations it hops from one
+// installation to the next that has something queued, and looks at no more of each than
+// it has room for: what one cannot run is never passed through. Room is what is left of
+// an installation's cap, or negative for no cap of its own.
+const dueHeads = `WITH RECURSIVE x AS MATERIALIZED (
+   SELECT u.tenant, u.n, EXISTS (SELECT 1 FROM installations i WHERE i.tenant = u.tenant AND i.running > 0) AS capped
+   FROM unnest($1::text[], $2::int[]) AS u (tenant, n)
+ ), hop (tenant, n, installation) AS (
+   SELECT x.tenant, x.n, (SELECT e.installation FROM executions e WHERE e.state = 0 AND e.tenant = x.tenant
+     ORDER BY e.installation LIMIT 1) FROM x WHERE x.capped
+   UNION ALL
+   SELECT hop.tenant, hop.n, (SELECT e.installation FROM executions e WHERE e.state = 0 AND e.tenant = hop.tenant AND e.installation > hop.installation
+     ORDER BY e.installation LIMIT 1) FROM hop WHERE hop.installation IS NOT NULL
+ ), r AS MATERIALIZED (
+   SELECT hop.tenant, hop.n, hop.installation, COALESCE((SELECT GREATEST(i.running - (
+       SELECT count(*)::int FROM executions e WHERE e.state = 1 AND e.tenant = hop.tenant AND e.installation = hop.installation), 0)
+     FROM installations i WHERE i.tenant = hop.tenant AND i.id = hop.installation AND i.running > 0), -1) AS room
+   FROM hop WHERE hop.installation IS NOT NULL
+ )
+ SELECT x.tenant, l.lane, h.id, '' AS installation, -1 AS room, h.run_at FROM x` + headsOf + `WHERE NOT x.capped
+ UNION ALL
+ SELECT r.tenant, l.lane, h.id, r.installation, r.room, h.run_at FROM r CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
+ CROSS JOIN LATERAL (SELECT e.id, e.run_at FROM executions e WHERE e.state = 0 AND e.tenant = r.tenant AND e.installation = r.installation AND e.lane = l.lane
+   ORDER BY e.run_at, e.id LIMIT CASE WHEN r.room < 0 THEN r.n ELSE LEAST(r.n, r.room) END) h
+ ORDER BY 1, 2, 6, 3`
 
 // takeDue claims what was chosen and is still queued. "+ 0" keeps the planner
 // from the index of what is queued, where it would pass a tenant's whole backlog
@@ -50,14 +87,12 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 	if len(quotas) == 0 {
 		return nil, nil
 	}
-	var claimed []execution.Claimed
-	err := again(func() error {
-		return s.driver.transact(ctx, func(c *pgxpool.Conn) error {
-			var err error
-			claimed, err = s.claim(ctx, c, worker, quotas)
-			return err
-		})
-	})
+	c := claimer{worker: worker, quotas: quotas, queries: claiming()}
+	claimed, err := s.claimWith(ctx, c)
+	if err != nil && s.driver.Problem(err) == store.Outdated {
+		c.queries = claimingBefore()
+		claimed, err = s.claimWith(ctx, c)
+	}
 	if err != nil {
 		return nil, store.Fault(s.driver, err, "claim executions")
 	}
@@ -65,25 +100,48 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 	return claimed, nil
 }
 
+// claimer is a claim of a worker.
+type claimer struct {
+	worker string
+	quotas []execution.Quota
+	queries
+}
+
+func (s *Store) claimWith(ctx context.Context, c claimer) (claimed []execution.Claimed, err error) {
+	err = again(func() error {
+		return s.driver.transact(ctx, func(conn *pgxpool.Conn) error {
+			claimed, err = s.claim(ctx, conn, c)
+			return err
+		})
+	})
+	return claimed, err
+}
+
 // claim looks in one round trip and takes in a second.
-func (s *Store) claim(ctx context.Context, c *pgxpool.Conn, worker string, quotas []execution.Quota) ([]execution.Claimed, error) {
-	f, err := lookAt(ctx, c, worker, quotas)
+func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) ([]execution.Claimed, error) {
+	f, err := c.look(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
-	tenants, ids := f.choose(quotas, &s.turns)
+	tenants, ids := f.choose(c.quotas, &s.turns)
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	var claimed []execution.Claimed
 	b := &pgx.Batch{}
-	b.Queue(takeDue, tenants, ids, worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
+	b.Queue(c.take, tenants, ids, c.worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
 		var err error
 		claimed, err = pgx.CollectRows(rows, scanClaimed)
 		return err
 	})
 	b.Queue("COMMIT")
-	return claimed, send(ctx, c, b)
+	if err := send(ctx, conn, b); err != nil {
+		return nil, err
+	}
+	for i := range claimed {
+		claimed[i].Capped = f.capped[claimed[i].Execution]
+	}
+	return claimed, nil
 }
 
 // order puts claims into lanes' order, oldest first, and moves the tenants on.
@@ -103,19 +161,32 @@ func (s *Store) order(claimed []execution.Claimed) {
 	}
 }
 
-// found is what a claim looks at: how many run, and who is due.
+// found is what a claim looks at: how many run, who is due, and what room is left under
+// the caps of installations.
 type found struct {
 	running map[string]int
-	heads   map[string]*[lane.Count][]string
+	heads   map[string]*[lane.Count][]head
+	room    map[capKey]int
+	// capped are the executions that were chosen under a cap.
+	capped map[string]bool
 }
 
-func lookAt(ctx context.Context, c *pgxpool.Conn, worker string, quotas []execution.Quota) (*found, error) {
-	f := &found{running: make(map[string]int), heads: make(map[string]*[lane.Count][]string)}
-	tenants := make([]string, len(quotas))
-	ns := make([]int32, len(quotas))
-	for i, q := range quotas {
+// head is a due execution. Its installation is empty in a tenant without caps.
+type head struct{ id, installation string }
+
+// capKey names an installation.
+type capKey struct{ tenant, installation string }
+
+func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
+	f := &found{
+		running: make(map[string]int), heads: make(map[string]*[lane.Count][]head),
+		room: make(map[capKey]int), capped: make(map[string]bool),
+	}
+	tenants := make([]string, len(c.quotas))
+	ns := make([]int32, len(c.quotas))
+	for i, q := range c.quotas {
 		tenants[i], ns[i] = q.Tenant, int32(q.N)
-		f.heads[q.Tenant] = &[lane.Count][]string{}
+		f.heads[q.Tenant] = &[lane.Count][]head{}
 	}
 	leased := false
 	b := &pgx.Batch{}
@@ -123,14 +194,14 @@ func lookAt(ctx context.Context, c *pgxpool.Conn, worker string, quotas []execut
 	b.Queue(takeLocks, lockTenants, stripesOf(tenants))
 	// The lock keeps the reaper out until this has committed. It is not the
 	// weaker KEY SHARE, which an UPDATE of other columns does not respect.
-	b.Queue(`SELECT 1 FROM workers WHERE id = $1 AND NOT reaped FOR SHARE`, worker).Query(func(rows pgx.Rows) error {
+	b.Queue(`SELECT 1 FROM workers WHERE id = $1 AND NOT reaped FOR SHARE`, c.worker).Query(func(rows pgx.Rows) error {
 		leased = rows.Next()
 		rows.Close()
 		return rows.Err()
 	})
 	b.Queue(`SELECT tenant, count(*) FROM executions WHERE state = 1 AND tenant = ANY($1) GROUP BY tenant`, tenants).Query(f.scanRunning)
-	b.Queue(dueHeads, tenants, ns).Query(f.scanHeads)
-	if err := send(ctx, c, b); err != nil {
+	b.Queue(c.queries.heads, tenants, ns).Query(f.scanHeads)
+	if err := send(ctx, conn, b); err != nil {
 		return nil, err
 	}
 	if !leased {
@@ -144,17 +215,34 @@ func (f *found) choose(quotas []execution.Quota, turns *lane.Turns) (tenants, id
 	for _, q := range quotas {
 		heads := f.heads[q.Tenant]
 		n := max(0, min(q.N, q.Running-f.running[q.Tenant]))
-		var waiting [lane.Count]int
-		for l := range heads {
-			waiting[l] = len(heads[l])
-		}
-		for l, k := range lane.Take(turns.At(q.Tenant), n, waiting) {
-			for _, id := range heads[l][:k] {
-				tenants, ids = append(tenants, q.Tenant), append(ids, id)
+		lane.Pick(turns.At(q.Tenant), n, func(l int) bool {
+			for len(heads[l]) > 0 {
+				h := heads[l][0]
+				heads[l] = heads[l][1:]
+				if f.admits(q.Tenant, h) {
+					tenants, ids = append(tenants, q.Tenant), append(ids, h.id)
+					return true
+				}
 			}
-		}
+			return false
+		})
 	}
 	return tenants, ids
+}
+
+// admits takes a place under the cap of an execution's installation, if that has one.
+func (f *found) admits(tenant string, h head) bool {
+	k := capKey{tenant, h.installation}
+	room, capped := f.room[k]
+	if !capped {
+		return true
+	}
+	if room == 0 {
+		return false
+	}
+	f.room[k] = room - 1
+	f.capped[h.id] = true
+	return true
 }
 
 func (f *found) scanRunning(rows pgx.Rows) error {
@@ -168,21 +256,27 @@ func (f *found) scanRunning(rows pgx.Rows) error {
 }
 
 func (f *found) scanHeads(rows pgx.Rows) error {
-	var tenant, id string
-	var l int
-	_, err := pgx.ForEachRow(rows, []any{&tenant, &l, &id}, func() error {
+	for rows.Next() {
+		var tenant string
+		var l, room int
+		var h head
+		if err := rows.Scan(&tenant, &l, &h.id, &h.installation, &room, nil); err != nil { // The last is what they are ordered by.
+			return err
+		}
+		if room >= 0 {
+			f.room[capKey{tenant, h.installation}] = room
+		}
 		heads := f.heads[tenant]
-		heads[l] = append(heads[l], id)
-		return nil
-	})
-	return err
+		heads[l] = append(heads[l], h)
+	}
+	return rows.Err()
 }
 
 func scanClaimed(row pgx.CollectableRow) (execution.Claimed, error) {
 	var c execution.Claimed
 	var l int
 	var runAt int64
-	err := row.Scan(&c.Tenant, &c.Execution, &c.Claim, &c.Attempt, &c.Crashes, &l, &runAt)
+	err := row.Scan(&c.Tenant, &c.Execution, &c.Claim, &c.Attempt, &c.Crashes, &l, &runAt, &c.OrderKey)
 	c.Attempt++
 	c.Lane, c.QueuedAt = event.Lane(l), column.Time(runAt)
 	return c, err

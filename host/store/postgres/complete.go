@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"encoding/hex"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/finish"
@@ -128,8 +130,12 @@ func (s *Store) fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[
 	byClaim := make(map[claimKey]*completion, len(items))
 	var tenants, ids []string
 	var claims []int64
+	var lines []int32
 	for i, it := range items {
 		v := it.Value
+		if event.IsOrderKey(v.OrderKey) {
+			lines = append(lines, lineOf(v.OrderKey))
+		}
 		runs[i] = &completion{item: it}
 		byClaim[claimKey{v.Tenant, v.Execution, v.Claim}] = runs[i]
 		tenants, ids, claims = append(tenants, v.Tenant), append(ids, v.Execution), append(claims, v.Claim)
@@ -151,7 +157,18 @@ func (s *Store) fence(ctx context.Context, c *pgxpool.Conn, items []*group.Item[
 		})
 		return err
 	})
+	if lines != nil {
+		// The schema takes them, too, but in the order of the rows.
+		slices.Sort(lines)
+		b.Queue(takeLocks, lockLines, slices.Compact(lines))
+	}
 	return runs, send(ctx, c, b)
+}
+
+// lineOf is which lock the schema has for the line of an order key: its first byte.
+func lineOf(key string) int32 {
+	b, _ := hex.DecodeString(key[:2]) // It is a key.
+	return int32(b[0])
 }
 
 // applyState takes the locks of all keys that the runs have read or written,

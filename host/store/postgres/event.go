@@ -21,18 +21,36 @@ import (
 const acceptEvents = `WITH x AS (
   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[],
     $10::bigint[], $11::text[], $12::int[]) AS x (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, lane)
-  WHERE EXISTS (SELECT 1 FROM tenants t WHERE t.id = x.tenant AND t.state IN ('active', 'paused'))
+  ` + whereTenants + insertNew + `
+  INSERT INTO executions (tenant, id, installation, event, kind, name, lane, run_at, created_at, changed_at)
+  SELECT x.tenant, x.execution, x.installation, x.id, x.kind, x.name, x.lane, $13, $13, $13
+  FROM x JOIN e ON e.tenant = x.tenant AND e.id = x.id WHERE x.execution <> ''
+` + selectNew
+
+// acceptOrdered is the same of a group in which work has order keys: the rows go in by
+// their keys, as the schema wants it, and those of one key in the order in which they came.
+const acceptOrdered = `WITH x AS (
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::bytea[],
+    $10::bigint[], $11::text[], $12::int[], $14::text[])
+    AS x (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, lane, order_key)
+  ` + whereTenants + insertNew + `
+  INSERT INTO executions (tenant, id, installation, event, kind, name, lane, run_at, created_at, changed_at, order_key)
+  SELECT x.tenant, x.execution, x.installation, x.id, x.kind, x.name, x.lane, $13, $13, $13, x.order_key
+  FROM x JOIN e ON e.tenant = x.tenant AND e.id = x.id WHERE x.execution <> '' ORDER BY x.order_key, x.received_at, x.execution
+` + selectNew
+
+const whereTenants = `WHERE EXISTS (SELECT 1 FROM tenants t WHERE t.id = x.tenant AND t.state IN ('active', 'paused'))`
+
+const insertNew = `
 ), e AS (
   INSERT INTO events (tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, emitter)
   SELECT tenant, id, installation, kind, name, source, dedupe_key, request, body, received_at, execution, '' FROM x
   ORDER BY tenant, source, dedupe_key
   ON CONFLICT (tenant, source, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
   RETURNING tenant, id
-), w AS (
-  INSERT INTO executions (tenant, id, installation, event, kind, name, lane, run_at, created_at, changed_at)
-  SELECT x.tenant, x.execution, x.installation, x.id, x.kind, x.name, x.lane, $13, $13, $13
-  FROM x JOIN e ON e.tenant = x.tenant AND e.id = x.id WHERE x.execution <> ''
-)
+), w AS (`
+
+const selectNew = `)
 SELECT x.tenant, x.id, e.id IS NOT NULL FROM x LEFT JOIN e ON e.tenant = x.tenant AND e.id = x.id`
 
 // earlierEvents finds the events that have the keys.
@@ -45,6 +63,7 @@ type acceptance struct {
 	event     sealing.Event
 	execution string
 	lane      event.Lane
+	orderKey  string
 	accepted  event.Accepted
 	// known and stored say what became of it: its tenant exists, and it was new.
 	known, stored bool
@@ -64,7 +83,7 @@ func (s *Store) Accept(ctx context.Context, e event.Event, w *event.Work) (event
 	}
 	a := &acceptance{event: row}
 	if w != nil {
-		a.execution, a.lane = w.Execution, w.Lane
+		a.execution, a.lane, a.orderKey = w.Execution, w.Lane, w.OrderKey
 	}
 	if err := s.accepts.Do(ctx, a); err != nil {
 		return event.Accepted{}, store.Fault(s.driver, err, "accept an event")
@@ -94,14 +113,20 @@ func (s *Store) acceptAll(ctx context.Context, items []*group.Item[*acceptance])
 	var c eventColumns
 	executions := make([]string, len(items))
 	lanes := make([]int32, len(items))
+	keys := make([]string, len(items))
+	query, ordered := acceptEvents, false
 	for i, it := range items {
 		a := it.Value
 		byID[[2]string{a.event.Tenant, a.event.ID}] = a
 		c.add(a.event)
-		executions[i], lanes[i] = a.execution, int32(a.lane)
+		executions[i], lanes[i], keys[i] = a.execution, int32(a.lane), a.orderKey
+		ordered = ordered || a.orderKey != ""
 	}
 	args := append(c.args(), executions, lanes, column.Micros(s.driver.Clock()))
-	rows, err := s.driver.pool.Query(ctx, acceptEvents, args...)
+	if ordered {
+		query, args = acceptOrdered, append(args, keys)
+	}
+	rows, err := s.driver.pool.Query(ctx, query, args...)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,12 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -34,6 +37,32 @@ type claimer struct {
 	worker string
 	now    int64
 	turns  *lane.Turns
+	// room is what is left of the caps of installations, by tenant, for tenants that have
+	// any.
+	room    map[string]map[string]int
+	queries queries
+}
+
+// queries are what a claim asks of a tenant's lane, and of one of its installations.
+type queries struct{ tenant, installation string }
+
+const (
+	dueOf  = `SELECT rowid, id, claim, attempt, crashes, run_at, installation`
+	tailOf = ` ORDER BY run_at, id LIMIT $3`
+)
+
+func claiming() queries {
+	return queries{
+		tenant: dueOf + `, order_key FROM executions INDEXED BY executions_ready WHERE state = 0 AND tenant = $1 AND lane = $2` + tailOf,
+		installation: dueOf + `, order_key FROM executions INDEXED BY executions_of
+		 WHERE state = 0 AND tenant = $1 AND installation = $4 AND lane = $2` + tailOf,
+	}
+}
+
+// claimingBefore is that of the schema before, in which no installation has a cap and
+// nothing is in order.
+func claimingBefore() queries {
+	return queries{tenant: dueOf + `, '' FROM executions INDEXED BY executions_ready WHERE state = 0 AND tenant = $1 AND lane = $2` + tailOf}
 }
 
 func (c *claimer) claim(ctx context.Context, quotas []execution.Quota) ([]execution.Claimed, error) {
@@ -47,6 +76,9 @@ func (c *claimer) claim(ctx context.Context, quotas []execution.Quota) ([]execut
 	}
 	running, err := c.running(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.caps(ctx, quotas); err != nil {
 		return nil, err
 	}
 	var claimed []execution.Claimed
@@ -86,41 +118,134 @@ func (c *claimer) running(ctx context.Context) (map[string]int, error) {
 	return running, rows.Err()
 }
 
+// caps finds the tenants of which installations have caps. In a schema that does not know
+// of caps there are none.
+func (c *claimer) caps(ctx context.Context, quotas []execution.Quota) error {
+	tenants := make([]string, len(quotas))
+	for i, q := range quotas {
+		tenants[i] = q.Tenant
+	}
+	names, err := json.Marshal(tenants)
+	if err != nil {
+		return err
+	}
+	c.queries, c.room = claiming(), map[string]map[string]int{}
+	rows, err := c.tx.QueryContext(ctx,
+		`SELECT i.tenant, i.id, MAX(i.running - (SELECT count(*) FROM executions e WHERE e.state = 1 AND e.tenant = i.tenant AND e.installation = i.id), 0)
+		 FROM installations i INDEXED BY installations_capped WHERE i.running > 0 AND i.tenant IN (SELECT value FROM json_each($1))`, string(names))
+	if err != nil {
+		if isMissing(err.Error()) {
+			c.queries, err = claimingBefore(), nil
+		}
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var tenant, installation string
+		var room int
+		if err := rows.Scan(&tenant, &installation, &room); err != nil {
+			return err
+		}
+		if c.room[tenant] == nil {
+			c.room[tenant] = map[string]int{}
+		}
+		c.room[tenant][installation] = room
+	}
+	return rows.Err()
+}
+
 // due is an execution that could be claimed.
 type due struct {
-	row int64
+	row          int64
+	installation string
 	execution.Claimed
 }
 
 // tenant claims up to n executions of one tenant.
 func (c *claimer) tenant(ctx context.Context, tenant string, n int) ([]execution.Claimed, error) {
-	var heads [lane.Count][]due
-	var waiting [lane.Count]int
-	for l := range heads {
-		var err error
-		if heads[l], err = c.heads(ctx, tenant, l, n); err != nil {
+	heads, err := c.heads(ctx, tenant, n)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []due
+	room := c.room[tenant]
+	lane.Pick(c.turns.At(tenant), n, func(l int) bool {
+		for len(heads[l]) > 0 {
+			d := heads[l][0]
+			heads[l] = heads[l][1:]
+			if left, capped := room[d.installation]; capped {
+				if left == 0 {
+					continue
+				}
+				room[d.installation], d.Capped = left-1, true
+			}
+			chosen = append(chosen, d)
+			return true
+		}
+		return false
+	})
+	var claimed []execution.Claimed
+	for _, d := range chosen {
+		if err := c.take(ctx, d.row); err != nil {
 			return nil, err
 		}
-		waiting[l] = len(heads[l])
+		claimed = append(claimed, d.Claimed)
 	}
-	var claimed []execution.Claimed
-	for l, k := range lane.Take(c.turns.At(tenant), n, waiting) {
-		for _, d := range heads[l][:k] {
-			if err := c.take(ctx, d.row); err != nil {
-				return nil, err
-			}
-			claimed = append(claimed, d.Claimed)
-		}
-	}
+	slices.SortStableFunc(claimed, func(a, b execution.Claimed) int { return int(a.Lane) - int(b.Lane) })
 	c.turns.Advance(tenant, len(claimed))
 	return claimed, nil
 }
 
-// heads are the oldest due executions of a lane.
-func (c *claimer) heads(ctx context.Context, tenant string, l, n int) ([]due, error) {
-	rows, err := c.tx.QueryContext(ctx,
-		`SELECT rowid, id, claim, attempt, crashes, run_at FROM executions INDEXED BY executions_ready
-		 WHERE state = 0 AND tenant = $1 AND lane = $2 ORDER BY run_at, id LIMIT $3`, tenant, l, n)
+// heads are the oldest due executions of each lane. In a tenant that has caps on
+// installations it hops from one installation to the next that has something queued, and
+// looks at no more of each than it has room for: what one cannot run is never passed
+// through.
+func (c *claimer) heads(ctx context.Context, tenant string, n int) (heads [lane.Count][]due, err error) {
+	room, capped := c.room[tenant]
+	if !capped {
+		for l := range heads {
+			if heads[l], err = c.due(ctx, c.queries.tenant, tenant, l, n); err != nil {
+				return heads, err
+			}
+		}
+		return heads, nil
+	}
+	for installation := ""; ; {
+		err := c.tx.QueryRowContext(ctx,
+			`SELECT installation FROM executions INDEXED BY executions_of WHERE state = 0 AND tenant = $1 AND installation > $2 ORDER BY installation LIMIT 1`,
+			tenant, installation).Scan(&installation)
+		if errors.Is(err, sql.ErrNoRows) {
+			break
+		}
+		if err != nil {
+			return heads, err
+		}
+		most := n
+		if left, capped := room[installation]; capped {
+			most = min(n, left)
+		}
+		for l := range heads {
+			found, err := c.due(ctx, c.queries.installation, tenant, l, most, installation)
+			if err != nil {
+				return heads, err
+			}
+			heads[l] = append(heads[l], found...)
+		}
+	}
+	for l := range heads {
+		slices.SortFunc(heads[l], func(a, b due) int {
+			return cmp.Or(a.QueuedAt.Compare(b.QueuedAt), cmp.Compare(a.Execution, b.Execution))
+		})
+	}
+	return heads, nil
+}
+
+// due are the oldest due executions of a lane, at most n.
+func (c *claimer) due(ctx context.Context, query, tenant string, l, n int, further ...any) ([]due, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	rows, err := c.tx.QueryContext(ctx, query, append([]any{tenant, l, n}, further...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +254,7 @@ func (c *claimer) heads(ctx context.Context, tenant string, l, n int) ([]due, er
 	for rows.Next() {
 		d := due{Claimed: execution.Claimed{Tenant: tenant, Lane: event.Lane(l)}}
 		var runAt int64
-		if err := rows.Scan(&d.row, &d.Execution, &d.Claim, &d.Attempt, &d.Crashes, &runAt); err != nil {
+		if err := rows.Scan(&d.row, &d.Execution, &d.Claim, &d.Attempt, &d.Crashes, &runAt, &d.installation, &d.OrderKey); err != nil {
 			return nil, err
 		}
 		d.Claim++

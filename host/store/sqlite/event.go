@@ -58,10 +58,13 @@ func accept(ctx context.Context, tx store.Conn, e sealing.Event, w *event.Work, 
 	if w == nil {
 		return a, nil
 	}
-	_, err = tx.ExecContext(ctx,
-		`INSERT INTO executions (tenant, id, installation, event, kind, name, lane, run_at, created_at, changed_at)
-		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8)`,
-		e.Tenant, w.Execution, e.Installation, e.ID, string(e.Kind), e.Name, int(w.Lane), now)
+	const into, values = `INSERT INTO executions (tenant, id, installation, event, kind, name, lane, run_at, created_at, changed_at`, `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $8`
+	args := []any{e.Tenant, w.Execution, e.Installation, e.ID, string(e.Kind), e.Name, int(w.Lane), now}
+	if w.OrderKey != "" {
+		_, err = tx.ExecContext(ctx, into+`, order_key`+values+`, $9)`, append(args, w.OrderKey)...)
+		return a, err
+	}
+	_, err = tx.ExecContext(ctx, into+values+`)`, args...)
 	return a, err
 }
 

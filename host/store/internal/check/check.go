@@ -50,6 +50,8 @@ func Work(w *event.Work) error {
 		return fault.New(fault.InvalidInput, codeText, "the execution has no id").At("/execution")
 	case w.Lane < event.Interactive || w.Lane > event.Backfill:
 		return fault.New(fault.InvalidInput, "lane_unknown", "there is no lane %d, only %d to %d", w.Lane, event.Interactive, event.Backfill).At("/lane")
+	case w.OrderKey != "" && !event.IsOrderKey(w.OrderKey):
+		return fault.New(fault.InvalidInput, "order_key_invalid", "the order key is none that event.KeyOf makes").At("/order_key")
 	default:
 		return field{"/execution", w.Execution}.text()
 	}

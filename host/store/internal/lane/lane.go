@@ -12,31 +12,24 @@ const Count = 3
 // round is whose turn comes first, by the number of the turn.
 const round = "01020100"
 
-// Take says how many of n turns each lane gets, from the turn that begins at
-// turn, when due executions wait in each.
-func Take(turn, n int, due [Count]int) [Count]int {
-	var got [Count]int
+// Pick has n turns taken, from the one that begins at turn. Take takes the next due
+// execution of a lane, and says whether there was one.
+func Pick(turn, n int, take func(lane int) bool) {
 	for i := range n {
-		l := int(round[(turn+i)%len(round)] - '0')
-		if got[l] == due[l] {
-			l = first(got, due)
+		if !take(int(round[(turn+i)%len(round)]-'0')) && !first(take) {
+			return
 		}
-		if l == Count {
-			break
-		}
-		got[l]++
 	}
-	return got
 }
 
-// first returns the first lane that has more due than got.
-func first(got, due [Count]int) int {
+// first takes from the first lane that has one.
+func first(take func(lane int) bool) bool {
 	for l := range Count {
-		if got[l] < due[l] {
-			return l
+		if take(l) {
+			return true
 		}
 	}
-	return Count
+	return false
 }
 
 // Turns remembers where in the round each tenant is. The zero value is ready.

@@ -1,0 +1,138 @@
+package storetest
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
+)
+
+func testCaps(t *testing.T, open Open) {
+	each(t, open, map[string]func(*testing.T, *bundle){
+		"an installation's cap is its own":              capOne,
+		"an installation's cap counts its lanes as one": capLanes,
+		"an installation's cap is never exceeded":       capLoad,
+		"a cap that was changed counts at once":         capChanged,
+	})
+}
+
+// capped adds an installation with a cap to a tenant.
+func (b *bundle) capped(t testing.TB, p place, name string, running int) place {
+	t.Helper()
+	i := b.installation(p.tenant, name)
+	i.MaxRunning = running
+	must(t, b.InsertInstallation(t.Context(), i))
+	got, err := b.Installation(t.Context(), p.tenant, i.ID)
+	must(t, err)
+	equal(t, i, got)
+	return place{p.tenant, i.ID}
+}
+
+// capOne has a backlog of a capped installation in front of another's, in one tenant.
+func capOne(t *testing.T, b *bundle) {
+	slow := b.capped(t, b.acme, "slow", 2)
+	for range 40 {
+		b.work(t, slow, event.Live)
+		b.clock.advance(time.Millisecond)
+	}
+	var free []string
+	for range 3 {
+		free = append(free, b.work(t, b.acme, event.Live))
+		b.clock.advance(time.Millisecond)
+	}
+	first := b.claim(t, "w1", b.acme, 4)
+	equal(t, 4, len(first))
+	for i, c := range first {
+		if of := b.execution(t, b.acme, c.Execution).Installation; (of == slow.installation) != (i < 2) || c.Capped != (i < 2) {
+			t.Errorf("the claim %d is of %s and says %v, want two of the capped one and then the other's", i, of, c.Capped)
+		}
+	}
+	equal(t, free[:2], []string{first[2].Execution, first[3].Execution})
+	rest := b.claim(t, "w1", b.acme, 10)
+	if len(rest) != 1 || rest[0].Execution != free[2] {
+		t.Errorf("claimed %+v, want what the other has left", rest)
+	}
+	must(t, b.Complete(t.Context(), success(first[0])))
+	if next := b.claim(t, "w1", b.acme, 10); len(next) != 1 || !next[0].Capped {
+		t.Errorf("claimed %+v when one had ended, want one", next)
+	}
+}
+
+func capLanes(t *testing.T, b *bundle) {
+	slow := b.capped(t, b.acme, "slow", 3)
+	for _, l := range []event.Lane{event.Interactive, event.Live, event.Backfill} {
+		for range 5 {
+			b.work(t, slow, l)
+		}
+	}
+	var got [3]int
+	for _, c := range b.claim(t, "w1", b.acme, 15) {
+		got[c.Lane]++
+	}
+	equal(t, [3]int{2, 1, 0}, got)
+}
+
+func capLoad(t *testing.T, b *bundle) {
+	slow := b.capped(t, b.acme, "slow", 3)
+	CappedUnderLoad(t, []execution.Claims{b, b, b}, b, b.acme.tenant, func() { b.work(t, slow, event.Live) })
+}
+
+func capChanged(t *testing.T, b *bundle) {
+	ctx := t.Context()
+	slow := b.capped(t, b.acme, "slow", 1)
+	for range 5 {
+		b.work(t, slow, event.Live)
+	}
+	limit := func(n int) {
+		i, err := b.Installation(ctx, slow.tenant, slow.installation)
+		must(t, err)
+		since := i.UpdatedAt
+		i.MaxRunning = n
+		i.UpdatedAt = since.Add(time.Microsecond)
+		must(t, b.UpdateInstallation(ctx, i, since))
+	}
+	for _, step := range []struct{ limit, want int }{{1, 1}, {3, 2}, {2, 0}, {0, 2}} {
+		limit(step.limit)
+		if got := b.claim(t, "w1", b.acme, 10); len(got) != step.want {
+			t.Errorf("claimed %d with a cap of %d, want %d", len(got), step.limit, step.want)
+		}
+	}
+}
+
+// CappedUnderLoad is CapUnderLoad for an installation with a cap of three, whose tenant
+// has one that is out of reach.
+func CappedUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, tenantID string, work func()) {
+	t.Helper()
+	const total, most = 150, 3
+	for range total {
+		work()
+	}
+	var done, running atomic.Int64
+	together(len(claims), func(i int) {
+		worker := fmt.Sprintf("busy%d", i)
+		if _, err := claims[i].Heartbeat(t.Context(), worker, time.Hour); err != nil {
+			t.Error(err)
+			return
+		}
+		for done.Load() < total && !t.Failed() {
+			got, err := claims[i].Claim(t.Context(), worker, []execution.Quota{{Tenant: tenantID, N: 5, Running: 1000}})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := running.Add(int64(len(got))); n > most {
+				t.Errorf("%d run at once, and the cap is %d", n, most)
+			}
+			for _, c := range got {
+				running.Add(-1) // Before, because it may be claimed again right after.
+				if err := runs.Complete(t.Context(), success(c)); err != nil {
+					t.Error(err)
+				}
+				done.Add(1)
+			}
+		}
+	})
+}
