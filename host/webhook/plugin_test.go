@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/vault/vaulttest"
@@ -152,6 +155,42 @@ func TestRefusalsAreRemembered(t *testing.T) {
 	send(`{"accept":false}`)
 	if all := b.intake.Refused(b.endpoint.ID); len(all) != 1 || all[0].Count != 1 {
 		t.Errorf("after that: %+v", all)
+	}
+}
+
+func TestAnswersAreMeasuredByWhatTheyAre(t *testing.T) {
+	t.Parallel()
+	b := asked(t, nil)
+	metrics := prometheus.NewRegistry()
+	b.intake = webhook.New(webhook.Config{
+		Endpoints: b.endpoints, Events: b.events, Now: func() time.Time { return b.now }, Registerer: metrics,
+		Verify: func(_ context.Context, q webhook.Question) ([]byte, error) {
+			if string(q.Body) == "ours" {
+				return nil, errors.New("no database")
+			}
+			return q.Body, nil
+		},
+	})
+	for _, body := range []string{`{"accept":true,"id":"1"}`, `{"accept":true,"id":"1"}`, `{"accept":false}`, `{"accept":true,"respond":{"status":200}}`, "ours", `{"accept":true,"id":"2"}`} {
+		d := b.plain()
+		d.Body = []byte(body)
+		_, _ = b.intake.Receive(t.Context(), d)
+	}
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "cofferdam_webhook_seconds" {
+				got[m.GetLabel()[0].GetValue()] = m.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	want := map[string]uint64{"accepted": 2, "duplicate": 1, "refused": 1, "handshake": 1, "failed": 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }
 
