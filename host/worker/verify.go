@@ -29,11 +29,11 @@ const exportVerify = "verify"
 // they like.
 const (
 	// verifyFuel is some 50 ms of a core, and verifyFuelPerByte what it takes to read a byte
-	// of a body and to have it signed.
-	verifyFuel, verifyFuelPerByte = 200_000_000, 400
-	verifyDeadline                = time.Second
-	verifyOutput                  = 16 << 10
-	verifySigns                   = 16
+	// of a body and to have it signed. The times are for a machine that is busy with others.
+	verifyFuel, verifyFuelPerByte         = 200_000_000, 400
+	verifyDeadline, verifyDeadlinePerByte = time.Second, 3 * time.Microsecond
+	verifyOutput                          = 16 << 10
+	verifySigns                           = 16
 	// verifiesOfTenant is how many may run at once for one tenant, and verifyWait how long
 	// others wait for their turn.
 	verifiesOfTenant = 8
@@ -97,7 +97,7 @@ func (s *Sandbox) Verify(ctx context.Context, q webhook.Question) ([]byte, error
 		Export: exportVerify, Input: input, World: world,
 		Host: hostfns.NewGate(hostfns.GateConfig{Funcs: signatures.Funcs(), Now: s.c.Now}),
 		Limits: runtime.Limits{
-			Fuel: verifyFuel + verifyFuelPerByte*int64(len(q.Body)), Deadline: verifyDeadline, OutputBytes: verifyOutput,
+			Fuel: verifyFuel + verifyFuelPerByte*int64(len(q.Body)), Deadline: verifyDeadline + verifyDeadlinePerByte*time.Duration(len(q.Body)), OutputBytes: verifyOutput,
 		},
 		Share: runtime.Share{Key: q.Tenant},
 	})
