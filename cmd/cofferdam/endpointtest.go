@@ -339,7 +339,7 @@ func (a *app) followDeliveries(ctx context.Context, endpoint string, limit int) 
 	for {
 		all, err := a.deliveries(ctx, endpoint, limit)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // Whoever watches has seen enough.
+			return nil // Whoever watches has seen enough.
 		}
 		if err != nil {
 			return err

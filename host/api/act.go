@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -22,9 +23,8 @@ const onlyWork = "-"
 // requestHeader has the id of a request that is in the audit log.
 const requestHeader = "Cofferdam-Request"
 
-// acts is what the audit log calls what routes do, by the operations' ids. Every route
-// that may change something has a line here; to look is no act, unless it is at everything.
-func acts() map[string]string {
+// works are the routes of onlyWork.
+func works() map[string]string {
 	return map[string]string{
 		"deliverWebhook": onlyWork, "tryWebhookHead": onlyWork, "tryWebhookOptions": onlyWork, "verifySample": onlyWork,
 		"callAction": onlyWork, "callPoll": onlyWork, "testInstallation": onlyWork,
@@ -32,7 +32,14 @@ func acts() map[string]string {
 		"previewSchedule": onlyWork,
 		// What is done there for a user, the session has written: as its own act.
 		"postConnectPage": onlyWork, "oauthCallbackForm": onlyWork,
+	}
+}
 
+// acts is what the audit log calls what routes do, by the operations' ids. Every route
+// that may change something has a line here; to look is no act, unless it is at everything.
+func acts() map[string]string {
+	all := works()
+	maps.Copy(all, map[string]string{
 		"publishPlugin":         "plugin.publish",
 		"deprecatePlugin":       "plugin.deprecate",
 		"pausePlugin":           "plugin.pause",
@@ -109,7 +116,8 @@ func acts() map[string]string {
 		"createOperatorToken": "token.create",
 		"revokeOperatorToken": "token.revoke",
 		"signAuditLog":        "audit.sign",
-	}
+	})
+	return all
 }
 
 // actionOf is the action of a route, or empty if it only looks. One that is not in the

@@ -36,6 +36,24 @@ func (c *Catalog) Scheme(name string, d json.RawMessage) (endpoint.Scheme, error
 	return c.find(name, d)
 }
 
+// Sign returns a request as the vendor would make it of a scheme, or of a descriptor where
+// there is one: with another query or body where the signature stands there.
+func (c *Catalog) Sign(name string, d json.RawMessage, o signature.Outgoing) (signature.Request, error) {
+	if name == ByPlugin && len(d) == 0 {
+		return signature.Request{}, fault.New(fault.InvalidInput, "cannot_sign", "only the plugin knows how the deliveries of the endpoint are signed").
+			WithHint("Give the vendor's headers yourself, of a delivery that it has made.")
+	}
+	s, err := c.find(name, d)
+	if err != nil {
+		return signature.Request{}, err
+	}
+	signed, err := s.Sign(o)
+	if err != nil {
+		return signature.Request{}, fmt.Errorf("sign the delivery: %w", err)
+	}
+	return signed, nil
+}
+
 // find returns the scheme of a descriptor, or where there is none the one of a name that
 // comes with the program.
 func (c *Catalog) find(name string, d json.RawMessage) (*signature.Scheme, error) {
@@ -119,22 +137,4 @@ func Sign(name, secret, id string, at time.Time, body []byte) (http.Header, erro
 		return nil, err
 	}
 	return signed.Header, nil
-}
-
-// Sign returns a request as the vendor would make it of a scheme, or of a descriptor where
-// there is one: with another query or body where the signature stands there.
-func (c *Catalog) Sign(name string, d json.RawMessage, o signature.Outgoing) (signature.Request, error) {
-	if name == ByPlugin && len(d) == 0 {
-		return signature.Request{}, fault.New(fault.InvalidInput, "cannot_sign", "only the plugin knows how the deliveries of the endpoint are signed").
-			WithHint("Give the vendor's headers yourself, of a delivery that it has made.")
-	}
-	s, err := c.find(name, d)
-	if err != nil {
-		return signature.Request{}, err
-	}
-	signed, err := s.Sign(o)
-	if err != nil {
-		return signature.Request{}, fmt.Errorf("sign the delivery: %w", err)
-	}
-	return signed, nil
 }

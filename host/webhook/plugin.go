@@ -135,10 +135,10 @@ func (i *Intake) ask(ctx context.Context, e endpoint.Opened, r signature.Request
 // to try again.
 func unjudged(err error) error {
 	f := fault.From(err)
-	switch {
-	case f.Class == fault.PluginBug:
+	switch f.Class {
+	case fault.PluginBug:
 		return failed("%s", f.Message).Because(err)
-	case f.Class == fault.RateLimited:
+	case fault.RateLimited:
 		return f
 	default:
 		return fault.New(fault.Platform, codeUnavailable, "the plugin could not be asked: %.200s", f.Message).Because(err)

@@ -57,7 +57,7 @@ func TestAPluginIsAskedOfADelivery(t *testing.T) {
 		t.Fatalf("got %+v, %v, stored %+v", taken, err, b.events.kept)
 	}
 	if got.Tenant != tenant || got.Installation != "ins_1" || got.Webhook != "issues" || got.Secret != b.secret || !got.Now.Equal(b.now) ||
-		got.Method != "POST" || got.URL != "https://hooks.example/hooks/"+b.endpoint.ID || got.Query != "a=1" || got.Header.Get("X") != "y" || string(got.Body) != "body" {
+		got.Method != http.MethodPost || got.URL != "https://hooks.example/hooks/"+b.endpoint.ID || got.Query != "a=1" || got.Header.Get("X") != "y" || string(got.Body) != "body" {
 		t.Errorf("it was asked %+v", got)
 	}
 }
