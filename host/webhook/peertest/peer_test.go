@@ -17,14 +17,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 	"github.com/google/go-github/v74/github"
 	"github.com/slack-go/slack"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stripe/stripe-go/v82/webhook"
 	svix "github.com/svix/svix-webhooks/go"
 	twilio "github.com/twilio/twilio-go/client"
-
-	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 )
 
 // peer is a vendor's library.

@@ -2,6 +2,7 @@ package connector_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func acme() connector.Connector {
 			Verify: func(ctx *connector.Context, d connector.Incoming) (connector.Verdict, error) {
 				id, given := d.Header.Get("X-Id"), d.Header.Get("x-signature")
 				switch {
-				case d.Method == "GET":
+				case d.Method == http.MethodGet:
 					return connector.Respond(connector.HandshakeResponse{Status: 200, JSON: map[string]string{"echo": d.Query}}), nil
 				case given == "":
 					return connector.Refuse(connector.SignatureMissing, "no X-Signature"), nil

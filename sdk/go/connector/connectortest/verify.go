@@ -2,7 +2,7 @@ package connectortest
 
 import (
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // Vendors sign with it.
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
