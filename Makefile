@@ -5,7 +5,7 @@ SHELL       := /bin/bash
 GO          ?= go
 GOLANGCI    := .bin/golangci-lint
 GOLANGCI_V  := v2.13.1
-MODULES     := sdk/go examples/hello-go examples/host-app/plugin plugins/http chaos/guest host/oauth/fositetest
+MODULES     := sdk/go examples/hello-go examples/host-app/plugin plugins/http chaos/guest host/oauth/fositetest host/webhook/peertest
 GUEST       := GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -ldflags='-s -w'
 SUITE       ?= host
 
@@ -32,9 +32,9 @@ test: node_modules ## All tests, on SQLite and, where initdb or COFFERDAM_TEST_P
 		echo; echo "THE POSTGRES SUITES DID NOT RUN: install PostgreSQL 15, or set COFFERDAM_TEST_POSTGRES to the URL of a server."; fi
 
 .PHONY: node_modules
-node_modules: ## What the tests of the TypeScript SDK and those in a browser need, from npm, where there is one.
+node_modules: ## What the tests of the TypeScript SDK, those in a browser and of vendors' libraries need, from npm, where there is one.
 	@if ! command -v npm >/dev/null; then echo "npm is not here: what needs it is skipped"; exit 0; fi; \
-	for d in sdk/typescript test/browser; do \
+	for d in sdk/typescript test/browser test/peers; do \
 		cmp -s $$d/package-lock.json $$d/node_modules/.installed || \
 			(cd $$d && npm ci --no-audit --no-fund && cp package-lock.json node_modules/.installed) || exit 1; done
 

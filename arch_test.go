@@ -77,6 +77,8 @@ var mayImport = map[string][]string{
 	"host/webhook/admission":  {"host/fault"},
 	"host/webhook/descriptor": {"host/document", "host/fault"},
 	"host/webhook/signature":  {"host/document", "host/fault", "host/webhook/descriptor"},
+	"host/schedule/crontest":  {"host/fault", "host/schedule"}, // A fuzz test alone.
+	"host/webhook/peertest":   {"host/webhook/signature"},      // Its tests: a module of its own.
 	"host/queue":              {"host/execution"},
 	"host/usage":              {"host/fault"},
 	"host/job":                {"host/fault", "host/ident"},

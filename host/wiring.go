@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/cofferdam-run/cofferdam/host/alert"
 	"github.com/cofferdam-run/cofferdam/host/app"
 	"github.com/cofferdam-run/cofferdam/host/archive"
@@ -212,6 +214,7 @@ func (w *wiring) webhooks() {
 	h.Webhooks = webhook.New(webhook.Config{
 		Endpoints: h.Endpoints, Events: c.Store, Catalog: catalog, PublicURL: c.PublicURL, Wake: w.wake,
 		Gate: admission.New(admission.Config{Bounds: c.Ingest, Queue: c.Store, Now: c.Now}), Limits: w.limits,
+		Verify:     func(ctx context.Context, q webhook.Question) ([]byte, error) { return h.sandbox.Verify(ctx, q) },
 		Vendors:    signature.NewVendors(signature.VendorsConfig{Transport: h.asks, Now: c.Now}),
 		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now,
 	})
@@ -282,7 +285,7 @@ func (w *wiring) jobs() {
 	c, h := w.c, w.h
 	h.Jobs = job.New(job.Config{Store: c.Store, Wake: func() { h.runner.Wake() }, Now: c.Now})
 	h.Redrives = redrive.New(redrive.Config{Store: c.Store, Jobs: h.Jobs, Executions: h.Executions, Now: c.Now})
-	h.Redeliveries = redeliver.New(redeliver.Config{Store: c.Store, Jobs: h.Jobs, Wake: w.wake, Now: c.Now})
+	h.Redeliveries = redeliver.New(redeliver.Config{Store: c.Store, Jobs: h.Jobs, Wake: w.wake, Made: w.counter("cofferdam_redelivered_total", "Executions that redeliveries have made."), Now: c.Now})
 	h.Shadows = shadow.New(shadow.Config{
 		Store: c.Store, Jobs: h.Jobs, Plugins: h.Plugins, Read: w.recordings, Installation: c.Store.Installation,
 		Runtime: h.runtime, Functions: c.Functions, Limits: c.Limits, Now: c.Now,
@@ -315,6 +318,13 @@ func (w *wiring) work() {
 		Slots: c.Slots, Lease: c.Lease, Drain: c.Drain, Attempts: c.Attempts,
 		Parked: w.parked, Broken: w.ailing.isBroken, Changed: w.bell.Ring, Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
 	})
+}
+
+// counter registers a counter, and returns what adds to it.
+func (w *wiring) counter(name, help string) func(n int) {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	w.c.Metrics.MustRegister(c)
+	return func(n int) { c.Add(float64(n)) }
 }
 
 func (w *wiring) newID(prefix string) string { return ident.New(prefix, w.c.Now()) }
@@ -463,6 +473,9 @@ func (w *wiring) webhook(ctx context.Context, tenant, idOrName, name string) (en
 	}
 	for _, hook := range v.Manifest.Webhooks {
 		if hook.Name == name {
+			if hook.Verify {
+				return endpoint.Webhook{Installation: i.ID, Scheme: webhook.ByPlugin}, nil
+			}
 			return endpoint.Webhook{Installation: i.ID, Scheme: hook.Scheme, Descriptor: hook.Descriptor}, nil
 		}
 	}

@@ -165,11 +165,15 @@ func (r *Registry) check(m manifest.Manifest, exports []string) error {
 	return nil
 }
 
-// checkWebhook holds that a webhook is signed in a way that this host knows, or is told.
+// checkWebhook holds that a webhook is signed in a way that this host knows, or is told, or
+// that the plugin verifies it.
 func (r *Registry) checkWebhook(where string, w manifest.Webhook, report func(where, format string, args ...any)) {
 	switch {
 	case len(w.Descriptor) > 0 && w.Scheme != "":
 		report(where, "has a scheme and a descriptor: keep one of them")
+	case w.Verify && (len(w.Descriptor) > 0 || w.Scheme != ""):
+		report(where, "has verify beside a scheme or a descriptor: keep one of them")
+	case w.Verify: // checkExports looks for the export.
 	case len(w.Descriptor) > 0:
 		for _, p := range r.c.Descriptor(w.Descriptor) {
 			report(where+"/descriptor"+p.Where, "%s", clipLong(p.Message))
@@ -194,6 +198,7 @@ func checkExports(m manifest.Manifest, exports []string, report func(where, form
 	}{
 		{"/actions", "action", len(m.Actions) > 0},
 		{"/webhooks", "webhook", len(m.Webhooks) > 0},
+		{"/webhooks", "verify", m.Verifies()},
 		{"/polls", "poll", len(m.Polls) > 0},
 		{"/test", "test", m.Test},
 		{"/confirm", "confirm", m.Confirm},

@@ -199,6 +199,12 @@ func TestPublishRefuses(t *testing.T) {
 		{"a confirm without the export", upload(typed(minimal + `,"confirm":true}`)), registry.Error{
 			Code: "invalid_manifest", Where: "manifest/confirm", Message: `does not export "confirm"`,
 		}},
+		{"a webhook that it verifies without the export", upload(typed(minimal+`,"webhooks":[{"name":"x","verify":true}]}`, "webhook")), registry.Error{
+			Code: "invalid_manifest", Where: "manifest/webhooks", Message: `does not export "verify"`,
+		}},
+		{"a webhook that is verified twice", upload(typed(minimal+`,"webhooks":[{"name":"x","verify":true,"scheme":"github"}]}`, "webhook", "verify")), registry.Error{
+			Code: "invalid_manifest", Where: "manifest/webhooks/0", Message: "keep one of them",
+		}},
 		{"an unknown scheme", upload(typed(minimal+`,"webhooks":[{"name":"x","scheme":"stripe"}]}`, "webhook")), registry.Error{
 			Code: "invalid_manifest", Where: "manifest/webhooks/0/scheme", Message: `"stripe" is not a scheme that this host knows: it has github, standard-webhooks`,
 		}},

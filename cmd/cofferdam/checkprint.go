@@ -97,7 +97,7 @@ func printAsks(line func(name, format string, args ...any), m manifest.Manifest)
 		line("action", "%s  %s", x.Name, x.Title)
 	}
 	for _, x := range m.Webhooks {
-		line("webhook", "%s  signed as %s", x.Name, x.Scheme)
+		line("webhook", "%s  %s", x.Name, x.Signed())
 	}
 	for _, x := range m.Polls {
 		line("poll", "%s  every %s", x.Name, x.Every)

@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
+	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 )
 
 // longWait is what an execution that waits is waited for: it is shown again when it
@@ -106,19 +107,28 @@ func (s *devSession) accept(ctx context.Context, f fixture.Fixture) (string, err
 // deliver signs a delivery as the vendor does.
 func (s *devSession) deliver(ctx context.Context, f fixture.Fixture) (string, error) {
 	e := s.endpoints[f.Name]
-	header, err := webhook.Sign(e.Scheme, e.secret, rand.Text(), time.Now(), f.Payload)
-	if err != nil {
-		return "", err
-	}
-	header.Set("Content-Type", "application/json")
+	header := http.Header{"Content-Type": {"application/json"}}
 	if e.Scheme == "github" {
 		header.Set("X-GitHub-Event", f.Name)
 	}
 	for name, value := range f.Headers {
 		header.Set(name, value)
 	}
+	r := signature.Request{Method: http.MethodPost, URL: s.base + "/hooks/" + e.ID, Query: f.Query, Header: header, Body: f.Payload}
+	if e.Scheme != webhook.ByPlugin || len(e.Descriptor) > 0 { // Of those the fixture has the vendor's headers.
+		var err error
+		r, err = webhook.NewCatalog().Sign(e.Scheme, e.Descriptor, signature.Outgoing{
+			Request: r, Secret: e.secret, ID: rand.Text(), At: time.Now(), Parameters: e.Parameters,
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	for name, value := range f.Headers { // Those of the fixture count.
+		r.Header.Set(name, value)
+	}
 	accepted, err := s.host.Webhooks.Receive(ctx, webhook.Delivery{
-		Endpoint: e.ID, Method: http.MethodPost, Path: "/hooks/" + e.ID, Query: f.Query, Header: header, Body: f.Payload,
+		Endpoint: e.ID, Method: http.MethodPost, Path: "/hooks/" + e.ID, Query: r.Query, Header: r.Header, Body: r.Body,
 	})
 	return accepted.Execution, err
 }

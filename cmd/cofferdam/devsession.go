@@ -24,6 +24,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
+	"github.com/cofferdam-run/cofferdam/host/webhook"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/registry"
 	"github.com/cofferdam-run/cofferdam/registry/manifest"
@@ -303,7 +304,11 @@ func (s *devSession) connectOne(ctx context.Context, spec connection.Spec) error
 // openEndpoints sees to it that each webhook has an endpoint.
 func (s *devSession) openEndpoints(ctx context.Context) error {
 	for _, w := range s.manifest.Webhooks {
-		if there, ok := s.endpoints[w.Name]; ok && there.Scheme == w.Scheme {
+		scheme := w.Scheme
+		if w.Verify {
+			scheme = webhook.ByPlugin
+		}
+		if there, ok := s.endpoints[w.Name]; ok && there.Scheme == scheme && bytes.Equal(there.Descriptor, w.Descriptor) {
 			continue
 		}
 		e, secret, err := s.host.Endpoints.Create(ctx, s.tenant, endpoint.Spec{Installation: s.installed.ID, Webhook: w.Name})

@@ -18,6 +18,7 @@ import (
 func (a *app) endpointCommand() *cobra.Command {
 	return group("endpoint", "Make the addresses that vendors deliver webhooks to",
 		a.endpointCreate(), a.endpointUpdate(), a.endpointRotate(), a.endpointHandshake(), a.endpointSchemes(), a.endpointVerifySample(),
+		a.endpointShow(), a.endpointTest(), a.endpointDeliveries(),
 		listVerb(a, "endpoint", "List a tenant's endpoints", "/endpoints", printEndpoints),
 		a.removeVerb("delete", "deleted", "endpoint end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O",
 			"Forget an endpoint; deliveries to it are refused from then on", "/endpoints"))

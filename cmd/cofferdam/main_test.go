@@ -154,6 +154,7 @@ func TestScripts(t *testing.T) {
 			for name, value := range goEnv {
 				e.Setenv(name, value)
 			}
+			e.Setenv("RUNBOOK", must(filepath.Abs("../../docs/runbook.md")))
 			e.Setenv("FIXTURE", must(filepath.Abs("../../examples/hello-go/fixtures/issues.opened.json")))
 			for _, name := range []string{"ADDR", "GITHUB"} {
 				addr, err := freeAddr()

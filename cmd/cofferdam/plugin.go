@@ -216,7 +216,7 @@ func printPlugin(w io.Writer, p pluginDetail) {
 		fmt.Fprintf(w, "  action      %s  %s\n", x.Name, x.Title)
 	}
 	for _, x := range m.Webhooks {
-		fmt.Fprintf(w, "  webhook     %s  signed as %s\n", x.Name, x.Scheme)
+		fmt.Fprintf(w, "  webhook     %s  %s\n", x.Name, x.Signed())
 	}
 	for _, x := range m.Polls {
 		fmt.Fprintf(w, "  poll        %s  every %s\n", x.Name, x.Every)

@@ -39,7 +39,7 @@ func newRoot(s *settings, t terminal) *cobra.Command {
 	root.AddCommand(
 		a.serveCommand(), a.migrateCommand(), a.demoCommand(), a.doctorCommand(),
 		a.pluginCommand(), a.publisherCommand(), a.tenantCommand(), a.installCommand(), a.installationCommand(),
-		a.connectionCommand(), a.noticeCommand(), a.oauthAppCommand(), a.providerCommand(), a.endpointCommand(), a.scheduleCommand(), a.destinationCommand(), a.watchCommand(), a.sendCommand(), a.keyCommand(),
+		a.connectionCommand(), a.noticeCommand(), a.oauthAppCommand(), a.providerCommand(), a.endpointCommand(), a.scheduleCommand(), a.queueCommand(), a.destinationCommand(), a.watchCommand(), a.sendCommand(), a.keyCommand(),
 		a.executionCommand(), a.replayCommand(), a.deadLetterCommand(), a.redriveCommand(), a.redeliverCommand(),
 		a.usageCommand(), a.tokenCommand(), a.auditCommand(), a.loginCommand(), a.logoutCommand(), a.versionCommand(), a.compileCommand(), a.callCommand(), a.testCommand(),
 		a.newCommand(), a.buildCommand(), a.devCommand(),

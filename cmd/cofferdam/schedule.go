@@ -22,6 +22,7 @@ func (a *app) scheduleCommand() *cobra.Command {
 		a.scheduleCreate(),
 		listVerb(a, "schedule", "List a tenant's schedules, the newest first", "/schedules", printSchedules),
 		a.scheduleVerb("show", "Show a schedule", http.MethodGet, ""),
+		a.scheduleUpdate(),
 		a.scheduleNext(),
 		a.scheduleVerb("pause", "Have a schedule stop for now", http.MethodPost, "/pause"),
 		a.scheduleVerb("resume", "Have a schedule go on from now", http.MethodPost, "/resume"),
@@ -106,6 +107,64 @@ func (a *app) scheduleCreate() *cobra.Command {
 	c.Flags().StringVar(&s.Missed, "missed", "", "of what was due while no server ran: one (the default), all or none")
 	c.Flags().DurationVar(&jitter, "jitter", 0, "the most by which ticks come later, up to 1h; by how much is the schedule's own")
 	c.Flags().BoolVar(&s.Paused, "paused", false, "begin paused")
+	return c
+}
+
+// scheduleChange is what a schedule is to be; what is left out stays.
+type scheduleChange struct {
+	Name    *string         `json:"name,omitempty"`
+	Input   json.RawMessage `json:"input,omitempty"`
+	When    *schedule.When  `json:"when,omitempty"`
+	Overlap *string         `json:"overlap,omitempty"`
+	Missed  *string         `json:"missed,omitempty"`
+	JitterS *int64          `json:"jitter_s,omitempty"`
+}
+
+func (a *app) scheduleUpdate() *cobra.Command {
+	var when whenFlags
+	var name, input, overlap, missed string
+	var jitter time.Duration
+	c := a.tenantFlag(&cobra.Command{
+		Use:   "update SCHEDULE",
+		Short: "Change a schedule; what is not given stays",
+		Long: "Change a schedule; what is not given stays. With other times or another jitter it goes on from now, and one that has\n" +
+			"ended is active again.",
+		Example: "  cofferdam schedule update nightly --cron '0 4 * * *' --time-zone Europe/Berlin --tenant acme\n" +
+			"  cofferdam schedule update orders --every 15m --overlap queue -t acme",
+		Args: exactly("SCHEDULE"),
+		RunE: func(c *cobra.Command, args []string) error {
+			var change scheduleChange
+			var err error
+			if change.When, err = when.when(); err != nil {
+				return err
+			}
+			if change.Input, err = a.document("--input", input); err != nil {
+				return err
+			}
+			for flag, into := range map[string]struct {
+				field **string
+				value *string
+			}{"name": {&change.Name, &name}, "overlap": {&change.Overlap, &overlap}, "missed": {&change.Missed, &missed}} {
+				if c.Flags().Changed(flag) {
+					*into.field = into.value
+				}
+			}
+			if c.Flags().Changed("jitter") {
+				s := int64(jitter / time.Second)
+				change.JitterS = &s
+			}
+			if change.Name == nil && change.Input == nil && change.When == nil && change.Overlap == nil && change.Missed == nil && change.JitterS == nil {
+				return usagef("nothing is to be changed: give --cron, --every, --at, --input, --name, --overlap, --missed or --jitter")
+			}
+			return a.schedule(c, http.MethodPatch, a.inTenant("/schedules/%s", escape(args[0])), change)
+		},
+	})
+	when.add(c)
+	c.Flags().StringVar(&input, "input", "", "another input of the action: JSON, @file, or - for standard input")
+	c.Flags().StringVar(&name, "name", "", "another name")
+	c.Flags().StringVar(&overlap, "overlap", "", "while the one before is not done: skip, queue or cancel_old")
+	c.Flags().StringVar(&missed, "missed", "", "of what was due while no server ran: one, all or none")
+	c.Flags().DurationVar(&jitter, "jitter", 0, "the most by which ticks come later, up to 1h")
 	return c
 }
 

@@ -17,21 +17,27 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
+	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 )
 
 // sending is a delivery that plays the vendor.
 type sending struct {
 	scheme, secret, id string
+	signs              string
+	descriptor         json.RawMessage
+	parameters         map[string]string
 	headers            []string
 }
 
 func (a *app) sendCommand() *cobra.Command {
 	var s sending
+	var descriptor string
 	c := &cobra.Command{
 		Use:   "send ENDPOINT BODY",
 		Short: "Deliver a signed webhook to an endpoint, as the vendor would",
 		Long: "Deliver a signed webhook to an endpoint, as the vendor would. BODY is @file, or - for standard input.\n" +
-			"The signing secret comes from --secret or COFFERDAM_WEBHOOK_SECRET.",
+			"The signing secret comes from --secret or COFFERDAM_WEBHOOK_SECRET. Of a vendor that signs with a private key it is\n" +
+			"that key: of a pair of your own, whose public half the endpoint has.",
 		Example: "  cofferdam send end_01J9ZK7V5Q8W3E6R1T0Y2U4I8O @issues.opened.json --secret $SECRET -H 'X-GitHub-Event: issues'",
 		Args:    exactly("ENDPOINT", "BODY"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -45,6 +51,11 @@ func (a *app) sendCommand() *cobra.Command {
 			if s.id == "" {
 				s.id = rand.Text()
 			}
+			if descriptor != "" {
+				if s.descriptor, err = a.raw("@" + descriptor); err != nil {
+					return err
+				}
+			}
 			accepted, err := a.client().deliver(c.Context(), args[0], s, body)
 			if err != nil {
 				return err
@@ -53,7 +64,10 @@ func (a *app) sendCommand() *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&s.scheme, "scheme", "github", strings.Join(webhook.Schemes(), " or "))
+	flags.StringVar(&s.scheme, "scheme", "github", "how it is signed; see `endpoint schemes`")
+	flags.StringVar(&descriptor, "descriptor", "", "a file that says how it is signed, instead of a scheme")
+	flags.StringToStringVar(&s.parameters, "parameter", nil, "what the scheme must be told, name=value")
+	flags.StringVar(&s.signs, "signed-url", "", "the URL that is signed, where the scheme signs it; the one that it is sent to by default")
 	flags.StringVar(&s.secret, "secret", "", "the endpoint's signing secret (COFFERDAM_WEBHOOK_SECRET)")
 	flags.StringVar(&s.id, "id", "", "the delivery id; the same one twice is a duplicate")
 	flags.StringArrayVarP(&s.headers, "header", "H", nil, "a header of the vendor's, 'Name: value'")
@@ -79,27 +93,51 @@ func (a *app) raw(value string) ([]byte, error) {
 	return data, nil
 }
 
+// play makes a delivery as the vendor would.
+func (c *client) play(endpoint string, s sending, body []byte) (signature.Request, error) {
+	o := signature.Outgoing{
+		Request: signature.Request{Method: http.MethodPost, URL: s.signs, Header: http.Header{}, Body: body},
+		Secret:  s.secret, ID: s.id, At: time.Now(), Parameters: s.parameters,
+	}
+	if o.URL == "" {
+		o.URL = c.base + "/hooks/" + escape(endpoint)
+	}
+	if err := addHeaders(o.Header, s.headers); err != nil {
+		return signature.Request{}, err
+	}
+	if o.Header.Get("Content-Type") == "" {
+		o.Header.Set("Content-Type", "application/json")
+	}
+	return webhook.NewCatalog().Sign(s.scheme, s.descriptor, o)
+}
+
+// addHeaders reads what --header was given.
+func addHeaders(h http.Header, lines []string) error {
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return usagef("--header %q: write 'Name: value'", line)
+		}
+		h.Add(name, strings.TrimSpace(value))
+	}
+	return nil
+}
+
 // deliver signs a body and delivers it.
 func (c *client) deliver(ctx context.Context, endpoint string, s sending, body []byte) (event.Accepted, error) {
-	header, err := webhook.Sign(s.scheme, s.secret, s.id, time.Now(), body)
+	r, err := c.play(endpoint, s, body)
 	if err != nil {
-		return event.Accepted{}, fmt.Errorf("sign the delivery: %w", err)
+		return event.Accepted{}, err
 	}
-	for _, h := range s.headers {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return event.Accepted{}, usagef("--header %q: write 'Name: value'", h)
-		}
-		header.Add(name, strings.TrimSpace(value))
+	address := c.base + "/hooks/" + escape(endpoint)
+	if r.Query != "" {
+		address += "?" + r.Query
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/hooks/"+escape(endpoint), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(r.Body))
 	if err != nil {
 		return event.Accepted{}, usagef("--url is %q: %v", c.base, err)
 	}
-	req.Header = header
-	if header.Get("Content-Type") == "" {
-		header.Set("Content-Type", "application/json")
-	}
+	req.Header = r.Header
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return event.Accepted{}, &unreachableError{base: c.base, err: plainURLError(err)}

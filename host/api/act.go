@@ -23,45 +23,52 @@ const onlyWork = "-"
 // requestHeader has the id of a request that is in the audit log.
 const requestHeader = "Cofferdam-Request"
 
-// acts is what the audit log calls what routes do, by the operations' ids. Every route
-// that may change something has a line here; to look is no act, unless it is at everything.
-func acts() map[string]string {
-	return with(outletActs(), map[string]string{
+// works are the routes of onlyWork.
+func works() map[string]string {
+	return map[string]string{
 		"deliverWebhook": onlyWork, "tryWebhookHead": onlyWork, "tryWebhookOptions": onlyWork, "verifySample": onlyWork,
 		"callAction": onlyWork, "callPoll": onlyWork, "testInstallation": onlyWork,
 		// It only looks; there is too much to ask for a query.
 		"previewSchedule": onlyWork,
 		// What is done there for a user, the session has written: as its own act.
 		"postConnectPage": onlyWork, "oauthCallbackForm": onlyWork,
+	}
+}
 
-		"publishPlugin":        "plugin.publish",
-		"deprecatePlugin":      "plugin.deprecate",
-		"pausePlugin":          "plugin.pause",
-		"resumePlugin":         "plugin.resume",
-		"sharePlugin":          "plugin.share",
-		"deprecateVersion":     "version.deprecate",
-		"promoteVersion":       "version.promote",
-		"yankVersion":          "version.yank",
-		"createPublisher":      "publisher.create",
-		"addPublisherKey":      "publisher.key.add",
-		"revokePublisherKey":   "publisher.key.revoke",
-		"startShadowRun":       "shadow.start",
-		"cancelShadowRun":      "shadow.cancel",
-		"createTenant":         "tenant.create",
-		"deleteTenant":         "tenant.delete",
-		"exportTenant":         "tenant.export",
-		"limitTenant":          "tenant.limit",
-		"pauseTenant":          "tenant.pause",
-		"restoreTenant":        "tenant.restore",
-		"resumeTenant":         "tenant.resume",
-		"createConnection":     "connection.create",
-		"createConnectSession": "connect_session.create",
-		"stepConnectSession":   "connect_session.step",
-		"cancelConnectSession": "connect_session.cancel",
-		"deleteConnection":     "connection.delete",
-		"replaceCredential":    "connection.credential.replace",
-		"setConnectionFields":  "connection.fields.set",
-		"setConnectionRate":    "connection.rate.set", "pauseConnection": "connection.pause", "resumeConnection": "connection.resume", "resetConnectionBreaker": "connection.breaker.reset",
+// acts is what the audit log calls what routes do, by the operations' ids. Every route
+// that may change something has a line here; to look is no act, unless it is at everything.
+func acts() map[string]string {
+	all := works()
+	maps.Copy(all, paceActs())
+	maps.Copy(all, outletActs())
+	maps.Copy(all, map[string]string{
+		"publishPlugin":         "plugin.publish",
+		"deprecatePlugin":       "plugin.deprecate",
+		"pausePlugin":           "plugin.pause",
+		"resumePlugin":          "plugin.resume",
+		"sharePlugin":           "plugin.share",
+		"deprecateVersion":      "version.deprecate",
+		"promoteVersion":        "version.promote",
+		"yankVersion":           "version.yank",
+		"createPublisher":       "publisher.create",
+		"addPublisherKey":       "publisher.key.add",
+		"revokePublisherKey":    "publisher.key.revoke",
+		"startShadowRun":        "shadow.start",
+		"cancelShadowRun":       "shadow.cancel",
+		"createTenant":          "tenant.create",
+		"deleteTenant":          "tenant.delete",
+		"exportTenant":          "tenant.export",
+		"limitTenant":           "tenant.limit",
+		"pauseTenant":           "tenant.pause",
+		"restoreTenant":         "tenant.restore",
+		"resumeTenant":          "tenant.resume",
+		"createConnection":      "connection.create",
+		"createConnectSession":  "connect_session.create",
+		"stepConnectSession":    "connect_session.step",
+		"cancelConnectSession":  "connect_session.cancel",
+		"deleteConnection":      "connection.delete",
+		"replaceCredential":     "connection.credential.replace",
+		"setConnectionFields":   "connection.fields.set",
 		"createApp":             "app.create",
 		"deleteApp":             "app.delete",
 		"updateApp":             "app.update",
@@ -70,6 +77,7 @@ func acts() map[string]string {
 		"updateOperatorApp":     "app.update",
 		"createEndpoint":        "endpoint.create",
 		"showHandshake":         "endpoint.handshake.show",
+		"signSample":            "endpoint.sample.sign",
 		"deleteEndpoint":        "endpoint.delete",
 		"disableEndpoint":       "endpoint.disable",
 		"rotateEndpoint":        "endpoint.rotate",
@@ -111,12 +119,17 @@ func acts() map[string]string {
 		"revokeOperatorToken": "token.revoke",
 		"signAuditLog":        "audit.sign",
 	})
+	return all
 }
 
-// with adds acts to others.
-func with(all, more map[string]string) map[string]string {
-	maps.Copy(all, more)
-	return all
+// paceActs are those of how requests go with connections.
+func paceActs() map[string]string {
+	return map[string]string{
+		"setConnectionRate":      "connection.rate.set",
+		"pauseConnection":        "connection.pause",
+		"resumeConnection":       "connection.resume",
+		"resetConnectionBreaker": "connection.breaker.reset",
+	}
 }
 
 // outletActs are those of what leaves.

@@ -9,6 +9,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/token"
+	"github.com/cofferdam-run/cofferdam/host/webhook"
 )
 
 func endpointRoutes() []route {
@@ -29,7 +30,7 @@ func endpointRoutes() []route {
 		},
 		{
 			Method: http.MethodGet, Path: one, Reach: owned, Scope: token.Read, ID: "getEndpoint", Tag: "endpoints",
-			Summary: "Show an endpoint", Description: "Without its signing secret.", bind: handle((*server).getEndpoint),
+			Summary: "Show an endpoint", Description: "Without its signing secret, and with the reasons for which deliveries were refused within the last hour, as far as the process knows that answers.", bind: handle((*server).getEndpoint),
 		},
 		{
 			Method: http.MethodPatch, Path: one, Reach: owned, Scope: token.Admin, ID: "disableEndpoint", Tag: "endpoints",
@@ -56,6 +57,13 @@ func endpointRoutes() []route {
 				"Nothing is stored, and no secret and no right signature is shown.",
 			Example: `{"scheme":"github","secret":"It's a Secret to Everybody","request":{"headers":{"X-GitHub-Delivery":["72d3162e"],"X-Hub-Signature-256":["sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"]},"body":"Hello, World!"}}`,
 			bind:    handle((*server).verifySample),
+		},
+		{
+			Method: http.MethodPost, Path: one + "/sample", Reach: owned, Scope: token.Admin, ID: "signSample", Tag: "endpoints",
+			Summary: "Sign a sample delivery", Secret: true,
+			Description: "A delivery as the endpoint's vendor would make it now, for who wants to see what comes of one. It is not delivered. " +
+				"A vendor's whose private key nobody has here, and what a plugin verifies, cannot be signed.",
+			Example: `{"body":"{\"action\":\"opened\"}"}`, bind: handle((*server).signSample),
 		},
 		{
 			Method: http.MethodGet, Path: "/v1/webhook-schemes", Reach: viewed, Scope: token.Read, ID: "listWebhookSchemes", Tag: "endpoints",
@@ -114,8 +122,18 @@ func (s *server) createEndpoint(ctx context.Context, in *createEndpointInput) (*
 	}))
 }
 
-func (s *server) getEndpoint(ctx context.Context, in *param.OneEndpoint) (*answer[endpoint.Endpoint], error) {
-	return answered(s.h.Endpoints.Get(ctx, tenantOf(ctx), in.Endpoint))
+func (s *server) getEndpoint(ctx context.Context, in *param.OneEndpoint) (*answer[endpointView], error) {
+	e, err := s.h.Endpoints.Get(ctx, tenantOf(ctx), in.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	return answered(endpointView{Endpoint: e, Refused: s.h.Webhooks.Refused(e.ID)}, nil)
+}
+
+// endpointView is an endpoint with how it fares.
+type endpointView struct {
+	endpoint.Endpoint
+	Refused []webhook.Refusal `json:"refused" nullable:"false" doc:"Why deliveries were refused within the last hour, the most recent first: what this process remembers, since it was started."`
 }
 
 type disableEndpointInput struct {

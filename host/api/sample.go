@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cofferdam-run/cofferdam/host/api/internal/param"
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -41,26 +43,68 @@ type sampleRequest struct {
 }
 
 func (s *server) verifySample(ctx context.Context, in *verifySampleInput) (*answer[signature.Report], error) {
-	r := signature.Request{Method: in.Body.Request.Method, URL: in.Body.Request.URL, Query: in.Body.Request.Query, Header: http.Header{}, Body: []byte(in.Body.Request.Body)}
-	if r.Method == "" {
-		r.Method = http.MethodPost
-	}
-	for name, values := range in.Body.Request.Headers {
-		for _, v := range values {
-			r.Header.Add(name, v)
-		}
-	}
-	if in.Body.Request.Encoding == "base64" {
-		body, err := base64.StdEncoding.DecodeString(in.Body.Request.Body)
-		if err != nil {
-			return nil, fault.New(fault.InvalidInput, "invalid_sample", "the body is not base64").At("/request/body")
-		}
-		r.Body = body
+	r, err := requestOf(in.Body.Request)
+	if err != nil {
+		return nil, err
 	}
 	return answered(s.h.Webhooks.Try(ctx, tenantOf(ctx), webhook.Sample{
 		Endpoint: in.Body.Endpoint, Scheme: in.Body.Scheme, Descriptor: in.Body.Descriptor, Secret: in.Body.Secret,
 		Parameters: in.Body.Parameters, At: in.Body.At, Request: r,
 	}))
+}
+
+// requestOf reads a request as somebody has pasted it.
+func requestOf(from sampleRequest) (signature.Request, error) {
+	r := signature.Request{Method: from.Method, URL: from.URL, Query: from.Query, Header: http.Header{}, Body: []byte(from.Body)}
+	if r.Method == "" {
+		r.Method = http.MethodPost
+	}
+	for name, values := range from.Headers {
+		for _, v := range values {
+			r.Header.Add(name, v)
+		}
+	}
+	if from.Encoding == "base64" {
+		body, err := base64.StdEncoding.DecodeString(from.Body)
+		if err != nil {
+			return r, fault.New(fault.InvalidInput, "invalid_sample", "the body is not base64").At("/request/body")
+		}
+		r.Body = body
+	}
+	return r, nil
+}
+
+type signSampleInput struct {
+	param.OneEndpoint
+	Body struct {
+		ID       string              `json:"id,omitempty" maxLength:"256" doc:"The delivery's id. Defaults to a new one."`
+		Headers  map[string][]string `json:"headers,omitempty" doc:"Further headers of the vendor's."`
+		Body     string              `json:"body,omitempty" doc:"The raw body, byte for byte."`
+		Encoding string              `json:"encoding,omitempty" enum:"utf8,base64" doc:"How the body is written here. Defaults to utf8."`
+	}
+}
+
+func (s *server) signSample(ctx context.Context, in *signSampleInput) (*answer[sampleRequest], error) {
+	r, err := requestOf(sampleRequest{Headers: in.Body.Headers, Body: in.Body.Body, Encoding: in.Body.Encoding})
+	if err != nil {
+		return nil, err
+	}
+	if r.Header.Get("Content-Type") == "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	id := in.Body.ID
+	if id == "" {
+		id = rand.Text()
+	}
+	signed, err := s.h.Webhooks.SignSample(ctx, tenantOf(ctx), in.Endpoint, id, r)
+	if err != nil {
+		return nil, err
+	}
+	view := sampleRequest{Method: signed.Method, URL: signed.URL, Query: signed.Query, Headers: signed.Header, Body: string(signed.Body), Encoding: "utf8"}
+	if !utf8.Valid(signed.Body) {
+		view.Body, view.Encoding = base64.StdEncoding.EncodeToString(signed.Body), "base64"
+	}
+	return answered(view, nil)
 }
 
 // schemeView is a provider as whoever makes an endpoint for it needs it.

@@ -42,7 +42,7 @@ func statusOfCode(code string) int {
 	case CodeEndpointDisabled:
 		return http.StatusGone
 	case CodeDatabaseUnreachable, CodeDatabaseReadOnly, "database_full", "database_in_use", "database_not_durable",
-		CodeSchemaTooNew, CodeSchemaTooOld, CodeKeeperUnavailable, CodeKeeperRefused, CodeLoginUnavailable, CodeOverloaded, CodeQueueFull, "vendor_keys_unavailable", "endpoint_incomplete", codeCancelled, string(runtime.CodeKilled):
+		CodeSchemaTooNew, CodeSchemaTooOld, CodeKeeperUnavailable, CodeKeeperRefused, CodeLoginUnavailable, CodeOverloaded, CodeQueueFull, "vendor_keys_unavailable", "verify_unavailable", "endpoint_incomplete", codeCancelled, string(runtime.CodeKilled):
 		return http.StatusServiceUnavailable
 	case CodeUpstreamAuth: // Not 401: the caller's own credential was good.
 		return http.StatusBadGateway

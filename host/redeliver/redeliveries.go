@@ -34,6 +34,8 @@ type Config struct {
 	Jobs  *job.Jobs
 	// Wake is told the tenant of executions that were made. Defaults to nobody.
 	Wake func(ctx context.Context, tenant string)
+	// Made is told how many. Defaults to nobody.
+	Made func(n int)
 	Now  func() time.Time
 }
 
@@ -52,6 +54,9 @@ var _ job.Handler = (*Redeliveries)(nil)
 func New(c Config) *Redeliveries {
 	if c.Wake == nil {
 		c.Wake = func(context.Context, string) {}
+	}
+	if c.Made == nil {
+		c.Made = func(int) {}
 	}
 	return &Redeliveries{Of: job.NewOf(c.Jobs, Kind, "redelivery", redeliveryOf), c: c}
 }
@@ -140,6 +145,7 @@ func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
 			return job.Step{}, fmt.Errorf("redeliver %d events: %w", len(o.Each), err)
 		}
 		tally.add(redelivered, skipped)
+		r.c.Made(redelivered)
 		r.c.Wake(ctx, j.Tenant)
 	}
 	step := job.Step{Cursor: l.after, Done: !l.more}

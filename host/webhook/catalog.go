@@ -30,7 +30,28 @@ func NewCatalog() *Catalog { return &Catalog{ready: map[[sha256.Size]byte]*signa
 
 // Scheme is find, as package endpoint needs it.
 func (c *Catalog) Scheme(name string, d json.RawMessage) (endpoint.Scheme, error) {
+	if name == ByPlugin && len(d) == 0 {
+		return pluginScheme{}, nil
+	}
 	return c.find(name, d)
+}
+
+// Sign returns a request as the vendor would make it of a scheme, or of a descriptor where
+// there is one: with another query or body where the signature stands there.
+func (c *Catalog) Sign(name string, d json.RawMessage, o signature.Outgoing) (signature.Request, error) {
+	if name == ByPlugin && len(d) == 0 {
+		return signature.Request{}, fault.New(fault.InvalidInput, "cannot_sign", "only the plugin knows how the deliveries of the endpoint are signed").
+			WithHint("Give the vendor's headers yourself, of a delivery that it has made.")
+	}
+	s, err := c.find(name, d)
+	if err != nil {
+		return signature.Request{}, err
+	}
+	signed, err := s.Sign(o)
+	if err != nil {
+		return signature.Request{}, fmt.Errorf("sign the delivery: %w", err)
+	}
+	return signed, nil
 }
 
 // find returns the scheme of a descriptor, or where there is none the one of a name that
@@ -105,19 +126,15 @@ func CheckSecret(name, secret string) error {
 	return s.CheckSecret(secret) //nolint:wrapcheck // As above.
 }
 
-// Sign returns the headers that a vendor of a scheme would send with a body. Whoever signs
-// many deliveries keeps a signature.Scheme instead; so does who signs by a scheme whose
-// signature covers more than id, time and body, or stands elsewhere than in headers.
+// Sign returns the headers that a vendor of a scheme would send with a body. It is for schemes
+// whose signature is in headers and covers no more than id, time and body; for any other there
+// is Catalog.Sign, which also keeps the scheme for the next delivery.
 func Sign(name, secret, id string, at time.Time, body []byte) (http.Header, error) {
-	s, err := signature.Find(name)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // It is a fault with words for users.
-	}
-	signed, err := s.Sign(signature.Outgoing{
+	signed, err := NewCatalog().Sign(name, nil, signature.Outgoing{
 		Request: signature.Request{Method: http.MethodPost, Body: body}, Secret: secret, ID: id, At: at,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sign the delivery: %w", err)
+		return nil, err
 	}
 	return signed.Header, nil
 }

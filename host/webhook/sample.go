@@ -3,8 +3,10 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 )
@@ -34,8 +36,12 @@ func (i *Intake) Try(ctx context.Context, tenant string, sample Sample) (signatu
 		c.Secrets = []string{sample.Secret}
 	}
 	if sample.Endpoint != "" {
-		if err := i.fromEndpoint(ctx, tenant, &sample, &c); err != nil {
+		opened, err := i.fromEndpoint(ctx, tenant, &sample, &c)
+		if err != nil {
 			return signature.Report{}, err
+		}
+		if sample.Scheme == ByPlugin && len(sample.Descriptor) == 0 {
+			return i.tryPlugins(ctx, opened, c.Request, now), nil
 		}
 	}
 	if sample.Scheme == "" && len(sample.Descriptor) == 0 {
@@ -58,14 +64,14 @@ func (i *Intake) Try(ctx context.Context, tenant string, sample Sample) (signatu
 }
 
 // fromEndpoint fills in what the sample leaves to its endpoint.
-func (i *Intake) fromEndpoint(ctx context.Context, tenant string, sample *Sample, c *signature.Case) error {
+func (i *Intake) fromEndpoint(ctx context.Context, tenant string, sample *Sample, c *signature.Case) (endpoint.Opened, error) {
 	e, err := i.c.Endpoints.Get(ctx, tenant, sample.Endpoint)
 	if err != nil {
-		return err //nolint:wrapcheck // It is a fault with words for users.
+		return endpoint.Opened{}, err //nolint:wrapcheck // It is a fault with words for users.
 	}
 	opened, err := i.c.Endpoints.Open(ctx, e.ID)
 	if err != nil {
-		return err //nolint:wrapcheck // As above.
+		return endpoint.Opened{}, err //nolint:wrapcheck // As above.
 	}
 	if sample.Scheme == "" && len(sample.Descriptor) == 0 {
 		sample.Scheme, sample.Descriptor = e.Scheme, e.Descriptor
@@ -79,5 +85,33 @@ func (i *Intake) fromEndpoint(ctx context.Context, tenant string, sample *Sample
 	if c.URL == "" {
 		c.URL = i.publicURL(e.ID)
 	}
-	return nil
+	return opened, nil
+}
+
+// SignSample returns a delivery to an endpoint as its vendor would make it now: a request's
+// body and headers, signed with the endpoint's newest secret.
+func (i *Intake) SignSample(ctx context.Context, tenant, endpoint, id string, r signature.Request) (signature.Request, error) {
+	e, err := i.c.Endpoints.Get(ctx, tenant, endpoint)
+	if err != nil {
+		return signature.Request{}, err //nolint:wrapcheck // It is a fault with words for users.
+	}
+	opened, err := i.c.Endpoints.Open(ctx, e.ID)
+	if err != nil {
+		return signature.Request{}, err //nolint:wrapcheck // As above.
+	}
+	now := i.c.Now()
+	o := signature.Outgoing{Request: r, ID: id, At: now, Parameters: opened.Told()}
+	o.Method, o.URL = http.MethodPost, i.publicURL(e.ID)
+	if told := o.Parameters["url"]; told != "" {
+		o.URL = told
+	}
+	if secrets := opened.Secrets(now); len(secrets) > 0 {
+		o.Secret = secrets[0]
+	}
+	signed, err := i.c.Catalog.Sign(e.Scheme, e.Descriptor, o)
+	if f := fault.From(err); f != nil && f.Code == "invalid_secret" {
+		return signature.Request{}, fault.New(fault.InvalidInput, "cannot_sign", "the vendor signs with a key that nobody has here: the endpoint has the public one, or none").
+			WithHint("Have the vendor deliver, or make an endpoint with the public half of a pair of your own.").Because(err)
+	}
+	return signed, err
 }

@@ -26,7 +26,13 @@ type Visit struct {
 //
 // Refusals are faults: not_found, endpoint_disabled; and with a RetryAfter, before anything
 // is stored, endpoint_rate_exceeded, tenant_rate_exceeded, queue_full and overloaded.
-func (i *Intake) Admit(ctx context.Context, id string, announced int64) (*Visit, error) {
+func (i *Intake) Admit(ctx context.Context, id string, announced int64) (v *Visit, err error) {
+	began := i.c.Now()
+	defer func() {
+		if err != nil {
+			i.refusals.answered(began, Answer{}, err)
+		}
+	}()
 	e, err := i.open(ctx, id)
 	if err != nil {
 		return nil, err
@@ -35,7 +41,7 @@ func (i *Intake) Admit(ctx context.Context, id string, announced int64) (*Visit,
 	if err != nil {
 		return nil, fmt.Errorf("find the tenant's limits: %w", err)
 	}
-	v := &Visit{i: i, of: e.Endpoint, guest: admission.Guest{
+	v = &Visit{i: i, of: e.Endpoint, guest: admission.Guest{
 		Tenant: e.Tenant, Endpoint: e.ID, Installation: e.Installation, Webhook: e.Webhook, OfTenant: limits,
 		OfEndpoint: admission.Limits{Rate: e.Limits.Rate, Burst: e.Limits.Burst, Queued: e.Limits.Queued},
 	}}
@@ -84,6 +90,8 @@ func (v *Visit) Close() { v.room.Close() }
 
 // Receive verifies the delivery and stores it, as Intake.Receive does.
 func (v *Visit) Receive(ctx context.Context, d Delivery) (answer Answer, err error) {
+	began := v.i.c.Now()
+	defer func() { v.i.refusals.answered(began, answer, err) }()
 	// Once more: while its body came the endpoint may have been changed.
 	e, err := v.i.open(ctx, v.of.ID)
 	if err != nil {

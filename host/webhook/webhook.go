@@ -6,7 +6,8 @@
 //		Endpoint: chi.URLParam(r, "endpoint"), Method: r.Method, Path: r.URL.Path, Header: r.Header, Body: body,
 //	})
 //
-// How vendors sign is data: see package descriptor. What whoever delivers is told of a
+// How vendors sign is data: see package descriptor. What no descriptor can say, a plugin's
+// export verify decides, before anything is stored. What whoever delivers is told of a
 // refusal is little; why it was refused, the operator reads in the log and counts in
 // cofferdam_webhook_refused_total.
 package webhook
@@ -44,6 +45,10 @@ type Config struct {
 	Gate *admission.Gate
 	// Limits finds what bounds a tenant's deliveries. Defaults to nothing.
 	Limits func(ctx context.Context, tenant string) (admission.Limits, error)
+	// Verify asks an endpoint's plugin of a delivery, and returns what its export verify did: a
+	// PluginBug is the plugin's fault, a RateLimited is for the vendor to try again, and any
+	// other error is ours. Defaults to refusing what plugins would have to verify.
+	Verify func(ctx context.Context, q Question) (verdict []byte, err error)
 	// Wake is told the tenant of each execution that was queued. Defaults to nothing.
 	Wake func(ctx context.Context, tenant string)
 	// Registerer takes the metrics. Defaults to none.
@@ -109,9 +114,10 @@ type Answer struct {
 // is answered, verified first where the vendor signs it, and leaves nothing behind.
 //
 // Refusals are faults: not_found, endpoint_disabled; signature_missing, signature_invalid,
-// timestamp_out_of_range, delivery_refused, all of Class Auth; delivery_id_missing,
-// delivery_id_invalid; vendor_keys_unavailable, endpoint_incomplete; and those of Admit,
-// which is where a delivery comes from whose body is to be read yet.
+// timestamp_out_of_range, delivery_refused, verify_failed, all of Class Auth;
+// delivery_id_missing, delivery_id_invalid; vendor_keys_unavailable, endpoint_incomplete,
+// verify_unavailable; and those of Admit, which is where a delivery comes from whose body
+// is to be read yet.
 func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
 	v, err := i.Admit(ctx, d.Endpoint, int64(len(d.Body)))
 	if err != nil {
@@ -122,23 +128,42 @@ func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
 }
 
 func (i *Intake) receive(ctx context.Context, e endpoint.Opened, guest admission.Guest, d Delivery) (answer Answer, err error) {
-	s, err := i.c.Catalog.find(e.Scheme, e.Descriptor)
-	if err != nil { // It was known when the endpoint was made: by a newer program.
-		return Answer{}, fault.New(fault.Platform, fault.CodeInternal, "the endpoint's scheme %.64q is not known here", e.Scheme).Because(err)
-	}
 	now := i.c.Now()
-	verified, err := i.verify(ctx, s, e, d, now)
+	verified, m, err := i.judge(ctx, e, d, now)
 	if err != nil {
 		return Answer{}, i.refusals.note(ctx, e.Endpoint, err)
 	}
 	if h := verified.Handshake; h != nil {
-		return Answer{Status: h.Status, Silent: s.Silent, Handshake: h}, nil
+		return Answer{Status: h.Status, Silent: m.silent, Handshake: h}, nil
 	}
 	if err := i.c.Gate.Enter(ctx, guest); err != nil {
 		return Answer{}, i.refusals.turnedAway(ctx, e.Endpoint, err)
 	}
 	defer func() { i.c.Gate.Leave(guest, err == nil && !answer.Duplicate) }()
-	return i.store(ctx, s, e.Endpoint, verified.ID, d, now)
+	return i.store(ctx, m, e.Endpoint, verified.ID, d, now)
+}
+
+// manners are how a vendor wants to be answered.
+type manners struct {
+	status int
+	silent bool
+}
+
+// judge verifies a delivery as its endpoint says: by a scheme, or by the plugin.
+func (i *Intake) judge(ctx context.Context, e endpoint.Opened, d Delivery, now time.Time) (signature.Verified, manners, error) {
+	if byPlugin(e.Endpoint) {
+		verified, err := i.ask(ctx, e, signature.Request{
+			Method: d.Method, URL: i.publicURL(e.ID), Query: d.Query, Header: d.Header, Body: d.Body,
+		}, now)
+		return verified, manners{status: http.StatusAccepted}, err
+	}
+	s, err := i.c.Catalog.find(e.Scheme, e.Descriptor)
+	if err != nil { // It was known when the endpoint was made: by a newer program.
+		err = fault.New(fault.Platform, fault.CodeInternal, "the endpoint's scheme %.64q is not known here", e.Scheme).Because(err)
+		return signature.Verified{}, manners{}, err
+	}
+	verified, err := i.verify(ctx, s, e, d, now)
+	return verified, manners{s.Answer, s.Silent}, err
 }
 
 // Trim forgets what nothing came for. It is to be called now and then.
@@ -177,7 +202,7 @@ func (i *Intake) publicURL(endpoint string) string {
 	return i.c.PublicURL + "/hooks/" + endpoint
 }
 
-func (i *Intake) store(ctx context.Context, s *signature.Scheme, e endpoint.Endpoint, id string, d Delivery, now time.Time) (Answer, error) {
+func (i *Intake) store(ctx context.Context, m manners, e endpoint.Endpoint, id string, d Delivery, now time.Time) (Answer, error) {
 	if id == "" { // Each delivery counts.
 		id = ident.New("each_", now)
 	}
@@ -187,7 +212,7 @@ func (i *Intake) store(ctx context.Context, s *signature.Scheme, e endpoint.Endp
 	if err != nil {
 		return Answer{}, fmt.Errorf("store delivery: %w", err)
 	}
-	answer := Answer{Accepted: accepted, Status: s.Answer, Silent: s.Silent, Tenant: e.Tenant, Wait: e.Wait()}
+	answer := Answer{Accepted: accepted, Status: m.status, Silent: m.silent, Tenant: e.Tenant, Wait: e.Wait()}
 	if accepted.Duplicate {
 		answer.Status = http.StatusOK
 	} else {

@@ -78,6 +78,7 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 	if len(quotas) == 0 {
 		return false, nil
 	}
+	began := w.c.Now()
 	claimed, err := w.c.Store.Claim(bounded, t.name, quotas)
 	if errors.Is(err, execution.ErrFenced) {
 		w.ring.Return(quotas)
@@ -90,7 +91,7 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 		w.doubt(t)
 		return false, fmt.Errorf("claim executions: %w", err)
 	}
-	w.metrics.claims.WithLabelValues("ok").Inc()
+	w.metrics.claimed(w.c.Now().Sub(began))
 	w.ring.Result(quotas, claimed)
 	for _, c := range claimed {
 		w.start(alive, t, c)
@@ -101,7 +102,7 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 // start runs a claimed execution in a goroutine of its own.
 func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	w.c.Changed(c.Tenant)
-	w.metrics.started(w.c.Now().Sub(c.QueuedAt))
+	w.metrics.started(c.Lane, w.c.Now().Sub(c.QueuedAt))
 	runCtx, cancel := context.WithCancelCause(ctx)
 	key := run{execution: c.Execution, claim: c.Claim}
 	w.mu.Lock()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 )
 
@@ -12,10 +13,11 @@ import (
 type metrics struct {
 	executions *prometheus.CounterVec
 	claims     *prometheus.CounterVec
+	claim      prometheus.Histogram
 	fenced     prometheus.Counter
 	inFlight   prometheus.Gauge
 	runs       prometheus.Histogram
-	waits      prometheus.Histogram
+	waits      *prometheus.HistogramVec
 	fuel       prometheus.Counter
 	cpu        prometheus.Counter
 }
@@ -39,8 +41,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		runs: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "cofferdam_run_seconds", Help: "Time from the start of a run to its end.", Buckets: buckets,
 		}),
-		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "cofferdam_queue_wait_seconds", Help: "Time from when an execution could have been claimed to when it was.", Buckets: buckets,
+		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "cofferdam_queue_wait_seconds", Help: "Time from when an execution could have been claimed to when it was, by lane.", Buckets: buckets,
+		}, []string{"lane"}),
+		claim: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "cofferdam_claim_seconds", Help: "How long claims took that succeeded.", Buckets: buckets,
 		}),
 		fuel: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "cofferdam_guest_fuel_total", Help: "Fuel that guests have burnt in the runs that ended in this process.",
@@ -49,13 +54,29 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "cofferdam_guest_cpu_seconds_total", Help: "Time that guests' own code has run for in the runs that ended in this process.",
 		}),
 	}
-	r.MustRegister(m.executions, m.claims, m.fenced, m.inFlight, m.runs, m.waits, m.fuel, m.cpu)
+	r.MustRegister(m.executions, m.claims, m.claim, m.fenced, m.inFlight, m.runs, m.waits, m.fuel, m.cpu)
 	return m
 }
 
-func (m *metrics) started(wait time.Duration) {
+func (m *metrics) started(lane event.Lane, wait time.Duration) {
 	m.inFlight.Inc()
-	m.waits.Observe(max(wait, 0).Seconds())
+	m.waits.WithLabelValues(laneName(lane)).Observe(max(wait, 0).Seconds())
+}
+
+func (m *metrics) claimed(took time.Duration) {
+	m.claims.WithLabelValues("ok").Inc()
+	m.claim.Observe(max(took, 0).Seconds())
+}
+
+func laneName(l event.Lane) string {
+	switch l {
+	case event.Interactive:
+		return "interactive"
+	case event.Backfill:
+		return "backfill"
+	default:
+		return "live"
+	}
 }
 
 func (m *metrics) completed(done completed) {

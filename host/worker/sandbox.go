@@ -111,6 +111,8 @@ type SandboxConfig struct {
 type Sandbox struct {
 	c       SandboxConfig
 	modules *modules
+	// verifies are calls for deliveries that have not been taken yet.
+	verifies *entrance
 
 	mu sync.Mutex
 	// versions never change, but for a yank, which stops no run.
@@ -131,7 +133,7 @@ func NewSandbox(c SandboxConfig) *Sandbox {
 		c.Pace = func(pace.Run) egress.Pace { return nil }
 	}
 	c.Functions = slices.Clone(c.Functions)
-	s := &Sandbox{c: c, versions: map[string]registry.Version{}}
+	s := &Sandbox{c: c, verifies: newEntrance(verifiesOfTenant), versions: map[string]registry.Version{}}
 	s.modules = newModules(c.Modules, s.prepare)
 	return s
 }

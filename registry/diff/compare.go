@@ -274,7 +274,9 @@ func (c *comparison) actions() {
 func (c *comparison) webhooks() {
 	name := func(w manifest.Webhook) string { return w.Name }
 	both(c, "webhook", c.before.Webhooks, c.after.Webhooks, name, func(was, now manifest.Webhook) {
-		if was.Scheme != now.Scheme {
+		if was.Verify != now.Verify {
+			c.add(Changed, "webhook", now.Name, Care, "is %s, not %s: endpoints must be made anew", now.Signed(), was.Signed())
+		} else if was.Scheme != now.Scheme {
 			c.add(Changed, "webhook", now.Name, Care, "is signed as %s, not as %s: endpoints must be made anew", cmp.Or(now.Scheme, "its descriptor says"), cmp.Or(was.Scheme, "its descriptor said"))
 		} else if !bytes.Equal(was.Descriptor, now.Descriptor) {
 			c.add(Changed, "webhook", now.Name, Care, "is signed as another descriptor says: endpoints must be made anew")

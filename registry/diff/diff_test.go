@@ -65,6 +65,7 @@ func TestWhatAVersionAsksForBeyondAnother(t *testing.T) {
 		"a slot less":                 {m{Connections: []manifest.Connection{writes}}, m{Connections: []manifest.Connection{bearer}}, []string{}},
 		"a signature more":            {m{Connections: []manifest.Connection{app}}, m{Connections: []manifest.Connection{signs}}, []string{"consent: changed connection app"}},
 		"a signature less":            {m{Connections: []manifest.Connection{signs}}, m{Connections: []manifest.Connection{app}}, []string{}},
+		"a webhook that it verifies":  {m{Webhooks: []manifest.Webhook{{Name: "w", Scheme: "github"}}}, m{Webhooks: []manifest.Webhook{{Name: "w", Verify: true}}}, []string{"care: changed webhook w"}},
 		"nothing changes":             {m{Egress: []manifest.Egress{egress("a.example", "GET")}}, m{Egress: []manifest.Egress{egress("a.example", "GET")}}, []string{}},
 		"a host more":                 {m{}, m{Egress: []manifest.Egress{egress("a.example", "GET")}}, []string{"consent: added egress a.example GET"}},
 		"a method more":               {m{Egress: []manifest.Egress{egress("a.example", "GET")}}, m{Egress: []manifest.Egress{egress("a.example", "POST", "GET")}}, []string{"consent: changed egress a.example POST"}},

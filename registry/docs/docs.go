@@ -372,6 +372,9 @@ func (p *page) webhooks() {
 }
 
 func signedAs(w manifest.Webhook) string {
+	if w.Verify {
+		return "the plugin verifies it"
+	}
 	if w.Scheme == "" {
 		return "its own descriptor says"
 	}

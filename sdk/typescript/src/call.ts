@@ -19,6 +19,8 @@ export interface Envelope {
   action?: string;
   input?: unknown;
   webhook?: string;
+  verify?: string;
+  time?: string;
   request?: unknown;
   poll?: string;
   cursor?: unknown;
@@ -58,7 +60,7 @@ export class Call implements Context {
     this.connectionFor = manners.connectionFor;
     this.log = new Logger(host);
     this.state = new StateClient(host);
-    this.sign = new SignClient(host, core.connections().some((c) => c.sign !== undefined && c.sign.length > 0));
+    this.sign = new SignClient(host, core.signs());
     this.host = { call: async (name, request) => askChecked(host, name, request ?? {}) };
   }
 

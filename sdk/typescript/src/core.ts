@@ -6,6 +6,7 @@ import { MapOf, TypeErrorOf, isArray, isObject, keys, stringify } from "./intrin
 import { decode, encode } from "./json.js";
 import type { JsonSchema, Shape } from "./schema.js";
 import { acceptor, jsonSchemaOf, type Acceptor } from "./validate.js";
+import { verdictOf } from "./verify.js";
 
 type AnyDefinition = Definition<any, any, any, any, any, any>;
 type AnyAction = Action<any, any, any, any, any>;
@@ -25,7 +26,7 @@ interface WireConnection {
   fields?: JsonSchema;
 }
 
-/** What each export does: the names of sdk/ABI.md. */
+/** What each export does: the names of sdk/ABI.md. `verify` is `webhook` by another name: their inputs tell them apart. */
 export type Export = "describe" | "action" | "webhook" | "poll" | "test" | "confirm";
 
 /** What a bare host name stands for. */
@@ -63,6 +64,9 @@ export class Core {
     return this.#add("poll", this.polls, name, poll);
   }
   webhook(name: string, webhook: AnyWebhook): this {
+    if (typeof webhook?.run === "function" && (webhook.scheme === undefined) === (webhook.verify === undefined)) {
+      throw new TypeErrorOf(`webhook ${stringify(name)} has ${webhook.verify ? "a scheme and verify: leave one out" : "neither a scheme nor verify: say how deliveries are signed"}`);
+    }
     return this.#add("webhook", this.webhooks, name, webhook);
   }
 
@@ -91,6 +95,11 @@ export class Core {
   /** The connections whose credentials go with requests. Others are keys, which only sign. */
   senders(): WireConnection[] {
     return this.connections().filter((c) => c.type !== "private_key" && (c.type !== "hmac" || c.header !== undefined));
+  }
+
+  /** Says that something is signed by the host. */
+  signs(): boolean {
+    return this.connections().some((c) => c.sign !== undefined && c.sign.length > 0) || [...this.webhooks.values()].some((w) => w.verify !== undefined);
   }
 
   /** The connections as the manifest has them. */
@@ -132,7 +141,7 @@ export class Core {
         output: a.output ? jsonSchemaOf(a.output, "output") : {},
         idempotent: a.idempotent || undefined,
       }))),
-      webhooks: some([...this.webhooks].map(([name, w]) => ({ ...names(name, w), scheme: w.scheme }))),
+      webhooks: some([...this.webhooks].map(([name, w]) => ({ ...names(name, w), scheme: w.scheme, verify: w.verify ? true : undefined }))),
       polls: some([...this.polls].map(([name, p]) => ({ ...names(name, p), every: p.every }))),
       connections: some(this.connections()),
       providers: some(d.providers),
@@ -165,6 +174,9 @@ export class Core {
         return action.run(call, await this.#inputs.get(envelope.action!)!(envelope.input));
       }
       case "webhook":
+        if (envelope.verify !== undefined) {
+          return verdictOf(this.#find("webhook", this.webhooks, envelope.verify), call, envelope);
+        }
         return this.#find("webhook", this.webhooks, envelope.webhook).run(call, new Delivered(envelope.request));
       case "poll": {
         const poll = this.#find("poll", this.polls, envelope.poll);

@@ -1,4 +1,5 @@
 import type { BaseContext, Confirmation, Context, Delivery, Doubt, Env } from "./context.js";
+import type { Incoming, Verdict, VerifyContext } from "./verify.js";
 import { Core } from "./core.js";
 import type { ConnectorError } from "./error.js";
 import type { HttpResponse, Method, RequestHeaders } from "./http.js";
@@ -208,14 +209,35 @@ export interface Page<C, R> {
 }
 
 /** A kind of delivery that the connector takes. */
-export interface Webhook<E extends Env, R, P extends AnySchema> {
+export type Webhook<E extends Env, R, P extends AnySchema> = Taken<E, R, P> & (Signed | Verified<E>);
+
+interface Taken<E extends Env, R, P extends AnySchema> {
   title?: string;
   description?: string;
-  /** How deliveries are signed. */
-  scheme: "github" | "standard-webhooks";
   checkpoint?: P;
   /** Takes a delivery. What it returns is kept as the execution's output; nothing is fine. */
   run(ctx: Context<E, Infer<P>>, delivery: Delivery): MaybePromise<R>;
+}
+
+interface Signed {
+  /** How deliveries are signed. */
+  scheme: "github" | "standard-webhooks";
+  verify?: undefined;
+}
+
+interface Verified<E extends Env> {
+  scheme?: undefined;
+  /**
+   * Decides whether a delivery is authentic, in place of a scheme, where none says how the vendor signs. It is asked before
+   * anything is stored. It can have things signed with the endpoint's secret and read the configuration, and nothing else; it
+   * has 50 ms of a core. What it throws refuses.
+   */
+  verify(ctx: VerifyContext<E>, delivery: Incoming): MaybePromise<Verdict>;
+}
+
+/** A webhook, as far as its verification goes. */
+export interface AnyVerifier {
+  verify?: ((ctx: VerifyContext, delivery: Incoming) => MaybePromise<Verdict>) | undefined;
 }
 
 /** The actions, polls and webhooks of a connector, for the compiler. */

@@ -11,4 +11,6 @@ export type { Action, Auth, Account, ConnectionDefinition, Connector, ContextOf,
 export type { BaseContext, Confirmation, Context, Delivery, Doubt, HttpDoubt, Log } from "./context.js";
 export type { Http, HttpOptions, HttpRequest, HttpResponse, HttpStream, Method, Query, RequestHeaders, ResponseHeaders } from "./http.js";
 export type { Claims, HmacAlgorithm, KeyJwtAlgorithm, SharedJwtAlgorithm, Sign, SignOptions, Signature, SignedToken, SignedUrl } from "./sign.js";
+export { isSignature } from "./verify.js";
+export type { Incoming, SecretName, Verdict, VerifyContext } from "./verify.js";
 export type { ListOptions, OpenState, State, StatePage } from "./state.js";

@@ -8,6 +8,8 @@ import { Memory, StartsAgain, type LogLine, type MemoryOptions, type RecordMade,
 import { withFetch } from "./testing/fetch.js";
 import { toRequest, type MockRequest, type Routes } from "./testing/routes.js";
 import type { Signed } from "./testing/sign.js";
+import { Verifying } from "./testing/verifying.js";
+import type { Verdict } from "./verify.js";
 import { misfits } from "./testing/misfits.js";
 
 export { StartsAgain } from "./testing/memory.js";
@@ -43,6 +45,17 @@ export interface MockDelivery {
   body?: unknown;
 }
 
+/** A request that claims to be a delivery, as far as a test cares. */
+export interface MockIncoming {
+  method?: string;
+  url?: string;
+  query?: string;
+  headers?: { readonly [name: string]: string };
+  /** The body: a text as it is, anything else as JSON. */
+  body?: unknown;
+  at?: Date;
+}
+
 /** A connector with a host in memory: no sandbox, no server, no network. */
 export interface Mock<T extends Parts = any> {
   /** Runs an action. What it throws is a ConnectorError, as the host has it. */
@@ -50,6 +63,11 @@ export interface Mock<T extends Parts = any> {
   /** Runs a poll with the cursor that it returned last, or with one of yours, and keeps the one that it returns. */
   poll<N extends keyof T["polls"] & string>(name: N, cursor?: T["polls"][N]["cursor"] | null): Promise<{ records: { key: string; data: T["polls"][N]["record"] }[]; cursor: T["polls"][N]["cursor"] | null; more: boolean }>;
   webhook<N extends keyof T["webhooks"] & string>(name: N, delivery?: MockDelivery): Promise<T["webhooks"][N]["output"]>;
+  /**
+   * Asks a webhook's `verify` of a request, for an endpoint with a signing secret. Unlike what connections sign here, its
+   * signatures are real: a vendor's examples can be tried.
+   */
+  verify<N extends keyof T["webhooks"] & string>(name: N, secret: string, request?: MockIncoming): Promise<Verdict>;
   test(): Promise<void>;
   /** Asks what became of a request that was sent and not answered. */
   confirm(request: { method: string; url: string; headers?: { readonly [name: string]: string }; json?: unknown; body?: string; idempotencyKey?: string }, askedAt?: Date): Promise<{ happened?: boolean; response?: any }>;
@@ -152,6 +170,21 @@ class Bench {
     const { id = `delivery-${this.#executions + 1}`, method = "POST", path = "/", query = "", body } = delivery;
     const text = typeof body === "string" ? body : body === undefined ? undefined : JSON.stringify(body);
     return this.#run("webhook", { webhook, request: { id, received_at: new Date().toISOString(), method, path, query, headers, body: text } });
+  }
+
+  async verify(webhook: string, secret: string, request: MockIncoming = {}): Promise<Verdict> {
+    const headers: Record<string, string[]> = {};
+    for (const name of Object.keys(request.headers ?? {})) {
+      headers[name.toLowerCase()] = [request.headers![name]!];
+    }
+    const { method = "POST", url = "", query = "", body, at = new Date() } = request;
+    const text = typeof body === "string" ? body : body === undefined ? undefined : JSON.stringify(body);
+    const envelope = JSON.stringify({ verify: webhook, time: at.toISOString(), request: { method, url, query, headers, body: text }, config: this.#config });
+    try {
+      return decode(await this.#core.run(new Verifying(secret), "webhook", envelope));
+    } catch (thrown) {
+      throw asConnectorError(thrown);
+    }
   }
 
   async test(): Promise<void> {
