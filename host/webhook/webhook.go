@@ -121,6 +121,9 @@ func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
 	return v.Receive(ctx, d)
 }
 
+// Trim forgets what nothing came for. It is to be called now and then.
+func (i *Intake) Trim() { i.c.Gate.Trim() }
+
 func (i *Intake) receive(ctx context.Context, e endpoint.Opened, guest admission.Guest, d Delivery) (answer Answer, err error) {
 	s, err := i.c.Catalog.find(e.Scheme, e.Descriptor)
 	if err != nil { // It was known when the endpoint was made: by a newer program.
@@ -140,9 +143,6 @@ func (i *Intake) receive(ctx context.Context, e endpoint.Opened, guest admission
 	defer func() { i.c.Gate.Leave(guest, err == nil && !answer.Duplicate) }()
 	return i.store(ctx, s, e.Endpoint, verified.ID, d, now)
 }
-
-// Trim forgets what nothing came for. It is to be called now and then.
-func (i *Intake) Trim() { i.c.Gate.Trim() }
 
 // verify judges a request. Only what is posted can be a delivery.
 func (i *Intake) verify(ctx context.Context, s *signature.Scheme, e endpoint.Opened, d Delivery, now time.Time) (signature.Verified, error) {
