@@ -33,16 +33,7 @@ func TestCopiesOfADeliveryRunOnce(t *testing.T) {
 	for name, tt := range map[string]struct {
 		processes int
 		open      func(t *testing.T) func() (store.Store, error)
-	}{
-		"three processes on Postgres": {3, func(t *testing.T) func() (store.Store, error) {
-			dsn := postgrestest.DSN(t)
-			return func() (store.Store, error) { return postgres.Open(t.Context(), dsn, postgres.Options{}) }
-		}},
-		"one process on SQLite": {1, func(t *testing.T) func() (store.Store, error) {
-			path := filepath.Join(t.TempDir(), "test.db")
-			return func() (store.Store, error) { return sqlite.Open(t.Context(), path, sqlite.Options{}) }
-		}},
-	} {
+	}{"three processes on Postgres": {3, onPostgres}, "one process on SQLite": {1, onSQLite}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			open, key := tt.open(t), newKey(t)
@@ -61,6 +52,19 @@ func TestCopiesOfADeliveryRunOnce(t *testing.T) {
 			copiesRunOnce(t, all)
 		})
 	}
+}
+
+// onPostgres returns what opens one database again and again, as onSQLite does.
+func onPostgres(t *testing.T) func() (store.Store, error) {
+	t.Helper()
+	dsn := postgrestest.DSN(t)
+	return func() (store.Store, error) { return postgres.Open(t.Context(), dsn, postgres.Options{}) }
+}
+
+func onSQLite(t *testing.T) func() (store.Store, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "test.db")
+	return func() (store.Store, error) { return sqlite.Open(t.Context(), path, sqlite.Options{}) }
 }
 
 func copiesRunOnce(t *testing.T, processes []*bundle) {

@@ -132,12 +132,15 @@ func (s *suite) flood(ctx context.Context, v *vendor, perSecond float64) (*outco
 	}
 }
 
-// asUsual waits until deliveries take no longer than they should, and says when that was,
-// and how many it has made.
-func (s *suite) asUsual(ctx context.Context, v *vendor) (calm struct {
+// usually is when all was as before, and how many deliveries were made to see it.
+type usually struct {
 	at    time.Time
 	taken int
-}, err error) {
+}
+
+// asUsual waits until deliveries take no longer than they should, and says when that was,
+// and how many it has made.
+func (s *suite) asUsual(ctx context.Context, v *vendor) (calm usually, err error) {
 	for calm.at.IsZero() {
 		var o outcome
 		began := time.Now()

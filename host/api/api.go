@@ -34,6 +34,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -127,8 +128,11 @@ func Document(version string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// server is what the handlers share. It does not change after newServer.
+// server is what the handlers share. It does not change after newServer, but for waiting.
 type server struct {
+	// waiting counts the deliveries that are stored and wait for their executions' answers.
+	waiting atomic.Int64
+
 	h       *host.Host
 	o       Options
 	router  *chi.Mux

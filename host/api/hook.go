@@ -89,9 +89,18 @@ func answerStored(w http.ResponseWriter, taken webhook.Answer) {
 	writeJSON(w, taken.Status, "application/json", taken.Accepted)
 }
 
-// respond waits for the execution of a delivery, and answers what it says. At the deadline
-// it says that the delivery was stored, which it was before: the execution goes on.
+// maxWaiting bounds the deliveries that wait for an answer: each has a goroutine, and looks
+// into the database now and then.
+const maxWaiting = 1024
+
+// respond waits for the execution of a delivery, and answers what it says. At the deadline,
+// or at once where too many wait already, it says that the delivery was stored, which it was
+// before: the execution goes on.
 func (s *server) respond(w http.ResponseWriter, r *http.Request, taken webhook.Answer) {
+	defer s.waiting.Add(-1)
+	if s.waiting.Add(1) > maxWaiting {
+		taken.Wait = 0
+	}
 	limited, cancel := context.WithTimeout(r.Context(), taken.Wait)
 	defer cancel()
 	x, err := s.h.Executions.Wait(limited, taken.Tenant, taken.Execution)

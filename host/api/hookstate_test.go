@@ -42,51 +42,57 @@ func TestDeliveriesAreTakenWhateverTheStateOfTheInstallation(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := map[string]any{"tenant": "acme", "installation": "hello"}
-	t.Run("paused", func(t *testing.T) {
-		b.do(t, 200, "pauseInstallation", one, nil)
-		id := b.takes(t, path, secret, "paused")
-		b.do(t, 200, "resumeInstallation", one, nil)
+	b.do(t, 200, "pauseInstallation", one, nil)
+	id := b.takes(t, path, secret, "paused")
+	b.do(t, 200, "resumeInstallation", one, nil)
+	b.ran(t, acme.ID, id)
+
+	is, err := b.h.Installations.Get(t.Context(), acme.ID, "hello")
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := is
+	broken.State, broken.Reason = installation.Broken, "its configuration does not fit"
+	if err := b.h.Store.UpdateInstallation(t.Context(), broken, is.UpdatedAt); err != nil {
+		t.Fatal(err)
+	}
+	id = b.takes(t, path, secret, "broken")
+	b.do(t, 200, "resumeInstallation", one, nil)
+	b.ran(t, acme.ID, id)
+
+	con := b.do(t, 201, "createConnection", map[string]any{"tenant": "acme"}, map[string]any{
+		"name": "github", "type": "bearer", "credential": map[string]any{"token": "t"}, "hosts": []string{"api.github.com"},
+	})
+	b.do(t, 204, "deleteConnection", map[string]any{"tenant": "acme", "connection": con["id"]}, nil)
+	b.takes(t, path, secret, "disconnected")
+}
+
+func TestDeliveriesAreTakenDuringUpgrades(t *testing.T) {
+	t.Parallel()
+	b := setup(t, api.Options{})
+	path, secret := b.hooked(t)
+	acme, err := b.h.Tenants.Get(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := b.publish(t, b.operator, connector("hello", "0.2.0"), url.Values{}); a.status != 201 {
+		t.Fatalf("publish: %d %s", a.status, a.body)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		one := map[string]any{"tenant": "acme", "installation": "hello"}
+		for i := range 10 {
+			b.do(t, 200, "upgradeInstallation", one, map[string]any{"version": fmt.Sprintf("0.%d.0", 2-i%2)})
+		}
+	})
+	var ids []string
+	for i := range 30 {
+		ids = append(ids, b.takes(t, path, secret, fmt.Sprint("upgraded-", i)))
+	}
+	wg.Wait()
+	for _, id := range ids {
 		b.ran(t, acme.ID, id)
-	})
-	t.Run("broken", func(t *testing.T) {
-		is, err := b.h.Installations.Get(t.Context(), acme.ID, "hello")
-		if err != nil {
-			t.Fatal(err)
-		}
-		broken := is
-		broken.State, broken.Reason = installation.Broken, "its configuration does not fit"
-		if err := b.h.Store.UpdateInstallation(t.Context(), broken, is.UpdatedAt); err != nil {
-			t.Fatal(err)
-		}
-		id := b.takes(t, path, secret, "broken")
-		b.do(t, 200, "resumeInstallation", one, nil)
-		b.ran(t, acme.ID, id)
-	})
-	t.Run("disconnected", func(t *testing.T) {
-		in := map[string]any{"tenant": "acme"}
-		con := b.do(t, 201, "createConnection", in, map[string]any{"name": "github", "type": "bearer", "credential": map[string]any{"token": "t"}, "hosts": []string{"api.github.com"}})
-		b.do(t, 204, "deleteConnection", map[string]any{"tenant": "acme", "connection": con["id"]}, nil)
-		b.takes(t, path, secret, "disconnected")
-	})
-	t.Run("being upgraded", func(t *testing.T) {
-		if a := b.publish(t, b.operator, connector("hello", "0.2.0"), url.Values{}); a.status != 201 {
-			t.Fatalf("publish: %d %s", a.status, a.body)
-		}
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for i := range 10 {
-				b.do(t, 200, "upgradeInstallation", one, map[string]any{"version": fmt.Sprintf("0.%d.0", 2-i%2)})
-			}
-		})
-		var ids []string
-		for i := range 30 {
-			ids = append(ids, b.takes(t, path, secret, fmt.Sprint("upgraded-", i)))
-		}
-		wg.Wait()
-		for _, id := range ids {
-			b.ran(t, acme.ID, id)
-		}
-	})
+	}
 }
 
 func TestARedeliveryIsNoDuplicate(t *testing.T) {

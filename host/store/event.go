@@ -20,8 +20,8 @@ const (
 	eventFields  = `SELECT tenant, id, installation, kind, name, source, dedupe_key, request, received_at, `
 	eventColumns = eventFields + `body, body_digest,
  (SELECT b.bytes FROM event_bodies b WHERE b.tenant = events.tenant AND b.digest = events.body_digest) FROM events `
-	eventColumnsBefore  = eventFields + `body, NULL, NULL FROM events `
-	eventsWithoutBodies = eventFields + `NULL, NULL, NULL FROM events `
+	eventColumnsBefore  = eventFields + `body, NULL AS digest, NULL AS apart FROM events `
+	eventsWithoutBodies = eventFields + `NULL AS body, NULL AS digest, NULL AS apart FROM events `
 )
 
 // Event implements event.Store.

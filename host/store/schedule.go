@@ -13,12 +13,14 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/sealing"
 	"github.com/cofferdam-run/cofferdam/host/vault"
+	"github.com/cofferdam-run/cofferdam/host/webhook/admission"
 )
 
 // Arrivals are the stores of what comes, from outside and by the clock.
 type Arrivals interface {
 	event.Store
 	schedule.Store
+	admission.Queue
 }
 
 // scheduleFields are what all reads have; the input comes after them.

@@ -28,7 +28,6 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/usage"
 	"github.com/cofferdam-run/cofferdam/host/vault"
-	"github.com/cofferdam-run/cofferdam/host/webhook/admission"
 	"github.com/cofferdam-run/cofferdam/registry"
 )
 
@@ -52,7 +51,6 @@ type Nouns interface {
 	Accounts
 	endpoint.Store
 	Arrivals
-	admission.Queue
 	token.Store
 	Keys
 }

@@ -258,8 +258,11 @@ func (l Limits) check() error {
 		name            string
 		is, least, most int
 	}{
-		{"running", l.Running, 1, maxRunning}, {"weight", l.Weight, 1, maxWeight},
-		{"rate", l.Rate, 0, maxRate}, {"burst", l.Burst, 0, maxRate}, {"queued", l.Queued, 0, maxQueued},
+		{"running", l.Running, 1, maxRunning},
+		{"weight", l.Weight, 1, maxWeight},
+		{"rate", l.Rate, 0, maxRate},
+		{"burst", l.Burst, 0, maxRate},
+		{"queued", l.Queued, 0, maxQueued},
 	} {
 		if b.is < b.least || b.is > b.most {
 			e.Problems = append(e.Problems, fault.Problem{Where: "/limits/" + b.name, Message: fmt.Sprintf("%d must be from %d to %d", b.is, b.least, b.most)})

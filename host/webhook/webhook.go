@@ -127,6 +127,9 @@ func (i *Intake) Receive(ctx context.Context, d Delivery) (Answer, error) {
 	return v.Receive(ctx, d)
 }
 
+// Trim forgets what nothing came for. It is to be called now and then.
+func (i *Intake) Trim() { i.c.Gate.Trim() }
+
 func (i *Intake) receive(ctx context.Context, e endpoint.Opened, guest admission.Guest, d Delivery) (answer Answer, err error) {
 	now := i.c.Now()
 	verified, m, err := i.judge(ctx, e, d, now)
@@ -165,9 +168,6 @@ func (i *Intake) judge(ctx context.Context, e endpoint.Opened, d Delivery, now t
 	verified, err := i.verify(ctx, s, e, d, now)
 	return verified, manners{s.Answer, s.Silent}, err
 }
-
-// Trim forgets what nothing came for. It is to be called now and then.
-func (i *Intake) Trim() { i.c.Gate.Trim() }
 
 // verify judges a request. Only what is posted can be a delivery.
 func (i *Intake) verify(ctx context.Context, s *signature.Scheme, e endpoint.Opened, d Delivery, now time.Time) (signature.Verified, error) {
