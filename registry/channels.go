@@ -13,6 +13,19 @@ import (
 	"github.com/cofferdam-run/cofferdam/registry/diff"
 )
 
+// Standing is the part of a Store that says how plugins and versions stand.
+type Standing interface {
+	Yank(ctx context.Context, id, why string, at time.Time) error
+	// SetChannel puts a version into a channel.
+	SetChannel(ctx context.Context, id string, c channel.Channel) error
+	// Deprecate says why not to use a plugin or a version, by id; an empty reason
+	// takes it back.
+	Deprecate(ctx context.Context, id, why string, at time.Time) error
+	// PausePlugin says since when a plugin is paused, by id; a zero time resumes it. One
+	// that is paused stays paused since the first time.
+	PausePlugin(ctx context.Context, id string, at time.Time) error
+}
+
 // channelOf is where a version is published.
 func channelOf(version string, wish channel.Channel) (channel.Channel, error) {
 	if wish == "" {

@@ -118,19 +118,6 @@ type Store interface {
 	Standing
 }
 
-// Standing is the part of a Store that says how plugins and versions stand.
-type Standing interface {
-	Yank(ctx context.Context, id, why string, at time.Time) error
-	// SetChannel puts a version into a channel.
-	SetChannel(ctx context.Context, id string, c channel.Channel) error
-	// Deprecate says why not to use a plugin or a version, by id; an empty reason
-	// takes it back.
-	Deprecate(ctx context.Context, id, why string, at time.Time) error
-	// PausePlugin says since when a plugin is paused, by id; a zero time resumes it. One
-	// that is paused stays paused since the first time.
-	PausePlugin(ctx context.Context, id string, at time.Time) error
-}
-
 // Publishers keeps who owns plugins, and with which keys they sign.
 type Publishers interface {
 	InsertPublisher(ctx context.Context, p Publisher) error

@@ -28,6 +28,7 @@ func works() map[string]string {
 	return map[string]string{
 		"deliverWebhook": onlyWork, "tryWebhookHead": onlyWork, "tryWebhookOptions": onlyWork, "verifySample": onlyWork,
 		"callAction": onlyWork, "callPoll": onlyWork, "testInstallation": onlyWork,
+		"pausePlugin": "plugin.pause", "resumePlugin": "plugin.resume", "limitInstallation": "installation.limit",
 		// It only looks; there is too much to ask for a query.
 		"previewSchedule": onlyWork,
 		// What is done there for a user, the session has written: as its own act.
@@ -44,8 +45,6 @@ func acts() map[string]string {
 	maps.Copy(all, map[string]string{
 		"publishPlugin":         "plugin.publish",
 		"deprecatePlugin":       "plugin.deprecate",
-		"pausePlugin":           "plugin.pause",
-		"resumePlugin":          "plugin.resume",
 		"sharePlugin":           "plugin.share",
 		"deprecateVersion":      "version.deprecate",
 		"promoteVersion":        "version.promote",
@@ -86,7 +85,6 @@ func acts() map[string]string {
 		"resolveExecution":      "execution.resolve",
 		"createInstallation":    "installation.create",
 		"removeInstallation":    "installation.remove",
-		"limitInstallation":     "installation.limit",
 		"followChannel":         "installation.channel.follow",
 		"configureInstallation": "installation.configure",
 		"grantInstallation":     "installation.grant",

@@ -70,7 +70,7 @@ func (x *Executions) Drained(ctx context.Context, f Flights) ([]Flight, error) {
 		if err != nil {
 			return nil, fmt.Errorf("look what is in flight: %w", err)
 		}
-		if len(left) == 0 || ctx.Err() != nil {
+		if len(left) == 0 {
 			return left, nil
 		}
 		select {

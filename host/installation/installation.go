@@ -70,7 +70,7 @@ type Installation struct {
 }
 
 // Runs says whether what is queued for it may run.
-func (i Installation) Runs() bool { return i.State == Active && !i.PluginPaused }
+func (i *Installation) Runs() bool { return i.State == Active && !i.PluginPaused }
 
 // Grants are what the tenant allows: never more than the manifest asks for.
 type Grants struct {

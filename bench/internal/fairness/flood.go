@@ -44,7 +44,8 @@ func flooded(ctx context.Context, d *database.Database, s Size) ([]Figure, error
 	before, with := quantile(calm, 0.5), quantile(flood, 0.5)
 	return []Figure{
 		{Name: "fair_p99_ratio", Value: with / before, Unit: "ratio", Goal: 2},
-		{Name: "fair_p99_flood_ms", Value: with, Unit: "ms"}, {Name: "fair_p99_calm_ms", Value: before, Unit: "ms"},
+		{Name: "fair_p99_flood_ms", Value: with, Unit: "ms"},
+		{Name: "fair_p99_calm_ms", Value: before, Unit: "ms"},
 	}, nil
 }
 

@@ -209,7 +209,7 @@ func (c *claimer) heads(ctx context.Context, tenant string, n int) (heads [lane.
 	room, capped := c.room[tenant]
 	if !capped {
 		for l := range heads {
-			if heads[l], err = c.due(ctx, c.queries.tenant, tenant, l, n); err != nil {
+			if heads[l], err = c.due(ctx, share{tenant: tenant, lane: l, n: n}); err != nil {
 				return heads, err
 			}
 		}
@@ -230,7 +230,7 @@ func (c *claimer) heads(ctx context.Context, tenant string, n int) (heads [lane.
 			most = min(n, left)
 		}
 		for l := range heads {
-			found, err := c.due(ctx, c.queries.installation, tenant, l, most, installation)
+			found, err := c.due(ctx, share{tenant, installation, l, most})
 			if err != nil {
 				return heads, err
 			}
@@ -245,19 +245,29 @@ func (c *claimer) heads(ctx context.Context, tenant string, n int) (heads [lane.
 	return heads, nil
 }
 
-// due are the oldest due executions of a lane, at most n.
-func (c *claimer) due(ctx context.Context, query, tenant string, l, n int, further ...any) ([]due, error) {
-	if n == 0 {
+// share is what may be claimed of a tenant's lane, or of an installation's.
+type share struct {
+	tenant, installation string
+	lane, n              int
+}
+
+// due are the oldest due executions of a share.
+func (c *claimer) due(ctx context.Context, s share) ([]due, error) {
+	if s.n == 0 {
 		return nil, nil
 	}
-	rows, err := c.tx.QueryContext(ctx, query, append([]any{tenant, l, n}, further...)...)
+	query, args := c.queries.tenant, []any{s.tenant, s.lane, s.n}
+	if s.installation != "" {
+		query, args = c.queries.installation, append(args, s.installation)
+	}
+	rows, err := c.tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	var found []due
 	for rows.Next() {
-		d := due{Claimed: execution.Claimed{Tenant: tenant, Lane: event.Lane(l)}}
+		d := due{Claimed: execution.Claimed{Tenant: s.tenant, Lane: event.Lane(s.lane)}}
 		var runAt int64
 		if err := rows.Scan(&d.row, &d.Execution, &d.Claim, &d.Attempt, &d.Crashes, &runAt, &d.installation, &d.OrderKey); err != nil {
 			return nil, err

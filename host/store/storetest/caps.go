@@ -1,8 +1,6 @@
 package storetest
 
 import (
-	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,33 +104,5 @@ func capChanged(t *testing.T, b *bundle) {
 // has one that is out of reach.
 func CappedUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, tenantID string, work func()) {
 	t.Helper()
-	const total, most = 150, 3
-	for range total {
-		work()
-	}
-	var done, running atomic.Int64
-	together(len(claims), func(i int) {
-		worker := fmt.Sprintf("busy%d", i)
-		if _, err := claims[i].Heartbeat(t.Context(), worker, time.Hour); err != nil {
-			t.Error(err)
-			return
-		}
-		for done.Load() < total && !t.Failed() {
-			got, err := claims[i].Claim(t.Context(), worker, []execution.Quota{{Tenant: tenantID, N: 5, Running: 1000}})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if n := running.Add(int64(len(got))); n > most {
-				t.Errorf("%d run at once, and the cap is %d", n, most)
-			}
-			for _, c := range got {
-				running.Add(-1) // Before, because it may be claimed again right after.
-				if err := runs.Complete(t.Context(), success(c)); err != nil {
-					t.Error(err)
-				}
-				done.Add(1)
-			}
-		}
-	})
+	underLoad(t, claims, runs, execution.Quota{Tenant: tenantID, N: 5, Running: 1000}, work)
 }

@@ -111,7 +111,16 @@ func claimCap(t *testing.T, b *bundle) {
 // more than three run: a cap is the cluster's, however many processes claim.
 func CapUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, tenantID string, work func()) {
 	t.Helper()
-	const total, most = 150, 3
+	underLoad(t, claims, runs, execution.Quota{Tenant: tenantID, N: 5, Running: most}, work)
+}
+
+// most is how many may run at once under load.
+const most = 3
+
+// underLoad claims by a quota, with a worker on each of claims.
+func underLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, quota execution.Quota, work func()) {
+	t.Helper()
+	const total = 150
 	for range total {
 		work()
 	}
@@ -123,7 +132,7 @@ func CapUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, 
 			return
 		}
 		for done.Load() < total && !t.Failed() {
-			got, err := claims[i].Claim(t.Context(), worker, []execution.Quota{{Tenant: tenantID, N: 5, Running: most}})
+			got, err := claims[i].Claim(t.Context(), worker, []execution.Quota{quota})
 			if err != nil {
 				t.Error(err)
 				return

@@ -203,7 +203,7 @@ func OrderUnderLoad(t *testing.T, stores []OrderStore, tenant, installation stri
 	for k := range keys {
 		accepting.Go(func() {
 			for n := range each {
-				now := time.Now() //nolint:forbidigo // For ids.
+				now := time.Now()
 				id := ident.New(ident.Execution, now)
 				l.accepts(id, n)
 				s := stores[(k+n)%len(stores)] // Wherever the load balancer sends it.
