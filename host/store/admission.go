@@ -7,7 +7,7 @@ import (
 )
 
 // Queued implements admission.Queue. Each part is counted on an index, and no further than
-// it is asked for; what waits for a time or a person is not counted.
+// it is asked for; what waits for a time, or for a person to decide, is not counted.
 func (s *SQL) Queued(ctx context.Context, tenant, installation, webhook string, most int) (int, error) {
 	of, args := ``, []any{tenant, most}
 	if installation != "" {
@@ -15,8 +15,8 @@ func (s *SQL) Queued(ctx context.Context, tenant, installation, webhook string, 
 	}
 	n, err := find(ctx, s, nil, scanInt,
 		`SELECT (SELECT count(*) FROM (SELECT 1 FROM executions WHERE tenant = $1 AND state = 0`+of+` LIMIT $2) q)
-		      + (SELECT count(*) FROM (SELECT 1 FROM executions WHERE tenant = $1 AND state = 2 AND reason = 'paused'`+of+` LIMIT $2) p)
-		      + (SELECT count(*) FROM (SELECT 1 FROM executions WHERE tenant = $1 AND `+awaiting+of+` LIMIT $2) r)`, args...)
+		      + (SELECT count(*) FROM (SELECT 1 FROM executions WHERE tenant = $1 AND state = 2
+		           AND reason IN ('paused', 'order', 'reconnect', 'connection_paused', 'circuit_open')`+of+` LIMIT $2) p)`, args...)
 	return min(n, most), err
 }
 
