@@ -159,7 +159,7 @@ var mayImport = map[string][]string{
 // one of the standard library, with all below it.
 var ownedBy = map[string][]string{
 	"github.com/tetratelabs/wazero":         {"runtime/...", "bench/..."},
-	"github.com/jackc/pgx/v5":               {"host/store/postgres/...", "bench/..."},
+	"github.com/jackc/pgx/v5":               {"host/store/postgres/...", "bench/...", "chaos"},
 	"modernc.org/sqlite":                    {"host/store/sqlite", "bench/..."},
 	"database/sql":                          {"host/store/...", "bench/..."},
 	"github.com/pressly/goose/v3":           {"host/store/..."},

@@ -109,6 +109,7 @@ func (a *app) endpointUpdate() *cobra.Command {
 			if len(body) == 0 {
 				return errors.New("nothing was said that is to change\n  hint: see the flags of `cofferdam endpoint update --help`")
 			}
+			e = endpoint.Endpoint{} // What the answer leaves out is empty now.
 			if err := a.client().call(c.Context(), http.MethodPatch, path, body, &e); err != nil {
 				return err
 			}

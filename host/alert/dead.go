@@ -63,7 +63,9 @@ func (a *Alerts) tellFailing(ctx context.Context, kind notice.Kind, f Failing) e
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("find an execution that died: %w", err)
 	}
-	n.Error = x.Error
+	if x.Error != nil {
+		n.Error = reasonOf(x.Error.Class, x.Error.Code, x.ID)
+	}
 	found, err := a.c.Find(ctx, f.Tenant, f.Installation)
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("find the installation: %w", err)
@@ -73,6 +75,13 @@ func (a *Alerts) tellFailing(ctx context.Context, kind notice.Kind, f Failing) e
 		return fmt.Errorf("tell of executions that die: %w", err)
 	}
 	return nil
+}
+
+// reasonOf is what a notice says of why an execution died. The message is the plugin's: it
+// may quote what the execution was given, which is sealed, and a notice is not.
+func reasonOf(class fault.Class, code, execution string) *fault.Error {
+	return fault.New(class, code, "the execution %s has what the plugin said", execution).
+		WithHint("`cofferdam execution show %s` shows it, and what led to it.", execution)
 }
 
 func isNotFound(err error) bool {

@@ -139,7 +139,7 @@ func (a *Alerts) fillDead(ctx context.Context, tenant string, d *notice.Digest) 
 		}
 		d.Dead = append(d.Dead, notice.Failing{
 			Installation: g.Installation, Fingerprint: g.Fingerprint, Count: int64(g.Count), FirstAt: g.First, LastAt: g.Last,
-			Execution: g.Sample, Error: fault.New(fault.Class(g.Class), g.Code, "%s", g.Message),
+			Execution: g.Sample, Error: reasonOf(fault.Class(g.Class), g.Code, g.Sample),
 		})
 	}
 	return nil
