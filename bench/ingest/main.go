@@ -1,5 +1,5 @@
-// Command ingest measures how webhooks are taken, on both databases, and prints a line per
-// figure:
+// Command ingest measures how webhooks are taken, and how fairly what they cause is
+// claimed, on both databases, and prints a line per figure:
 //
 //	bench ingest/<name> <value> <unit> [<peer>=<value>]
 //
@@ -18,6 +18,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/bench/internal/command"
 	"github.com/cofferdam-run/cofferdam/bench/internal/database"
+	"github.com/cofferdam-run/cofferdam/bench/internal/fairness"
 )
 
 // suite is what a run measures with.
@@ -25,6 +26,8 @@ type suite struct {
 	out io.Writer
 	// seconds is how long each rate is measured, and overload how long too much comes.
 	seconds, overload time.Duration
+	// size is that of the queues.
+	size fairness.Size
 	// goals are those that were looked at, and met those that were met.
 	goals, met int
 }
@@ -34,13 +37,27 @@ func (s *suite) parts() []database.Figure {
 	return []database.Figure{
 		{Name: "accept", Measure: s.accept},
 		{Name: "overload", Measure: s.overloaded},
+		{Name: "fairness", Measure: s.fair},
 	}
+}
+
+// fair measures the queue behind the door, by itself.
+func (s *suite) fair(ctx context.Context, d *database.Database) error {
+	all, err := fairness.Measure(ctx, d, s.size)
+	for _, f := range all {
+		var peers []string
+		if f.Goal != 0 {
+			peers = append(peers, s.goal(f.Met(), f.Goal))
+		}
+		s.print(f.Name, d, f.Value, f.Unit, peers...)
+	}
+	return err
 }
 
 func main() { command.Main(run) }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	s := &suite{out: out}
+	s := &suite{out: out, size: fairness.Goals()}
 	var names []string
 	for _, p := range s.parts() {
 		names = append(names, p.Name)
