@@ -13,8 +13,11 @@ import (
 )
 
 const (
-	// stepMost is how many events a step redelivers at most: one transaction.
-	stepMost = 1000
+	// stepMost is how many events a step redelivers at most, in one transaction, and
+	// stepsASecond how many steps a pace is cut into: what comes at once takes all slots at
+	// once, and something live has to wait until one of them is free.
+	stepMost     = 200
+	stepsASecond = 10
 	// windowMost is how many events are looked at by one query.
 	windowMost = 1000
 	// stepLook is how long a step looks for events, so that a pause need not wait for
@@ -117,7 +120,7 @@ func (r *Redeliveries) Outcomes(ctx context.Context, tenant, id string, f Outcom
 }
 
 // Step implements job.Handler: it redelivers the next events, as many as the pace
-// allows in a second.
+// allows in a tenth of a second.
 func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
 	of, err := redeliveryOf(j)
 	if err != nil {
@@ -130,7 +133,7 @@ func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
 	began, tally := r.c.Now(), of.Progress
 	l := r.looking(j.Tenant, s, cond, &tally, j.Cursor)
 	o := Order{Job: j.ID, Each: map[string]string{}, Force: s.Force}
-	for most := min(s.Pace, stepMost); l.more && len(o.Each) < most && r.c.Now().Sub(began) < stepLook; {
+	for most := min(max(s.Pace/stepsASecond, 1), stepMost); l.more && len(o.Each) < most && r.c.Now().Sub(began) < stepLook; {
 		found, err := l.next(ctx, most-len(o.Each))
 		if err != nil {
 			return job.Step{}, err
