@@ -28,7 +28,6 @@ func works() map[string]string {
 	return map[string]string{
 		"deliverWebhook": onlyWork, "tryWebhookHead": onlyWork, "tryWebhookOptions": onlyWork, "verifySample": onlyWork,
 		"callAction": onlyWork, "callPoll": onlyWork, "testInstallation": onlyWork,
-		"pausePlugin": "plugin.pause", "resumePlugin": "plugin.resume", "limitInstallation": "installation.limit",
 		// It only looks; there is too much to ask for a query.
 		"previewSchedule": onlyWork,
 		// What is done there for a user, the session has written: as its own act.
@@ -120,9 +119,12 @@ func acts() map[string]string {
 	return all
 }
 
-// paceActs are those of how requests go with connections.
+// paceActs are those of how fast work goes, and whether at all, beside tenants' own.
 func paceActs() map[string]string {
 	return map[string]string{
+		"limitInstallation":      "installation.limit",
+		"pausePlugin":            "plugin.pause",
+		"resumePlugin":           "plugin.resume",
 		"setConnectionRate":      "connection.rate.set",
 		"pauseConnection":        "connection.pause",
 		"resumeConnection":       "connection.resume",

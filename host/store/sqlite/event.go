@@ -32,12 +32,6 @@ func (s *Store) Accept(ctx context.Context, e event.Event, w *event.Work) (event
 		return event.Accepted{}, err
 	}
 	a, err := s.acceptRow(ctx, row, w)
-	if err != nil && row.Digest != nil && s.driver.Problem(err) == store.Outdated {
-		// The schema has no place for large bodies apart.
-		if row, err = s.sealing.Event(ctx, e); err == nil {
-			a, err = s.acceptRow(ctx, row, w)
-		}
-	}
 	if err != nil {
 		return event.Accepted{}, store.Fault(s.driver, err, "accept an event")
 	}
