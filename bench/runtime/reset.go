@@ -67,7 +67,10 @@ type imaged struct {
 	image    *image.Image
 	memory   *image.Memory
 	instance api.Module
-	globals  []uint64
+	// linear and globals are looked up once, as a sandbox does, and values are the image's.
+	linear  api.Memory
+	globals []api.MutableGlobal
+	values  []uint64
 }
 
 // guestBytes is the memory that the guest may have.
@@ -113,7 +116,7 @@ func newImaged(ctx context.Context, e *engine, binary []byte) (g *imaged, err er
 		return nil, err
 	}
 	for _, name := range plan.Globals {
-		g.globals = append(g.globals, first.instance.ExportedGlobal(name).Get())
+		g.values = append(g.values, first.instance.ExportedGlobal(name).Get())
 	}
 	if err := g.instantiate(ctx, c); err != nil {
 		return nil, errors.Join(err, g.close(ctx))
@@ -155,6 +158,14 @@ func (g *imaged) instantiate(ctx context.Context, c *code) (err error) {
 	if err != nil {
 		return fmt.Errorf("instantiate: %w", err)
 	}
+	g.linear = g.instance.ExportedMemory(image.MemoryExport)
+	for _, name := range g.plan.Globals {
+		global, ok := g.instance.ExportedGlobal(name).(api.MutableGlobal)
+		if !ok {
+			return fmt.Errorf("the global %q is no mutable one", name)
+		}
+		g.globals = append(g.globals, global)
+	}
 	return nil
 }
 
@@ -166,7 +177,7 @@ func (g *imaged) call(ctx context.Context, export string) error {
 }
 
 func (g *imaged) reset() (pages int, err error) {
-	if err := g.memory.Shrink(g.instance.ExportedMemory(image.MemoryExport)); err != nil {
+	if err := g.memory.Shrink(g.linear); err != nil {
 		return 0, err
 	}
 	pages, err = g.memory.Reset(0)
@@ -175,10 +186,8 @@ func (g *imaged) reset() (pages int, err error) {
 }
 
 func (g *imaged) setGlobals() {
-	for i, v := range g.globals {
-		if global, ok := g.instance.ExportedGlobal(g.plan.Globals[i]).(api.MutableGlobal); ok {
-			global.Set(v)
-		}
+	for i, v := range g.values {
+		g.globals[i].Set(v)
 	}
 }
 

@@ -35,7 +35,7 @@ func BenchmarkReset(b *testing.B) {
 // BenchmarkScan looks at sandboxes of which all pages were read, and one was
 // written.
 func BenchmarkScan(b *testing.B) {
-	for _, mechanism := range []image.Mechanism{image.Scan, image.Pagemap} {
+	for _, mechanism := range []image.Mechanism{image.Watch, image.Scan, image.Pagemap} {
 		for _, size := range []int{1, 4, 16, 64} {
 			b.Run(fmt.Sprintf("%s/%dMiB", mechanism, size), func(b *testing.B) {
 				mem := reserve(b, newImage(b, content(size*mib), mechanism), size*mib, unit)

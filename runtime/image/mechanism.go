@@ -15,8 +15,12 @@ type Mechanism int
 const (
 	// Best is what Probe finds when an image is made.
 	Best Mechanism = iota
-	// Scan is Linux 6.7 and later: the kernel lists the pages that a sandbox owns
-	// (PAGEMAP_SCAN), and those are copied back.
+	// Watch is Linux 6.7 and later, where a process may have a userfaultfd: the kernel
+	// notes which pages a sandbox writes, lists them (PAGEMAP_SCAN), and those are
+	// copied back.
+	Watch
+	// Scan is the same without notes: the kernel looks at each page that the sandbox
+	// has in memory, whether it is a copy.
 	Scan
 	// Pagemap is older Linux: the list is read from /proc/self/pagemap.
 	Pagemap
@@ -34,6 +38,8 @@ func (m Mechanism) String() string {
 	switch m {
 	case Best:
 		return "best"
+	case Watch:
+		return "copy-on-write, pages noted by userfaultfd and found by PAGEMAP_SCAN"
 	case Scan:
 		return "copy-on-write, pages found by PAGEMAP_SCAN"
 	case Pagemap:
@@ -87,11 +93,14 @@ func prove(mechanism Mechanism) (err error) {
 	if !bytes.Equal(memory, content) {
 		return errors.New("a reset left changes behind")
 	}
-	if (mechanism == Scan || mechanism == Pagemap) && pages != 2 {
+	if mechanism.finds() && pages != 2 {
 		return fmt.Errorf("a reset saw %d pages where 2 were written", pages)
 	}
 	return nil
 }
+
+// finds says whether a mechanism tells written pages from others.
+func (m Mechanism) finds() bool { return m == Watch || m == Scan || m == Pagemap }
 
 // store is an image's content as the operating system keeps it.
 type store interface {

@@ -154,7 +154,7 @@ func TestNoMappingsLeftIsExplained(t *testing.T) {
 // TestImageIsSealed tries to write an image as anybody in the process could.
 func TestImageIsSealed(t *testing.T) {
 	t.Parallel()
-	for _, mechanism := range []image.Mechanism{image.Scan, image.Pagemap, image.Advise, image.Remap} {
+	for _, mechanism := range []image.Mechanism{image.Watch, image.Scan, image.Pagemap, image.Advise, image.Remap} {
 		t.Run(mechanism.String(), func(t *testing.T) {
 			t.Parallel()
 			file := image.File(newImage(t, content(unit), mechanism))
@@ -187,11 +187,71 @@ func TestZeroesCostNothing(t *testing.T) {
 	}
 }
 
+// TestWhatTheKernelWritesIsPutBack has a system call write into a sandbox, which is no
+// write of a program's.
+func TestWhatTheKernelWritesIsPutBack(t *testing.T) {
+	t.Parallel()
+	for _, mechanism := range image.Mechanisms() {
+		t.Run(mechanism.String(), func(t *testing.T) {
+			t.Parallel()
+			want := content(4 * unit)
+			mem := reserve(t, newImage(t, want, mechanism), 4*unit, 0)
+			memory := allocate(mem.Guest()).Reallocate(0)
+			for _, at := range []int{0, 3*4096 - 2, unit} { // A page that nobody has touched, and one that somebody has.
+				random, err := os.Open("/dev/urandom")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := random.Read(memory[at : at+4]); err != nil {
+					t.Fatal(err)
+				}
+				if err := random.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if bytes.Equal(memory, want) {
+					t.Fatal("nothing was written")
+				}
+				reset(t, mem, 0)
+				if !bytes.Equal(memory, want) {
+					t.Errorf("a reset left what the kernel wrote at %d", at)
+				}
+			}
+		})
+	}
+}
+
+// TestLargeImages writes pages of images of which it is no use to watch all, and of
+// ones that end in zeroes.
+func TestLargeImages(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{15 * mib, 17 * mib} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			t.Parallel()
+			want := make([]byte, size)
+			copy(want, content(size-mib))
+			mem := reserve(t, newImage(t, want, image.Best), size, 0)
+			memory := allocate(mem.Guest()).Reallocate(0)
+			if got := memory[size-8192]; got != 0 { // Reading is not writing.
+				t.Fatalf("got %d", got)
+			}
+			for _, at := range []int{0, 5 * mib, size - mib, size - mib - 1, size - 1} {
+				memory[at] ^= 0xff
+			}
+			if got := reset(t, mem, 0); got != 5 {
+				t.Errorf("got %d pages", got)
+			}
+			if !bytes.Equal(memory, want) {
+				t.Error("a reset left changes behind")
+			}
+		})
+	}
+}
+
 // TestUnusualCallsPagesAreGivenBack makes one call write many pages, and then
 // many calls write few.
 func TestUnusualCallsPagesAreGivenBack(t *testing.T) {
 	t.Parallel()
-	for _, mechanism := range []image.Mechanism{image.Scan, image.Pagemap} {
+	for _, mechanism := range []image.Mechanism{image.Watch, image.Scan, image.Pagemap} {
 		t.Run(mechanism.String(), func(t *testing.T) {
 			t.Parallel()
 			mem := reserve(t, newImage(t, bytes.Repeat([]byte{7}, 2*mib), mechanism), 2*mib, mib)

@@ -54,13 +54,13 @@ func (p *pages) resetGuest(high int) (int, error) {
 	page := len(p.store.zeroes)
 	p.own = 0
 	if p.store.mechanism == Advise || high == 0 {
-		return high / page, p.drop(0, high)
+		return high / page, p.dropGuest(high)
 	}
 	s, _ := p.store.surveys.Get().(*survey)
 	defer p.store.surveys.Put(s)
 	if !s.take(p, high) {
 		p.idle = 0
-		return high / page, p.drop(0, high)
+		return high / page, p.dropGuest(high)
 	}
 	owned, changed := p.restore(s.found())
 	p.own = owned
@@ -73,7 +73,15 @@ func (p *pages) resetGuest(high int) (int, error) {
 	}
 	p.own = 0
 	p.idle = 0
-	return changed, p.drop(0, high)
+	return changed, p.dropGuest(high)
+}
+
+// dropGuest drops the guest's first bytes. What is not there is not protected either.
+func (p *pages) dropGuest(high int) error {
+	if err := p.drop(0, high); err != nil || p.store.watch == nil {
+		return err
+	}
+	return p.store.watch.again(p.all[:min(roundUp(high, len(p.store.zeroes)), p.file)])
 }
 
 // restore puts pages back that are not as they were. To compare is as cheap as to

@@ -9,12 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// watchedBytes is up to which size of an image notes are read faster than what sandboxes
+// have in memory is looked at: notes are read for all pages, whether they are in memory
+// or not.
+const watchedBytes = 16 << 20
+
 // sealed is an image in a memory file that cannot be written any more, not even
 // by this process.
 type sealed struct {
 	mechanism Mechanism
 	file      *os.File
-	pagemap   *os.File // For Scan and Pagemap.
+	pagemap   *os.File // For mechanisms that find pages.
+	watch     *watch   // For Watch, unless the image is over watchedBytes.
 	fd        int      // The pagemap's.
 	view      []byte   // All of the file, to copy back from.
 	zeroes    []byte   // One page.
@@ -56,7 +62,10 @@ func (s *sealed) open(segments []Segment) (err error) {
 		return fmt.Errorf("open the page map: %w", err)
 	}
 	s.fd = int(s.pagemap.Fd())
-	return nil
+	if s.mechanism == Watch && size <= watchedBytes {
+		s.watch, err = newWatch()
+	}
+	return err
 }
 
 // memoryFile makes a file that is in memory only. Kernels before 6.3 do not know
@@ -99,6 +108,11 @@ func (s *sealed) reserve(guestMax, kernelMax int) (area, error) {
 		// back. A kernel without huge pages refuses, and needs no advice.
 		_ = unix.Madvise(m.all, unix.MADV_NOHUGEPAGE)
 	}
+	if s.watch != nil {
+		if err := s.watch.begin(m.all[:m.file]); err != nil {
+			return nil, explainAndClose(err, m)
+		}
+	}
 	return &pages{mapping: m, store: s}, nil
 }
 
@@ -106,6 +120,9 @@ func (s *sealed) close() error {
 	var errs []error
 	if s.view != nil {
 		errs = append(errs, unix.Munmap(s.view))
+	}
+	if s.watch != nil {
+		errs = append(errs, s.watch.close())
 	}
 	for _, f := range []*os.File{s.pagemap, s.file} {
 		if f != nil {

@@ -12,6 +12,7 @@ import (
 const (
 	pagemapScan = 0xc0606610
 
+	isWritten = 1 << 1 // Or not protected against it, for those that are no userfaultfd's.
 	isFile    = 1 << 2
 	isPresent = 1 << 3
 	isSwapped = 1 << 4
@@ -44,6 +45,7 @@ type survey struct {
 	// Each region has at least a page, so there are never more regions.
 	regions [copiedPages]region
 	count   int
+	owned   int // The pages in them.
 	entries []byte
 	page    int
 }
@@ -55,34 +57,58 @@ func (s *survey) found() []region { return s.regions[:s.count] }
 // take looks at the first high bytes of a sandbox. It is false when it did not see
 // all of them, or would have found too many.
 func (s *survey) take(p *pages, high int) bool {
-	if p.store.mechanism == Scan {
-		return s.scan(p, high)
+	s.count, s.owned = 0, 0
+	switch {
+	case p.store.mechanism == Pagemap:
+		return s.read(p, high)
+	case p.store.watch == nil:
+		// In memory or swapped, and neither a file's nor the shared zero page.
+		return s.scan(p, 0, high, scanArgument{
+			inverted: isFile | isZero, all: isFile | isZero, any: isPresent | isSwapped, returned: isFile,
+		})
 	}
-	return s.read(p, high)
+	// Of what is watched, those that were written: the one question that the kernel answers
+	// without a look at each page. Behind the file, where the image's last zeroes begin,
+	// those in memory or swapped that are not the zero page.
+	file := min(p.file, high)
+	return s.scan(p, 0, file, scanArgument{all: isWritten, returned: isWritten}) &&
+		s.scan(p, file, high, scanArgument{inverted: isZero, all: isZero, any: isPresent | isSwapped, returned: isPresent})
 }
 
-func (s *survey) scan(p *pages, high int) bool {
-	start := uint64(uintptr(p.base))
-	regions := unsafe.Pointer(&s.regions) //nolint:gosec // On the heap, where nothing moves; s keeps it alive.
-	s.argument = scanArgument{
-		size: uint64(unsafe.Sizeof(s.argument)), start: start, end: start + uint64(high),
-		regions: uint64(uintptr(regions)), regionCount: copiedPages, maxPages: copiedPages,
-		// Neither a file's page nor the shared zero page, and in memory or swapped.
-		inverted: isFile | isZero, all: isFile | isZero, any: isPresent | isSwapped, returned: isFile,
+// regionsAsked is how many regions are asked for at once. The kernel makes room for all
+// that it may find first, which for many takes longer than to find the few that there are.
+const regionsAsked = 64
+
+// scan adds the pages of a part that are as the question says.
+func (s *survey) scan(p *pages, from, to int, question scanArgument) bool {
+	base := uint64(uintptr(p.base))
+	for at, end := base+uint64(from), base+uint64(to); at < end; at = s.argument.walkEnd {
+		room := copiedPages - s.owned // For regions, too: each has a page or more.
+		if room == 0 {
+			return false
+		}
+		regions := s.regions[s.count:]
+		s.argument = question
+		s.argument.size = uint64(unsafe.Sizeof(s.argument))
+		s.argument.start, s.argument.end = at, end
+		s.argument.regions = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(regions)))) //nolint:gosec // On the heap, where nothing moves; s keeps it alive.
+		s.argument.regionCount, s.argument.maxPages = uint64(min(room, regionsAsked)), uint64(room)
+		n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(p.store.fd), pagemapScan,
+			uintptr(unsafe.Pointer(&s.argument))) //nolint:gosec // As the package unsafe describes for system calls.
+		if errno != 0 || n > uintptr(room) || s.argument.walkEnd <= at {
+			return false
+		}
+		s.count += int(n)
+		for _, r := range regions[:n] {
+			s.owned += int(r.end-r.start) / s.page
+		}
 	}
-	n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(p.store.fd), pagemapScan,
-		uintptr(unsafe.Pointer(&s.argument))) //nolint:gosec // As the package unsafe describes for system calls.
-	if errno != 0 || n > copiedPages {
-		return false
-	}
-	s.count = int(n)
-	return s.argument.walkEnd == s.argument.end
+	return true
 }
 
 // read takes the zero page that was only read for an owned one: the kernel does
 // not tell. That costs a comparison.
 func (s *survey) read(p *pages, high int) bool {
-	s.count = 0
 	if s.entries == nil {
 		s.entries = make([]byte, entriesRead*entryBytes)
 	}

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func native() []Mechanism { return []Mechanism{Scan, Pagemap, Advise, Remap} }
+func native() []Mechanism { return []Mechanism{Watch, Scan, Pagemap, Advise, Remap} }
 
 func keepNative(segments []Segment, mechanism Mechanism) (store, error) {
 	if mechanism == Remap {
