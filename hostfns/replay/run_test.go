@@ -67,21 +67,8 @@ func state1(value string) (e state.Entry) {
 func TestThousandRecordedExecutionsReplayAlike(t *testing.T) {
 	t.Parallel()
 	const executions = 1000
-	l, m := newLab(t), prepare(t, runtimetest.BuildGoFresh(t, filepath.Join("..", "..", "examples", "hello-go")))
-	fixture, err := os.ReadFile(filepath.Join("..", "..", "examples", "hello-go", "fixtures", "issues.opened.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	recordings := make([]replay.Recording, executions)
-	outcomes := map[replay.Outcome]int{}
-	for i := range recordings {
-		export, input, config := example(t, l.url, fixture, i)
-		recordings[i] = l.record(t, m, export, input, config)
-		outcomes[recordings[i].Outcome]++
-	}
-	if outcomes[replay.Succeeded] < executions/2 || outcomes[replay.Failed] < executions/20 {
-		t.Fatalf("the recorded executions are not varied: %v", outcomes)
-	}
+	l, m := newLab(t), exampled(t)
+	recordings := recordMany(t, l, m, executions)
 	asked, connected := l.asked.Load(), l.connected.Load()
 	if asked < executions/2 {
 		t.Fatalf("the recorded executions asked %d times", asked)
@@ -100,6 +87,32 @@ func TestThousandRecordedExecutionsReplayAlike(t *testing.T) {
 		t.Errorf("the replays made %d connections and %d requests", more, l.asked.Load()-asked)
 	}
 	t.Logf("%d recorded, %d alike in output and fuel, %d connections", executions, alike, more)
+}
+
+// exampled is the example connector.
+func exampled(t *testing.T) plugin {
+	t.Helper()
+	return prepare(t, runtimetest.BuildGoFresh(t, filepath.Join("..", "..", "examples", "hello-go")))
+}
+
+// recordMany records executions of the example, which succeed or fail.
+func recordMany(t *testing.T, l *lab, m plugin, executions int) []replay.Recording {
+	t.Helper()
+	fixture, err := os.ReadFile(filepath.Join("..", "..", "examples", "hello-go", "fixtures", "issues.opened.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	recordings := make([]replay.Recording, executions)
+	outcomes := map[replay.Outcome]int{}
+	for i := range recordings {
+		export, input, config := example(t, l.url, fixture, i)
+		recordings[i] = l.record(t, m, export, input, config)
+		outcomes[recordings[i].Outcome]++
+	}
+	if outcomes[replay.Succeeded] < executions/2 || outcomes[replay.Failed] < executions/20 {
+		t.Fatalf("the recorded executions are not varied: %v", outcomes)
+	}
+	return recordings
 }
 
 // example is the i-th call of the example connector.
