@@ -41,13 +41,16 @@ type pairs struct {
 	ed  ed25519.PrivateKey
 }
 
-// keys are made once: RSA's take a while.
-var keys = sync.OnceValue(func() (k pairs) {
+// keys are vendors', and strange those of somebody else. They are made once: RSA's take a
+// while.
+var keys, strange = sync.OnceValue(newPairs), sync.OnceValue(newPairs)
+
+func newPairs() (k pairs) {
 	k.rsa, _ = rsa.GenerateKey(rand.Reader, 2048)
 	k.ec, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	_, k.ed, _ = ed25519.GenerateKey(rand.Reader)
 	return k
-})
+}
 
 // vendor answers as the vendors' servers do, and counts.
 type vendor struct {
@@ -149,12 +152,12 @@ func setup(tb testing.TB, d descriptor.Descriptor, s sample) *bundle {
 		Request: signature.Request{Method: "POST", URL: publicURL, Query: s.Query, Header: h, Body: []byte(body)},
 		ID:      "72d3162e-cc78-11e3-81ab-4c9367dc0958", At: now, Parameters: s.Parameters,
 	}
-	b.secretsOf(tb)
+	b.out.Secret, b.secrets = b.secretsOf(tb, keys())
 	return b
 }
 
-// secretsOf makes the vendor's secret and the endpoint's.
-func (b *bundle) secretsOf(tb testing.TB) {
+// secretsOf makes a vendor's secret and the endpoint's.
+func (b *bundle) secretsOf(tb testing.TB, k pairs) (theirs string, ours []string) {
 	tb.Helper()
 	pkcs8 := func(key any) string {
 		der, err := x509.MarshalPKCS8PrivateKey(key)
@@ -172,25 +175,25 @@ func (b *bundle) secretsOf(tb testing.TB) {
 	}
 	switch {
 	case b.way.Alg == "ed25519" && b.way.Key == "whpk":
-		public := keys().ed.Public().(ed25519.PublicKey)
-		b.out.Secret, b.secrets = "whsk_"+base64.StdEncoding.EncodeToString(keys().ed), []string{"whpk_" + base64.StdEncoding.EncodeToString(public)}
+		public := k.ed.Public().(ed25519.PublicKey)
+		return "whsk_" + base64.StdEncoding.EncodeToString(k.ed), []string{"whpk_" + base64.StdEncoding.EncodeToString(public)}
 	case b.way.Alg == "ed25519":
-		b.out.Secret, b.secrets = hex.EncodeToString(keys().ed.Seed()), []string{hex.EncodeToString(keys().ed.Public().(ed25519.PublicKey))}
+		return hex.EncodeToString(k.ed.Seed()), []string{hex.EncodeToString(k.ed.Public().(ed25519.PublicKey))}
 	case b.way.Alg == "ecdsa-p256":
-		b.out.Secret, b.secrets = pkcs8(keys().ec), []string{spki(keys().ec.Public())}
+		return pkcs8(k.ec), []string{spki(k.ec.Public())}
 	case b.way.Key == "x509" || b.way.Alg == "jwt" && b.way.JWT.Alg == "RS256":
-		b.out.Secret = pkcs8(keys().rsa)
+		return pkcs8(k.rsa), nil
 	case b.way.Alg == "jwt":
-		b.out.Secret, b.secrets = pkcs8(keys().ec), []string{"the API's secret"}
+		return pkcs8(k.ec), []string{"the API's secret"}
 	default:
 		secret, err := b.NewSecret()
 		if err != nil {
 			tb.Fatal(err)
 		}
 		if secret == "" { // A handshake would bring it.
-			secret = "a-secret-of-a-handshake"
+			secret = "a-secret-of-a-handshake-" + hex.EncodeToString(k.ed.Seed())
 		}
-		b.out.Secret, b.secrets = secret, []string{secret}
+		return secret, []string{secret}
 	}
 }
 
