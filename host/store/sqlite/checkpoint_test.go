@@ -61,12 +61,12 @@ func TestTheLogBeginsAnewUnderLoad(t *testing.T) {
 	if _, _, err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	writeMiB(t, s, 80)
+	writeMiB(t, s, 96)
 	info, err := os.Stat(path + "-wal")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, most := info.Size()>>20, int64(40); got > most {
-		t.Errorf("after 80 MiB were written the log has %d MiB, want %d at most", got, most)
+	if got, most := info.Size()>>20, int64(64); got > most {
+		t.Errorf("after 96 MiB were written the log has %d MiB, want %d at most", got, most)
 	}
 }
