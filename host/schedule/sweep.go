@@ -69,8 +69,7 @@ func (s *Schedules) wake() {
 func (s *Schedules) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		pause, err := s.FireDue(ctx)
-		// The schema before this program's has none, until somebody migrates it.
-		if err != nil && ctx.Err() == nil && fault.From(err).Code != fault.CodeSchemaTooOld {
+		if err != nil && ctx.Err() == nil {
 			s.c.Logger.WarnContext(ctx, "schedules are not looked at", slog.Any("error", err))
 		}
 		select {

@@ -144,7 +144,7 @@ func (s *SQL) Bury(ctx context.Context, id string) error {
 
 // eraseExecutions deletes some executions that do not run.
 func (s *SQL) eraseExecutions(ctx context.Context, tenant string) (int, error) {
-	some, apart, err := s.held(ctx, `WHERE e.tenant = $1 AND e.state + 0 <> 1 ORDER BY e.id LIMIT $2`, tenant, eraseExecutions)
+	some, err := s.held(ctx, `WHERE e.tenant = $1 AND e.state + 0 <> 1 ORDER BY e.id LIMIT $2`, tenant, eraseExecutions)
 	chosen := choose(some, 0)
 	if err != nil || len(chosen) == 0 {
 		return 0, err
@@ -152,7 +152,7 @@ func (s *SQL) eraseExecutions(ctx context.Context, tenant string) (int, error) {
 	n := 0
 	_, err = s.erasing(ctx, tenant, "erase executions", func(ctx context.Context, tx Conn, rows map[string]int64) error {
 		// No key is kept, and no body for those who might name it again: nobody will.
-		p := purge{d: s.d, tx: tx, tenant: tenant, keys: math.MaxInt64, idle: math.MaxInt64, apart: apart, rows: rows}
+		p := purge{d: s.d, tx: tx, tenant: tenant, keys: math.MaxInt64, idle: math.MaxInt64, rows: rows}
 		err := p.executions(ctx, chosen, `state + 0 <> 1`)
 		n = p.got.Executions
 		return err

@@ -14,24 +14,18 @@ import (
 // maxList is the most that one list returns.
 const maxList = 200
 
-// What is read of events. A large body stands apart; the schema before has none, and
-// whoever wants no bodies gets none.
+// What is read of events. A large body stands apart, and whoever wants no bodies gets none.
 const (
 	eventFields  = `SELECT tenant, id, installation, kind, name, source, dedupe_key, request, received_at, `
 	eventColumns = eventFields + `body, body_digest,
  (SELECT b.bytes FROM event_bodies b WHERE b.tenant = events.tenant AND b.digest = events.body_digest) FROM events `
-	eventColumnsBefore  = eventFields + `body, NULL AS digest, NULL AS apart FROM events `
 	eventsWithoutBodies = eventFields + `NULL AS body, NULL AS digest, NULL AS apart FROM events `
 )
 
 // Event implements event.Store.
 func (s *SQL) Event(ctx context.Context, tenant, id string) (event.Event, error) {
-	const which = `WHERE tenant = $1 AND id = $2 AND kind <> 'purged'`
-	none := fault.NotFound("event", id)
-	row, err := find(ctx, s, none, scanEvent, eventColumns+which, tenant, id)
-	if isOutdated(err) {
-		row, err = find(ctx, s, none, scanEvent, eventColumnsBefore+which, tenant, id)
-	}
+	row, err := find(ctx, s, fault.NotFound("event", id), scanEvent,
+		eventColumns+`WHERE tenant = $1 AND id = $2 AND kind <> 'purged'`, tenant, id)
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -57,9 +51,6 @@ func (s *SQL) events(ctx context.Context, bodies bool, which string, args ...any
 		columns = eventsWithoutBodies
 	}
 	rows, err := list(ctx, s, scanEvent, columns+which, args...)
-	if isOutdated(err) {
-		rows, err = list(ctx, s, scanEvent, eventColumnsBefore+which, args...)
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -10,21 +10,13 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 )
 
-const installationsBefore = `SELECT tenant, id, name, plugin, version_id, plugin_name, version, previous,
- config, grants, state, reason, created_at, updated_at, channel, upgrade, 0, FALSE FROM installations `
-
 const installationColumns = `SELECT tenant, id, name, plugin, version_id, plugin_name, version, previous,
  config, grants, state, reason, created_at, updated_at, channel, upgrade, running,
  EXISTS (SELECT 1 FROM plugins p WHERE p.id = installations.plugin AND p.paused_at > 0) FROM installations `
 
-// installations lists those of a condition. In the schema before, none has a cap of its
-// own, and no plugin is paused.
+// installations lists those of a condition.
 func (s *SQL) installations(ctx context.Context, which string, args ...any) ([]installation.Installation, error) {
-	all, err := list(ctx, s, scanInstallation, installationColumns+which, args...)
-	if isOutdated(err) {
-		return list(ctx, s, scanInstallation, installationsBefore+which, args...)
-	}
-	return all, err
+	return list(ctx, s, scanInstallation, installationColumns+which, args...)
 }
 
 // InsertInstallation implements installation.Store.
@@ -37,19 +29,13 @@ func (s *SQL) InsertInstallation(ctx context.Context, i installation.Installatio
 	if err != nil {
 		return err
 	}
-	args := []any{
-		i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
-		column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.CreatedAt), column.Micros(i.UpdatedAt),
-		string(i.Channel), upgrade,
-	}
-	also, value := "", ""
-	if i.MaxRunning > 0 { // The schema before has no column for it.
-		also, value, args = ", running", ", $17", append(args, i.MaxRunning)
-	}
 	return s.insert(ctx, "insert an installation", installationTaken(i), fault.NotFound("tenant", i.Tenant),
 		`INSERT INTO installations (tenant, id, name, plugin, version_id, plugin_name, version, previous,
-		 config, grants, state, reason, created_at, updated_at, channel, upgrade`+also+`)
-		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16`+value+`)`, args...)
+		 config, grants, state, reason, created_at, updated_at, channel, upgrade, running)
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
+		column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.CreatedAt), column.Micros(i.UpdatedAt),
+		string(i.Channel), upgrade, i.MaxRunning)
 }
 
 // upgradeOf is the column of what an installation waits for, nil for nothing.
@@ -107,29 +93,20 @@ func (s *SQL) UpdateInstallation(ctx context.Context, i installation.Installatio
 	if err != nil {
 		return err
 	}
-	args := []any{
-		i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
-		column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.UpdatedAt), column.Micros(since),
-		string(i.Channel), upgrade,
-	}
-	err = s.updateInstallation(ctx, i, `, running = $17`, append(args, i.MaxRunning))
-	if i.MaxRunning == 0 && err != nil && s.d.Problem(err) == Outdated {
-		err = s.updateInstallation(ctx, i, "", args)
-	}
-	return s.refused(err, "update an installation", installationTaken(i), nil)
-}
-
-func (s *SQL) updateInstallation(ctx context.Context, i installation.Installation, also string, args []any) error {
-	return s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
+	err = s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
 		n, err := execOn(ctx, tx,
 			`UPDATE installations SET name = $3, plugin = $4, version_id = $5, plugin_name = $6, version = $7, previous = $8,
-			 config = $9, grants = $10, state = $11, reason = $12, updated_at = $13, channel = $15, upgrade = $16`+also+`
-			 WHERE tenant = $1 AND id = $2 AND updated_at = $14`, args...)
+			 config = $9, grants = $10, state = $11, reason = $12, updated_at = $13, channel = $15, upgrade = $16, running = $17
+			 WHERE tenant = $1 AND id = $2 AND updated_at = $14`,
+			i.Tenant, i.ID, i.Name, i.Plugin, i.VersionID, i.PluginName, i.Version, i.Previous,
+			column.Bytes(i.Config), grants, string(i.State), i.Reason, column.Micros(i.UpdatedAt), column.Micros(since),
+			string(i.Channel), upgrade, i.MaxRunning)
 		if err != nil || n == 1 {
 			return err
 		}
 		return installationChanged(ctx, tx, i)
 	})
+	return s.refused(err, "update an installation", installationTaken(i), nil)
 }
 
 // installationChanged says why an update changed nothing.

@@ -31,9 +31,6 @@ const visible = `($1 OR ($2 <> '' AND (b.tenant = $2
 // pluginColumns is a SELECT of plugins.
 const pluginColumns = `SELECT ` + pluginFields + `, p.deprecated_at, p.deprecated_why, p.paused_at FROM plugins p JOIN publishers b ON b.id = p.publisher `
 
-// pluginsBefore is that of the schema before, in which no plugin is paused.
-const pluginsBefore = `SELECT ` + pluginFields + `, p.deprecated_at, p.deprecated_why, 0 FROM plugins p JOIN publishers b ON b.id = p.publisher `
-
 // nearest is the condition that a viewer means plugin p by a name, or by an id, $3: of
 // all that it sees, those of its own publisher, else the operator's, else the rest.
 // What a tenant shares must not take a name that is in use already.
@@ -246,9 +243,6 @@ func (s *SQL) pluginFor(ctx context.Context, tx Conn, p registry.Publisher, pl r
 // plugins lists plugins with those whom they are shared with.
 func (s *SQL) plugins(ctx context.Context, query string, args ...any) ([]registry.Plugin, error) {
 	ps, err := list(ctx, s, scanPlugin, pluginColumns+query, args...)
-	if isOutdated(err) {
-		ps, err = list(ctx, s, scanPlugin, pluginsBefore+query, args...)
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -16,9 +16,7 @@ type purge struct {
 	// keys is the time before which dedupe keys are forgotten with their events, and
 	// idle that before which a large body was used last if it may go.
 	keys, idle int64
-	// apart says that the schema has large bodies of events apart.
-	apart bool
-	got   retention.Purged
+	got        retention.Purged
 	// rows counts what was deleted by table.
 	rows map[string]int64
 }
@@ -115,12 +113,13 @@ func (p *purge) bodies(ctx context.Context, executions string) error {
 func (p *purge) events(ctx context.Context, which string, ids ...any) error {
 	args := append([]any{p.tenant}, ids...)
 	keys := "$" + strconv.Itoa(len(args)+1)
-	digests, emptied, err := p.bodiesApart(ctx, which, args)
+	digests, err := listOn(ctx, p.tx, scanBytes,
+		`SELECT DISTINCT body_digest FROM events WHERE tenant = $1 AND `+which+` AND body_digest IS NOT NULL ORDER BY body_digest`, args...)
 	if err != nil {
 		return err
 	}
 	_, err = execOn(ctx, p.tx,
-		`UPDATE events SET kind = 'purged', name = '', request = NULL, body = NULL`+emptied+`
+		`UPDATE events SET kind = 'purged', name = '', request = NULL, body = NULL, body_digest = NULL
 		 WHERE tenant = $1 AND `+which+` AND dedupe_key IS NOT NULL AND received_at >= `+keys, append(args, p.keys)...)
 	if err != nil {
 		return err
@@ -132,17 +131,6 @@ func (p *purge) events(ctx context.Context, which string, ids ...any) error {
 		return err
 	}
 	return p.dropApart(ctx, digests)
-}
-
-// bodiesApart are the large bodies of events, and what is to be set beside their columns
-// when they are emptied.
-func (p *purge) bodiesApart(ctx context.Context, which string, args []any) (digests [][]byte, emptied string, err error) {
-	if !p.apart {
-		return nil, ``, nil
-	}
-	digests, err = listOn(ctx, p.tx, scanBytes,
-		`SELECT DISTINCT body_digest FROM events WHERE tenant = $1 AND `+which+` AND body_digest IS NOT NULL ORDER BY body_digest`, args...)
-	return digests, `, body_digest = NULL`, err
 }
 
 // dropApart deletes large bodies that no event has any more, unless one was named of late.

@@ -54,18 +54,12 @@ func (s *SQL) Deliveries(ctx context.Context, tenant string, spec redeliver.Spec
 	if !spec.Until.IsZero() {
 		which.and("received_at < ?", column.Micros(spec.Until))
 	}
-	w.Found, err = s.found(ctx, which, `COALESCE(length(body), 0)
-		 + COALESCE((SELECT length(b.bytes) FROM event_bodies b WHERE b.tenant = events.tenant AND b.digest = events.body_digest), 0)`)
-	if isOutdated(err) {
-		w.Found, err = s.found(ctx, which, `COALESCE(length(body), 0)`)
-	}
-	return w, err
-}
-
-func (s *SQL) found(ctx context.Context, which where, bytes string) ([]redeliver.Found, error) {
-	return list(ctx, s, scanFound,
-		`SELECT id, `+bytes+`, COALESCE((SELECT x.state FROM executions x WHERE x.tenant = events.tenant AND x.id = events.execution), -1)
+	w.Found, err = list(ctx, s, scanFound,
+		`SELECT id, COALESCE(length(body), 0)
+		   + COALESCE((SELECT length(b.bytes) FROM event_bodies b WHERE b.tenant = events.tenant AND b.digest = events.body_digest), 0),
+		   COALESCE((SELECT x.state FROM executions x WHERE x.tenant = events.tenant AND x.id = events.execution), -1)
 		 FROM events `+which.String()+` ORDER BY id`, which.args...)
+	return w, err
 }
 
 // eventsAfter is the condition of a range of ids, which begin with their time.
@@ -285,24 +279,18 @@ func scanOutcome(r scanner) (redeliver.Outcome, error) {
 	return o, err
 }
 
-// executionsOf are the ids of an event's executions, the latest first. Before the schema
-// knows of redeliveries there is one.
+// executionsOf are the ids of an event's executions, the latest first.
 func (s *SQL) executionsOf(ctx context.Context, tenant, id string) ([]string, error) {
-	const latest = `SELECT execution FROM events WHERE tenant = $1 AND id = $2 AND execution <> ''`
-	all, err := list(ctx, s, scanString,
-		`WITH RECURSIVE c (id) AS (`+latest+`
+	return list(ctx, s, scanString,
+		`WITH RECURSIVE c (id) AS (SELECT execution FROM events WHERE tenant = $1 AND id = $2 AND execution <> ''
 		   UNION ALL SELECT x.follows FROM executions x JOIN c ON x.tenant = $1 AND x.id = c.id WHERE x.follows <> '')
 		 SELECT id FROM c LIMIT 1000`, tenant, id)
-	if isOutdated(err) {
-		return list(ctx, s, scanString, latest, tenant, id)
-	}
-	return all, err
 }
 
 // redelivery says which job has made an execution, and which one it follows.
 func (s *SQL) redelivery(ctx context.Context, tenant, id string) (*execution.Redelivered, error) {
 	r, err := find(ctx, s, nil, scanRedelivery, `SELECT redelivery, follows FROM executions WHERE tenant = $1 AND id = $2 AND redelivery <> ''`, tenant, id)
-	if isOutdated(err) || err == nil && r.Job == "" {
+	if err == nil && r.Job == "" {
 		return nil, nil //nolint:nilnil // It is the event's own.
 	}
 	return &r, err
@@ -312,9 +300,4 @@ func scanRedelivery(r scanner) (execution.Redelivered, error) {
 	var v execution.Redelivered
 	err := r.Scan(&v.Job, &v.Follows)
 	return v, err
-}
-
-func isOutdated(err error) bool {
-	f, ok := errors.AsType[*fault.Error](err)
-	return ok && f.Code == fault.CodeSchemaTooOld
 }

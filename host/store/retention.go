@@ -76,25 +76,15 @@ func (s *SQL) Retained(ctx context.Context, tenant string) (int64, error) {
 	if err := s.countSlots(ctx, tenant); err != nil {
 		return 0, err
 	}
-	const sum = `SELECT CAST(COALESCE((SELECT SUM(bytes) FROM retained WHERE tenant = $1), 0)
-		   + COALESCE((SELECT SUM(length(bytes)) FROM journal_bodies WHERE tenant = $1), 0)`
-	n, err := find(ctx, s, nil, scanInt64, sum+` + COALESCE((SELECT SUM(length(bytes)) FROM event_bodies WHERE tenant = $1), 0) AS BIGINT)`, tenant)
-	if isOutdated(err) {
-		return find(ctx, s, nil, scanInt64, sum+` AS BIGINT)`, tenant)
-	}
-	return n, err
+	return find(ctx, s, nil, scanInt64,
+		`SELECT CAST(COALESCE((SELECT SUM(bytes) FROM retained WHERE tenant = $1), 0)
+		   + COALESCE((SELECT SUM(length(bytes)) FROM journal_bodies WHERE tenant = $1), 0)
+		   + COALESCE((SELECT SUM(length(bytes)) FROM event_bodies WHERE tenant = $1), 0) AS BIGINT)`, tenant)
 }
 
-// held says what executions hold, the first of which are chosen to go, and whether the
-// schema has large bodies of events apart.
-func (s *SQL) held(ctx context.Context, which string, args ...any) (all []held, apart bool, err error) {
-	const from = ` FROM executions e `
-	all, err = list(ctx, s, scanHeld, `SELECT e.id, e.finished_at, `+ownBytes+`, `+soleBytes+` + `+soleApart+from+which, args...)
-	if isOutdated(err) {
-		all, err = list(ctx, s, scanHeld, `SELECT e.id, e.finished_at, `+ownBytes+`, `+soleBytes+from+which, args...)
-		return all, false, err
-	}
-	return all, true, err
+// held says what executions hold, the first of which are chosen to go.
+func (s *SQL) held(ctx context.Context, which string, args ...any) ([]held, error) {
+	return list(ctx, s, scanHeld, `SELECT e.id, e.finished_at, `+ownBytes+`, `+soleBytes+` + `+soleApart+` FROM executions e `+which, args...)
 }
 
 // countSlots counts the slots that are over and were not counted yet.
@@ -166,7 +156,7 @@ func (s *SQL) countSlot(ctx context.Context, tenant string, n int64) error {
 // Purge implements retention.Store.
 func (s *SQL) Purge(ctx context.Context, tenant string, b retention.Batch) (retention.Purged, error) {
 	before := column.Micros(b.Before)
-	oldest, apart, err := s.held(ctx, `WHERE e.tenant = $1 AND e.state >= 3 AND e.finished_at < $2 ORDER BY e.finished_at, e.id LIMIT $3`,
+	oldest, err := s.held(ctx, `WHERE e.tenant = $1 AND e.state >= 3 AND e.finished_at < $2 ORDER BY e.finished_at, e.id LIMIT $3`,
 		tenant, before, b.Executions)
 	if err != nil {
 		return retention.Purged{}, err
@@ -179,7 +169,7 @@ func (s *SQL) Purge(ctx context.Context, tenant string, b retention.Batch) (rete
 	err = s.write(ctx, "purge executions", func(ctx context.Context, tx Conn) error {
 		now := s.d.Clock()
 		p := purge{
-			d: s.d, tx: tx, tenant: tenant, apart: apart,
+			d: s.d, tx: tx, tenant: tenant,
 			keys: column.Micros(now.Add(-retention.KeyLife)), idle: column.Micros(now.Add(-bodyIdle)),
 		}
 		// "+ 0" keeps the planner to the key: what was chosen is looked up, and must
@@ -237,9 +227,6 @@ func (s *SQL) forgetBodies(ctx context.Context, tenant string) error {
 		`FROM event_bodies WHERE tenant = $1 AND used_at < $2 AND NOT EXISTS (
 		   SELECT 1 FROM events v WHERE v.tenant = $1 AND v.body_digest = event_bodies.digest) LIMIT $3`,
 		tenant, column.Micros(s.d.Clock().Add(-bodyIdle)))
-	if isOutdated(err) {
-		return nil
-	}
 	return err
 }
 

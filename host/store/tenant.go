@@ -9,84 +9,51 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
-// tenantColumns is followed by a condition, and tenantColumnsBefore is that of the schema
-// before. Those that were deleted are not found, and the
+// tenantColumns is followed by a condition. Those that were deleted are not found, and the
 // one under which the operator's own is sealed is nobody's to find.
-const (
-	tenantColumns       = tenantFields + `, rate, burst, queued` + thoseThere
-	tenantColumnsBefore = tenantFields + `, 0, 0, 0` + thoseThere
-	tenantFields        = `SELECT id, name, title, running, weight, state, created_at, keep_days, keep_bytes, delete_at`
-	thoseThere          = ` FROM tenants WHERE state NOT IN ('deleted', 'reserved') AND `
-)
+const tenantColumns = `SELECT id, name, title, running, weight, state, created_at, keep_days, keep_bytes, delete_at, rate, burst, queued
+ FROM tenants WHERE state NOT IN ('deleted', 'reserved') AND `
 
 // InsertTenant implements tenant.Store.
 func (s *SQL) InsertTenant(ctx context.Context, t tenant.Tenant) error {
 	err := s.d.Write(audit.Made(ctx, t.ID), func(ctx context.Context, tx Conn) error {
 		_, err := execOn(ctx, tx,
-			`INSERT INTO tenants (id, name, title, running, weight, state, created_at, keep_days, keep_bytes)
-			 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			`INSERT INTO tenants (id, name, title, running, weight, state, created_at, keep_days, keep_bytes, rate, burst, queued)
+			 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 			t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State), column.Micros(t.CreatedAt),
-			t.Retention.Days, t.Retention.Bytes)
-		if err != nil {
-			return err
-		}
-		return limitIntake(ctx, tx, t, tenant.Limits{})
+			t.Retention.Days, t.Retention.Bytes, t.Limits.Rate, t.Limits.Burst, t.Limits.Queued)
+		return err
 	})
 	return s.refused(err, "insert a tenant", tenantTaken(t), nil)
 }
 
-// limitIntake changes what bounds a tenant's webhooks, if that is another than it was: the
-// schema before has no place for it.
-func limitIntake(ctx context.Context, tx Conn, t tenant.Tenant, was tenant.Limits) error {
-	l := t.Limits
-	if l.Rate == was.Rate && l.Burst == was.Burst && l.Queued == was.Queued {
-		return nil
-	}
-	n, err := execOn(ctx, tx,
-		`UPDATE tenants SET rate = $2, burst = $3, queued = $4 WHERE id = $1 AND rate = $5 AND burst = $6 AND queued = $7`,
-		t.ID, l.Rate, l.Burst, l.Queued, was.Rate, was.Burst, was.Queued)
-	if err == nil && n == 0 {
-		return tenantChanged(ctx, tx, t)
-	}
-	return err
-}
-
 // Tenant implements tenant.Store.
 func (s *SQL) Tenant(ctx context.Context, idOrName string) (tenant.Tenant, error) {
-	none := fault.NotFound("tenant", idOrName)
-	t, err := find(ctx, s, none, scanTenant, tenantColumns+`(id = $1 OR name = $1)`, idOrName)
-	if isOutdated(err) {
-		return find(ctx, s, none, scanTenant, tenantColumnsBefore+`(id = $1 OR name = $1)`, idOrName)
-	}
-	return t, err
+	return find(ctx, s, fault.NotFound("tenant", idOrName), scanTenant, tenantColumns+`(id = $1 OR name = $1)`, idOrName)
 }
 
 // Tenants implements tenant.Store.
 func (s *SQL) Tenants(ctx context.Context, after string, limit int) ([]tenant.Tenant, error) {
-	all, err := list(ctx, s, scanTenant, tenantColumns+`id > $1 ORDER BY id LIMIT $2`, after, limit)
-	if isOutdated(err) {
-		return list(ctx, s, scanTenant, tenantColumnsBefore+`id > $1 ORDER BY id LIMIT $2`, after, limit)
-	}
-	return all, err
+	return list(ctx, s, scanTenant, tenantColumns+`id > $1 ORDER BY id LIMIT $2`, after, limit)
 }
 
 // UpdateTenant implements tenant.Store.
 func (s *SQL) UpdateTenant(ctx context.Context, t, was tenant.Tenant) error {
+	l, before := t.Limits, was.Limits
 	err := s.d.Write(ctx, func(ctx context.Context, tx Conn) error {
 		n, err := execOn(ctx, tx,
-			`UPDATE tenants SET name = $2, title = $3, running = $4, weight = $5, state = $6, keep_days = $7, keep_bytes = $8
+			`UPDATE tenants SET name = $2, title = $3, running = $4, weight = $5, state = $6, keep_days = $7, keep_bytes = $8,
+			   rate = $17, burst = $18, queued = $19
 			 WHERE id = $1 AND name = $9 AND title = $10 AND running = $11 AND weight = $12 AND state = $13
-			   AND keep_days = $14 AND keep_bytes = $15 AND delete_at = $16 AND state <> 'reserved'`,
-			t.ID, t.Name, t.Title, t.Limits.Running, t.Limits.Weight, string(t.State), t.Retention.Days, t.Retention.Bytes,
-			was.Name, was.Title, was.Limits.Running, was.Limits.Weight, string(was.State), was.Retention.Days, was.Retention.Bytes,
-			column.Micros(was.DeleteAt))
-		if err != nil {
+			   AND keep_days = $14 AND keep_bytes = $15 AND delete_at = $16 AND state <> 'reserved'
+			   AND rate = $20 AND burst = $21 AND queued = $22`,
+			t.ID, t.Name, t.Title, l.Running, l.Weight, string(t.State), t.Retention.Days, t.Retention.Bytes,
+			was.Name, was.Title, before.Running, before.Weight, string(was.State), was.Retention.Days, was.Retention.Bytes,
+			column.Micros(was.DeleteAt), l.Rate, l.Burst, l.Queued, before.Rate, before.Burst, before.Queued)
+		if err != nil || n == 1 {
 			return err
 		}
-		if n == 0 {
-			return tenantChanged(ctx, tx, t)
-		}
-		return limitIntake(ctx, tx, t, was.Limits)
+		return tenantChanged(ctx, tx, t)
 	})
 	return s.refused(err, "update a tenant", tenantTaken(t), nil)
 }

@@ -65,7 +65,7 @@ const cappedHeads = `WITH RECURSIVE x AS MATERIALIZED (SELECT * FROM unnest($1::
 const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker = $3, changed_at = $4
  FROM unnest($1::text[], $2::text[]) AS x (tenant, id)
  WHERE e.tenant = x.tenant AND e.id = x.id AND e.state + 0 = 0
- RETURNING e.tenant, e.id, e.claim, e.attempt, e.crashes, e.lane, e.run_at`
+ RETURNING e.tenant, e.id, e.claim, e.attempt, e.crashes, e.lane, e.run_at, e.order_key`
 
 // Claim implements execution.Claims. For each tenant one claimer in the cluster
 // counts what runs and claims the rest of the cap: only claims raise the count,
@@ -76,12 +76,14 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 	if len(quotas) == 0 {
 		return nil, nil
 	}
-	c := claimer{worker: worker, quotas: quotas}
-	claimed, err := s.claimWith(ctx, c)
-	if err != nil && s.driver.Problem(err) == store.Outdated {
-		c.before = true
-		claimed, err = s.claimWith(ctx, c)
-	}
+	var claimed []execution.Claimed
+	err := again(func() error {
+		return s.driver.transact(ctx, func(conn *pgxpool.Conn) error {
+			var err error
+			claimed, err = s.claim(ctx, conn, claimer{worker: worker, quotas: quotas})
+			return err
+		})
+	})
 	if err != nil {
 		return nil, store.Fault(s.driver, err, "claim executions")
 	}
@@ -93,19 +95,6 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 type claimer struct {
 	worker string
 	quotas []execution.Quota
-	// before says that the schema is the one before, in which no installation has a cap
-	// and nothing is in order.
-	before bool
-}
-
-func (s *Store) claimWith(ctx context.Context, c claimer) (claimed []execution.Claimed, err error) {
-	err = again(func() error {
-		return s.driver.transact(ctx, func(conn *pgxpool.Conn) error {
-			claimed, err = s.claim(ctx, conn, c)
-			return err
-		})
-	})
-	return claimed, err
 }
 
 // claim looks in one round trip and takes in a second. Tenants that have caps on
@@ -119,13 +108,9 @@ func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) ([]exe
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	take := takeDue + ", e.order_key"
-	if c.before {
-		take = takeDue + ", ''"
-	}
 	var claimed []execution.Claimed
 	b := &pgx.Batch{}
-	b.Queue(take, tenants, ids, c.worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
+	b.Queue(takeDue, tenants, ids, c.worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
 		var err error
 		claimed, err = pgx.CollectRows(rows, scanClaimed)
 		return err
@@ -198,13 +183,11 @@ func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 	})
 	b.Queue(`SELECT tenant, count(*) FROM executions WHERE state = 1 AND tenant = ANY($1) GROUP BY tenant`, tenants).Query(f.scanRunning)
 	b.Queue(dueHeads, tenants, ns).Query(f.scanHeads)
-	if !c.before {
-		b.Queue(cappedTenants, tenants).Query(func(rows pgx.Rows) error {
-			var err error
-			capped, err = pgx.CollectRows(rows, pgx.RowTo[string])
-			return err
-		})
-	}
+	b.Queue(cappedTenants, tenants).Query(func(rows pgx.Rows) error {
+		var err error
+		capped, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err
+	})
 	if err := send(ctx, conn, b); err != nil {
 		return nil, err
 	}

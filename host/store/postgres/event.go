@@ -101,14 +101,19 @@ func (s *Store) Accept(ctx context.Context, e event.Event, w *event.Work) (event
 }
 
 func (s *Store) acceptRow(ctx context.Context, row sealing.Event, w *event.Work) (event.Accepted, error) {
-	a := &acceptance{event: row}
-	if w != nil {
-		a.execution, a.lane, a.orderKey = w.Execution, w.Lane, w.OrderKey
-	}
+	a := newAcceptance(row, w)
 	if err := s.accepts.Do(ctx, a); err != nil { // It may be under way still: a is not to be read.
 		return event.Accepted{}, err
 	}
 	return a.accepted, nil
+}
+
+func newAcceptance(row sealing.Event, w *event.Work) *acceptance {
+	a := &acceptance{event: row}
+	if w != nil {
+		a.execution, a.lane, a.orderKey = w.Execution, w.Lane, w.OrderKey
+	}
+	return a
 }
 
 // accept runs a group. If the group fails for what one of the calls brought,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/store/postgres"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 	"github.com/cofferdam-run/cofferdam/host/store/storetest"
 	"github.com/cofferdam-run/cofferdam/host/store/storetest/faults"
@@ -14,6 +15,12 @@ func TestEveryRoundTripMayFail(t *testing.T) {
 	t.Parallel()
 	var plan faults.Plan
 	storetest.Failing(t, failing(&plan), &plan)
+}
+
+func TestEveryRoundTripOfAGroupMayFail(t *testing.T) {
+	t.Parallel()
+	var plan faults.Plan
+	storetest.FailingGroups(t, failing(&plan), postgres.AcceptAll, &plan)
 }
 
 func TestADeletionGoesOnWhereverItDied(t *testing.T) {

@@ -14,10 +14,18 @@ func TestMain(m *testing.M) { postgrestest.Main(m) }
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(tb testing.TB, now func() time.Time) store.Store {
-		tb.Helper()
-		return open(tb, postgrestest.DSN(tb), now)
-	})
+	storetest.Run(t, fresh)
+}
+
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	storetest.Groups(t, fresh, postgres.AcceptAll)
+}
+
+// fresh opens a database of its own.
+func fresh(tb testing.TB, now func() time.Time) store.Store {
+	tb.Helper()
+	return open(tb, postgrestest.DSN(tb), now)
 }
 
 // open opens a database that has the schema.
@@ -37,10 +45,7 @@ func open(tb testing.TB, dsn string, now func() time.Time) store.Store {
 
 func TestRetention(t *testing.T) {
 	t.Parallel()
-	storetest.Retention(t, func(tb testing.TB, now func() time.Time) store.Store {
-		tb.Helper()
-		return open(tb, postgrestest.DSN(tb), now)
-	}, catalogue())
+	storetest.Retention(t, fresh, catalogue())
 }
 
 func catalogue() storetest.Catalogue {

@@ -39,31 +39,17 @@ type claimer struct {
 	turns  *lane.Turns
 	// room is what is left of the caps of installations, by tenant, for tenants that have
 	// any.
-	room    map[string]map[string]int
-	queries queries
+	room map[string]map[string]int
 }
 
-// queries are what a claim asks of a tenant's lane, and of one of its installations.
-type queries struct{ tenant, installation string }
-
+// What a claim asks of a tenant's lane, and of one of its installations.
 const (
-	dueOf  = `SELECT rowid, id, claim, attempt, crashes, run_at, installation`
-	tailOf = ` ORDER BY run_at, id LIMIT $3`
+	dueOfTenant = dueFields + `INDEXED BY executions_ready
+ WHERE state = 0 AND tenant = $1 AND lane = $2 ORDER BY run_at, id LIMIT $3`
+	dueOfInstallation = dueFields + `INDEXED BY executions_of
+ WHERE state = 0 AND tenant = $1 AND installation = $4 AND lane = $2 ORDER BY run_at, id LIMIT $3`
+	dueFields = `SELECT rowid, id, claim, attempt, crashes, run_at, installation, order_key FROM executions `
 )
-
-func claiming() queries {
-	return queries{
-		tenant: dueOf + `, order_key FROM executions INDEXED BY executions_ready WHERE state = 0 AND tenant = $1 AND lane = $2` + tailOf,
-		installation: dueOf + `, order_key FROM executions INDEXED BY executions_of
-		 WHERE state = 0 AND tenant = $1 AND installation = $4 AND lane = $2` + tailOf,
-	}
-}
-
-// claimingBefore is that of the schema before, in which no installation has a cap and
-// nothing is in order.
-func claimingBefore() queries {
-	return queries{tenant: dueOf + `, '' FROM executions INDEXED BY executions_ready WHERE state = 0 AND tenant = $1 AND lane = $2` + tailOf}
-}
 
 func (c *claimer) claim(ctx context.Context, quotas []execution.Quota) ([]execution.Claimed, error) {
 	var one int
@@ -124,8 +110,7 @@ func (c *claimer) running(ctx context.Context) (flying, error) {
 	return f, rows.Err()
 }
 
-// caps finds the tenants of which installations have caps. In a schema that does not know
-// of caps there are none.
+// caps finds the tenants of which installations have caps.
 func (c *claimer) caps(ctx context.Context, quotas []execution.Quota, running map[[2]string]int) error {
 	tenants := make([]string, len(quotas))
 	for i, q := range quotas {
@@ -135,13 +120,10 @@ func (c *claimer) caps(ctx context.Context, quotas []execution.Quota, running ma
 	if err != nil {
 		return err
 	}
-	c.queries, c.room = claiming(), map[string]map[string]int{}
+	c.room = map[string]map[string]int{}
 	rows, err := c.tx.QueryContext(ctx,
 		`SELECT i.tenant, i.id, i.running FROM installations i WHERE i.running > 0 AND i.tenant IN (SELECT value FROM json_each($1))`, string(names))
 	if err != nil {
-		if isMissing(err.Error()) {
-			c.queries, err = claimingBefore(), nil
-		}
 		return err
 	}
 	defer func() { _ = rows.Close() }()
@@ -256,9 +238,9 @@ func (c *claimer) due(ctx context.Context, s share) ([]due, error) {
 	if s.n == 0 {
 		return nil, nil
 	}
-	query, args := c.queries.tenant, []any{s.tenant, s.lane, s.n}
+	query, args := dueOfTenant, []any{s.tenant, s.lane, s.n}
 	if s.installation != "" {
-		query, args = c.queries.installation, append(args, s.installation)
+		query, args = dueOfInstallation, append(args, s.installation)
 	}
 	rows, err := c.tx.QueryContext(ctx, query, args...)
 	if err != nil {

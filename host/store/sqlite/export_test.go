@@ -2,9 +2,12 @@ package sqlite
 
 import (
 	"context"
+	"slices"
 
 	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/schema"
+	"github.com/cofferdam-run/cofferdam/host/store/storetest"
 )
 
 // Migrator is what migrates a store of this package.
@@ -20,3 +23,32 @@ func Pragma(ctx context.Context, s store.Store, pragma string) error {
 
 // Reader reads a store's tables themselves.
 func Reader(s store.Store) store.Conn { return s.(*Store).driver.Reader() }
+
+// AcceptAll accepts events as one group. Nobody else may write meanwhile.
+func AcceptAll(ctx context.Context, s store.Store, all []*storetest.Arrival) {
+	own := s.(*Store)
+	items := make([]*group.Item[call], len(all))
+	for i, a := range all {
+		items[i] = &group.Item[call]{}
+		row, err := own.sealing.Apart(ctx, a.Event)
+		if err != nil {
+			panic(err)
+		}
+		items[i].Value.accept = newAcceptance(row, a.Work)
+	}
+	groups := slices.Clone(items)
+	own.driver.commit(ctx, groups)
+	for i, a := range all {
+		a.Accepted, a.Err = items[i].Value.accept.accepted, store.Fault(own.driver, items[i].Err, "accept an event")
+	}
+}
+
+// Log is how many pages the log has, and how many of them are in the file.
+func Log(ctx context.Context, s store.Store) (log, done int, err error) {
+	conn, err := s.(*Store).driver.writeDB.Conn(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = conn.Close() }()
+	return checkpoint(ctx, conn, "NOOP")
+}

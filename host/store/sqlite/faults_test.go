@@ -17,6 +17,12 @@ func TestEveryStatementMayFail(t *testing.T) {
 	storetest.Failing(t, failing(&plan), &plan)
 }
 
+func TestEveryStatementOfAGroupMayFail(t *testing.T) {
+	t.Parallel()
+	var plan faults.Plan
+	storetest.FailingGroups(t, failing(&plan), sqlite.AcceptAll, &plan)
+}
+
 func TestADeletionGoesOnWhereverItDied(t *testing.T) {
 	t.Parallel()
 	var plan faults.Plan

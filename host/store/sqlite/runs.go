@@ -172,11 +172,8 @@ func (s *Store) effects(ctx context.Context, tx store.Conn, c sealing.Completion
 	if err := applyState(ctx, tx, c, installation); err != nil {
 		return err
 	}
-	for _, e := range finish.Records(c, installation, s.driver.Clock()) {
-		// Of records with one key the first is kept.
-		if _, err := storeEvent(ctx, tx, e, "", c.Execution); err != nil {
-			return err
-		}
+	if err := storeRecords(ctx, tx, finish.Records(c, installation, s.driver.Clock()), c.Execution); err != nil {
+		return err
 	}
 	for _, t := range c.Tags {
 		_, err := tx.ExecContext(ctx,

@@ -15,6 +15,11 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, open)
 }
 
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	storetest.Groups(t, open, sqlite.AcceptAll)
+}
+
 // open opens a new file with the schema.
 func open(tb testing.TB, now func() time.Time) store.Store {
 	tb.Helper()

@@ -4,8 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,7 +13,9 @@ import (
 	modernc "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
@@ -22,17 +24,22 @@ import (
 // about 6 ms, which is what a caller may wait for those before it.
 const groupSize = 128
 
-// write is a call that changes the database.
-type write func(ctx context.Context, tx store.Conn) error
+// call is what a caller of the writer wants: to accept an event, which most do, or what a
+// function does.
+type call struct {
+	accept *acceptance
+	write  func(ctx context.Context, tx store.Conn) error
+}
 
 // driver implements store.Driver.
 type driver struct {
-	now     func() time.Time
-	writeDB *sql.DB
-	readDB  *sql.DB
-	reads   *cached
-	tx      *writeConn
-	group   *group.Group[write]
+	now         func() time.Time
+	writeDB     *sql.DB
+	readDB      *sql.DB
+	reads       *cached
+	tx          *writeConn
+	checkpoints *checkpointer
+	group       *group.Group[call]
 }
 
 // Reader implements store.Driver.
@@ -40,7 +47,7 @@ func (d *driver) Reader() store.Conn { return d.reads }
 
 // Write implements store.Driver.
 func (d *driver) Write(ctx context.Context, fn func(ctx context.Context, tx store.Conn) error) error {
-	return d.group.Do(ctx, fn)
+	return d.group.Do(ctx, call{write: fn})
 }
 
 // Clock implements store.Driver.
@@ -116,7 +123,7 @@ func (d *driver) Residue(ctx context.Context) []tenant.Remain {
 		Where: "the SQLite file's log (-wal)", What: "nothing: it was brought into the file and emptied after the last row was gone",
 		Until: "the file system uses its blocks anew",
 	}
-	if err := d.emptyLog(ctx); err != nil {
+	if err := d.checkpoints.empty(ctx, d.writeDB); err != nil {
 		wal.What = "pages as they were before they were overwritten: it could not be emptied while somebody was reading"
 		wal.Until = "it is emptied, when the program ends, or is overwritten by what comes next"
 	}
@@ -126,59 +133,125 @@ func (d *driver) Residue(ctx context.Context) []tenant.Remain {
 // Close finishes what was taken and closes the connections.
 func (d *driver) Close() error {
 	d.group.Close()
-	return errors.Join(d.tx.close(), d.reads.close(), d.readDB.Close(), d.writeDB.Close())
+	return d.closeConns()
 }
 
-// errBusy means that readers kept the log from being emptied.
-var errBusy = errors.New("the log is being read")
+// closeConns closes those that are open.
+func (d *driver) closeConns() error {
+	var errs []error
+	if d.checkpoints != nil {
+		errs = append(errs, d.checkpoints.close())
+	}
+	if d.tx != nil {
+		errs = append(errs, d.tx.close())
+	}
+	if d.reads != nil {
+		errs = append(errs, d.reads.close())
+	}
+	for _, db := range []*sql.DB{d.readDB, d.writeDB} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
-func (d *driver) emptyLog(ctx context.Context) error {
-	conn, err := d.writeDB.Conn(ctx)
+// commit runs one group in one transaction, the accepts first. What fails is undone
+// alone. If the transaction itself fails, every one has failed.
+func (d *driver) commit(ctx context.Context, items []*group.Item[call]) {
+	// Where one could not be rolled back it may be open still.
+	err := d.tx.run(ctx, "BEGIN IMMEDIATE")
+	if err == nil {
+		err = d.runAll(ctx, items)
+	}
+	if err == nil {
+		err = d.tx.run(ctx, "COMMIT")
+	}
 	if err != nil {
+		d.abandon(ctx, items, err)
+		return
+	}
+	d.checkpoints.committed()
+}
+
+// runAll runs the calls of a group. It returns an error if the whole transaction is lost.
+func (d *driver) runAll(ctx context.Context, items []*group.Item[call]) error {
+	slices.SortStableFunc(items, func(a, b *group.Item[call]) int { return acceptsFirst(a.Value) - acceptsFirst(b.Value) })
+	accepts := 0
+	for accepts < len(items) && items[accepts].Value.accept != nil {
+		accepts++
+	}
+	if err := d.acceptAll(ctx, items[:accepts]); err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }()
-	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", emptyFor.Milliseconds())); err != nil {
-		return err
-	}
-	defer func() {
-		_, _ = conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds()))
-	}()
-	var busy, pages, done int
-	if err := conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &done); err != nil {
-		return err
-	}
-	if busy != 0 {
-		return errBusy
+	for _, it := range items[accepts:] {
+		if err := d.savepoint(ctx, it); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// commit runs one group of writes in one transaction, each in a savepoint. What
-// fails is undone alone. If the transaction itself fails, every one has failed.
-func (d *driver) commit(ctx context.Context, items []*group.Item[write]) {
-	if err := d.tx.run(ctx, "BEGIN IMMEDIATE"); err != nil {
-		// One that could not be rolled back may be open still.
-		d.abandon(ctx, items, err)
-		return
+func acceptsFirst(c call) int {
+	if c.accept != nil {
+		return 0
+	}
+	return 1
+}
+
+// acceptAll accepts events without a savepoint for each, which would have SQLite keep
+// every page as it was: nothing is in the transaction before them, so that if one of them
+// fails it is begun anew, and each gets a savepoint then.
+func (d *driver) acceptAll(ctx context.Context, items []*group.Item[call]) error {
+	in := d.accepting()
+	var failed error
+	for _, it := range items {
+		if it.Err = in.accept(ctx, it.Value.accept); it.Err != nil && !isRefusal(it.Err) {
+			failed = it.Err
+			break
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	for _, again := range []string{"ROLLBACK", "BEGIN IMMEDIATE"} {
+		if err := d.tx.run(ctx, again); err != nil {
+			return errors.Join(failed, err) // The transaction has ended by itself, as on a full disk.
+		}
 	}
 	for _, it := range items {
 		if err := d.savepoint(ctx, it); err != nil {
-			d.abandon(ctx, items, err)
-			return
+			return err
 		}
 	}
-	if err := d.tx.run(ctx, "COMMIT"); err != nil {
-		d.abandon(ctx, items, err)
+	return nil
+}
+
+// isRefusal tells what the store says of a call from what the database says: no statement
+// of such a call has failed, nor has one changed anything.
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*fault.Error](err)
+	return ok
+}
+
+func (d *driver) accepting() *accepting {
+	return &accepting{tx: d.tx, now: column.Micros(d.now()), open: map[string]bool{}}
+}
+
+// do makes one call.
+func (d *driver) do(ctx context.Context, c call) error {
+	if c.accept != nil {
+		return d.accepting().accept(ctx, c.accept)
 	}
+	return c.write(ctx, d.tx)
 }
 
 // savepoint runs one write. It returns an error if the whole transaction is lost.
-func (d *driver) savepoint(ctx context.Context, it *group.Item[write]) error {
+func (d *driver) savepoint(ctx context.Context, it *group.Item[call]) error {
 	if err := d.tx.run(ctx, "SAVEPOINT one"); err != nil {
 		return err
 	}
-	if it.Err = it.Value(ctx, d.tx); it.Err != nil {
+	if it.Err = d.do(ctx, it.Value); it.Err != nil {
 		// A full disk or a failed read ends the transaction by itself: then there
 		// is no savepoint to go back to, and this fails.
 		if err := d.tx.run(ctx, "ROLLBACK TO one"); err != nil {
@@ -189,13 +262,13 @@ func (d *driver) savepoint(ctx context.Context, it *group.Item[write]) error {
 }
 
 // abandon rolls the transaction back, which is gone already after some errors.
-func (d *driver) abandon(ctx context.Context, items []*group.Item[write], err error) {
+func (d *driver) abandon(ctx context.Context, items []*group.Item[call], err error) {
 	_ = d.tx.run(ctx, "ROLLBACK")
 	failAll(items, err)
 }
 
 // failAll tells those that believe to have succeeded.
-func failAll(items []*group.Item[write], err error) {
+func failAll(items []*group.Item[call], err error) {
 	for _, it := range items {
 		if it.Err == nil {
 			it.Err = err
