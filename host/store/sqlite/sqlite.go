@@ -198,7 +198,7 @@ func openDriver(ctx context.Context, path string, o Options) (*driver, error) {
 	d.reads = &cached{prepare: d.readDB.PrepareContext, direct: d.readDB}
 	d.tx = &writeConn{cached: cached{prepare: conn.PrepareContext, direct: conn}, conn: conn}
 	// Callers' contexts must not reach the writer, nor the one that opened it.
-	d.group = group.New(context.WithoutCancel(ctx), 1, groupSize, d.commit)
+	d.group = group.New(context.WithoutCancel(ctx), group.Config{Workers: 1, Size: groupSize}, d.commit)
 	return d, nil
 }
 
