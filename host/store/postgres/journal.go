@@ -21,11 +21,11 @@ const (
 	recordingRows = ` unnest((SELECT $1::text[]), $2::text[], $3::bigint[], $4::bytea[], $5::int[], $6::bytea[]) `
 	recordingCols = `tenant, id, claim, world, seq, body`
 
-	keepWorlds = `, worlds AS (
+	pinWorlds = `, worlds AS (
   INSERT INTO journal (tenant, execution, seq, body) SELECT tenant, id, 0, world FROM live WHERE world IS NOT NULL
   ON CONFLICT (tenant, execution, seq) DO UPDATE SET body = excluded.body
 )`
-	keepRecordings = keepWorlds + `, segments AS (
+	keepRecordings = pinWorlds + `, segments AS (
   INSERT INTO journal (tenant, execution, seq, body) SELECT tenant, id, seq, body FROM live WHERE seq > 0
 ), large AS (
   SELECT l.tenant, l.id, f.digest, f.bytes FROM unnest($7::text[], $8::text[], $9::bigint[], $10::bytea[], $11::bytea[])
@@ -59,7 +59,7 @@ const (
   ` + setBegun + unlessPinned + `
   FROM unnest((SELECT $2::text[]), $3::text[], $4::bigint[], $5::text[], $6::bytea[]) AS x (tenant, id, claim, version_id, world)` + whereLive + `
   RETURNING e.tenant, e.id, x.world
-)` + keepWorlds + selectLive
+)` + pinWorlds + selectLive
 	beginJournals = `WITH live AS (
   UPDATE executions e SET version_id = x.version_id, begun = e.claim,
    started_at = CASE WHEN e.started_at = 0 THEN $12 ELSE e.started_at END` + unlessPinned + `

@@ -195,7 +195,7 @@ func TestAGroupThatIsStuckHoldsUpNobodyElse(t *testing.T) {
 		t.Errorf("who gave up got %v, want context.Canceled", err)
 	}
 	r.must(t, tx.Commit(ctx))
-	r.must(t, r.Store.Close()) // It waits for the group.
+	r.must(t, r.Close()) // It waits for the group.
 	r.Store = open(t, r.dsn, time.Now)
 	r.want(t, 0, "", "intent")
 	r.want(t, 1, "", "other")

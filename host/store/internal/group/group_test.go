@@ -142,10 +142,10 @@ func TestPatienceWithAGroupEnds(t *testing.T) {
 		p := newPatient(t, 4)
 		p.call(1)
 		p.call(2)
-		time.Sleep(patience - 1)
+		time.Sleep(patience - time.Millisecond)
 		synctest.Wait()
 		equal(t, []int{1}, p.sizes())
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		equal(t, []int{1, 2}, p.sizes())
 		// The turn is one still: the third waits for the second.
