@@ -30,7 +30,7 @@ const takeLocks = `SELECT pg_advisory_xact_lock($1, n) FROM unnest($2::int[]) AS
 // dueHeads are the oldest due executions of each tenant and lane. Room is what is left of
 // the cap of an installation, negative for none: see cappedHeads.
 const dueHeads = `SELECT x.tenant, l.lane, h.id, '' AS installation, -1 AS room
- FROM unnest($1::text[], $2::int[]) AS x (tenant, n) CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
+ FROM unnest((SELECT $1::text[]), $2::int[]) AS x (tenant, n) CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
  CROSS JOIN LATERAL (SELECT e.id, e.run_at FROM executions e WHERE e.state = 0 AND e.tenant = x.tenant AND e.lane = l.lane
    ORDER BY e.run_at, e.id LIMIT x.n) h
  ORDER BY x.tenant, l.lane, h.run_at, h.id`
@@ -61,9 +61,11 @@ const cappedHeads = `WITH RECURSIVE x AS MATERIALIZED (SELECT * FROM unnest($1::
 
 // takeDue claims what was chosen and is still queued. "+ 0" keeps the planner
 // from the index of what is queued, where it would pass a tenant's whole backlog
-// to find one id.
+// to find one id. The SELECT keeps the number of rows from it: for a few it would make
+// a new plan each time, which costs as much as the statement, where the one for any
+// number does.
 const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker = $3, changed_at = $4
- FROM unnest($1::text[], $2::text[]) AS x (tenant, id)
+ FROM unnest((SELECT $1::text[]), $2::text[]) AS x (tenant, id)
  WHERE e.tenant = x.tenant AND e.id = x.id AND e.state + 0 = 0
  RETURNING e.tenant, e.id, e.claim, e.attempt, e.crashes, e.lane, e.run_at, e.order_key`
 
@@ -181,7 +183,7 @@ func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 		rows.Close()
 		return rows.Err()
 	})
-	b.Queue(`SELECT tenant, count(*) FROM executions WHERE state = 1 AND tenant = ANY($1) GROUP BY tenant`, tenants).Query(f.scanRunning)
+	b.Queue(`SELECT tenant, count(*) FROM executions WHERE state = 1 AND tenant = ANY((SELECT $1::text[])::text[]) GROUP BY tenant`, tenants).Query(f.scanRunning)
 	b.Queue(dueHeads, tenants, ns).Query(f.scanHeads)
 	b.Queue(cappedTenants, tenants).Query(func(rows pgx.Rows) error {
 		var err error

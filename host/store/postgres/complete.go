@@ -21,9 +21,9 @@ import (
 
 // lockRuns finds the runs that are still the latest of their executions, and
 // keeps them so. All transactions lock executions in this order.
-// For "+ 0" see takeDue.
+// For "+ 0" and the SELECT see takeDue.
 const lockRuns = `SELECT e.tenant, e.id, e.claim, e.installation, e.cancel_requested, e.attempt, e.tags
- FROM unnest($1::text[], $2::text[], $3::bigint[]) AS x (tenant, id, claim)
+ FROM unnest((SELECT $1::text[]), $2::text[], $3::bigint[]) AS x (tenant, id, claim)
  JOIN executions e ON e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim
  WHERE e.state + 0 = 1 ORDER BY e.tenant, e.id FOR UPDATE OF e`
 
@@ -46,7 +46,7 @@ type completion struct {
 // off or in conflict are left out of it; the others are not affected.
 func (s *Store) complete(ctx context.Context, items []*group.Item[sealing.Completion]) {
 	for len(items) > 0 {
-		now, later := firsts(items, func(c sealing.Completion) [2]string { return [2]string{c.Tenant, c.Execution} })
+		now, later := firsts(items, func(c sealing.Completion) runKey { return runKey{c.Tenant, c.Execution} })
 		now, rest := within(now, groupBytes, carried)
 		// The rest first: it holds the earlier completions of its executions.
 		items = slices.Concat(rest, later)
@@ -73,14 +73,14 @@ func (s *Store) completeAll(ctx context.Context, items []*group.Item[sealing.Com
 		if err := applyState(ctx, c, runs, &table); err != nil {
 			return err
 		}
-		return s.write(ctx, c, runs, &table, now)
+		return s.keep(ctx, c, runs, &table, now)
 	})
 }
 
 // firsts takes the first call for each execution; a second one must see what the
 // first has done.
-func firsts[T any](items []*group.Item[T], of func(T) [2]string) (now, later []*group.Item[T]) {
-	seen := make(map[[2]string]bool, len(items))
+func firsts[T any](items []*group.Item[T], of func(T) runKey) (now, later []*group.Item[T]) {
+	seen := make(map[runKey]bool, len(items))
 	for _, it := range items {
 		k := of(it.Value)
 		if seen[k] {
@@ -231,8 +231,8 @@ func (r *completion) applies() bool {
 	return r.item.Err == nil && finish.Applies(r.item.Value.Completion)
 }
 
-// write stores the runs that passed, and commits.
-func (s *Store) write(ctx context.Context, c *pgxpool.Conn, runs []*completion, table *kv.Table, now time.Time) error {
+// keep stores the runs that passed, and commits.
+func (s *Store) keep(ctx context.Context, c *pgxpool.Conn, runs []*completion, table *kv.Table, now time.Time) error {
 	b := &pgx.Batch{}
 	queueRows(b, runs, column.Micros(now))
 	if err := queueState(b, table); err != nil {

@@ -14,12 +14,13 @@ import (
 )
 
 // endRuns updates the executions, which the transaction has locked. What was handed back,
-// or waits and has not begun, has not shown that workers survive it.
+// or waits and has not begun, has not shown that workers survive it. For the SELECT see
+// takeDue.
 const endRuns = `UPDATE executions e SET state = x.state, reason = x.reason, run_at = x.run_at, finished_at = x.finished_at,
    attempt = e.attempt + x.counted, version_id = CASE WHEN x.version_id = '' THEN e.version_id ELSE x.version_id END,
    output = x.output, error = x.error, fingerprint = x.fingerprint, tags = COALESCE(x.tags, e.tags), worker = x.waits_for, changed_at = $14,
    crashes = CASE WHEN x.state = 0 OR x.state = 2 AND e.begun <> e.claim THEN e.crashes ELSE 0 END
- FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::text[],
+ FROM unnest((SELECT $1::text[]), $2::text[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::int[], $8::text[],
    $9::bytea[], $10::bytea[], $11::text[], $12::bytea[], $13::text[])
    AS x (tenant, id, state, reason, run_at, finished_at, counted, version_id, output, error, fingerprint, tags, waits_for)
  WHERE e.tenant = x.tenant AND e.id = x.id`

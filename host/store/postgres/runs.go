@@ -4,6 +4,9 @@ import (
 	"context"
 	"slices"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/cofferdam-run/cofferdam/host/audit"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store"
@@ -14,24 +17,6 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
 
-// beginning is a call of Begin in a group.
-type beginning struct {
-	claim claimKey
-	execution.Beginning
-	// live says that the fence let it pass.
-	live bool
-}
-
-// appending is a call of Append in a group.
-type appending struct {
-	claim   claimKey
-	segment journal.Segment
-	// intent may be nil.
-	intent *audit.Intent
-	// live says that the fence let it pass.
-	live bool
-}
-
 // Begin implements execution.Runs.
 func (s *Store) Begin(ctx context.Context, c execution.Claimed, b execution.Beginning) error {
 	if err := check.Segment(b.Journal); err != nil {
@@ -41,11 +26,11 @@ func (s *Store) Begin(ctx context.Context, c execution.Claimed, b execution.Begi
 	if err != nil {
 		return err
 	}
-	call := &beginning{claim: keyOf(c), Beginning: b}
-	if err := s.begins.Do(ctx, call); err != nil {
+	w := &write{claim: keyOf(c), begins: &b}
+	if err := s.writes.Do(ctx, w); err != nil { // It may be under way still: w is not to be read.
 		return store.Fault(s.driver, err, "begin a run")
 	}
-	if !call.live {
+	if !w.live {
 		return execution.ErrFenced
 	}
 	return nil
@@ -60,14 +45,14 @@ func (s *Store) Append(ctx context.Context, c execution.Claimed, g journal.Segme
 	if err != nil {
 		return err
 	}
-	call := &appending{claim: keyOf(c), segment: *sealed, intent: audit.IntentOf(ctx)}
-	if err := s.appends.Do(ctx, call); err != nil {
+	w := &write{claim: keyOf(c), adds: sealed, intent: audit.IntentOf(ctx)}
+	if err := s.writes.Do(ctx, w); err != nil {
 		return store.Fault(s.driver, err, "add to a journal")
 	}
-	if !call.live {
+	if !w.live {
 		return execution.ErrFenced
 	}
-	call.intent.Committed()
+	w.intent.Committed()
 	return nil
 }
 
@@ -86,86 +71,67 @@ func (s *Store) Complete(ctx context.Context, c execution.Completion) error {
 	return store.Fault(s.driver, err, "complete a run")
 }
 
-func (s *Store) begin(ctx context.Context, items []*group.Item[*beginning]) {
+// write is a call of Begin or Append in a group.
+type write struct {
+	claim claimKey
+	// One of the two is set.
+	begins *execution.Beginning
+	adds   *journal.Segment
+	// intent is of what is added, and may be nil.
+	intent *audit.Intent
+	// live says that the fence let it pass.
+	live bool
+}
+
+// carried is about how many bytes it has the server take.
+func (w *write) carried() int {
+	if w.begins != nil {
+		return len(w.begins.World) + record.Bytes(w.begins.Journal)
+	}
+	return record.Bytes(w.adds)
+}
+
+func (w *write) run() runKey { return runKey{w.claim.tenant, w.claim.execution} }
+
+// write runs a group, in one round trip and one transaction. What is fenced off is left
+// out of it; the rest is not affected.
+func (s *Store) write(ctx context.Context, items []*group.Item[*write]) {
 	for len(items) > 0 {
-		now, later := firsts(items, func(b *beginning) [2]string { return [2]string{b.claim.tenant, b.claim.execution} })
-		now, rest := within(now, groupBytes, func(b *beginning) int { return len(b.World) + record.Bytes(b.Journal) })
+		now, later := firsts(items, (*write).run)
+		now, rest := within(now, groupBytes, (*write).carried)
 		items = slices.Concat(rest, later)
-		alone(now, s.driver, func(items []*group.Item[*beginning]) error {
-			return again(func() error { return s.beginAll(ctx, items) })
+		alone(now, s.driver, func(items []*group.Item[*write]) error {
+			return again(func() error { return s.writeAll(ctx, items) })
 		})
 	}
 }
 
-// add runs a group of Appends.
-func (s *Store) add(ctx context.Context, items []*group.Item[*appending]) {
-	for len(items) > 0 {
-		var now []*group.Item[*appending]
-		now, items = within(items, groupBytes, func(a *appending) int { return record.Bytes(&a.segment) })
-		alone(now, s.driver, func(items []*group.Item[*appending]) error {
-			return again(func() error { return s.addAll(ctx, items) })
-		})
-	}
-}
-
-func (s *Store) beginAll(ctx context.Context, items []*group.Item[*beginning]) error {
-	var r recordings
-	versions := make([]string, len(items))
-	for i, it := range items {
-		b := it.Value
-		r.add(b.claim, b.World, b.Journal)
-		versions[i] = b.VersionID
-	}
-	live, err := s.record(ctx, beginRuns, append(r.args(column.Micros(s.driver.Clock())), versions)...)
+func (s *Store) writeAll(ctx context.Context, items []*group.Item[*write]) error {
+	var begins, adds []*write
 	for _, it := range items {
-		it.Value.live = live[it.Value.claim]
-	}
-	return err
-}
-
-func (s *Store) addAll(ctx context.Context, items []*group.Item[*appending]) error {
-	var r recordings
-	var acts intents
-	for _, it := range items {
-		r.add(it.Value.claim, nil, &it.Value.segment)
-		if err := acts.add(it.Value.claim, it.Value.intent); err != nil {
-			return err
+		if w := it.Value; w.begins != nil {
+			begins = append(begins, w)
+		} else {
+			adds = append(adds, w)
 		}
 	}
-	statement, args := addSegments, r.args(column.Micros(s.driver.Clock()))
-	if len(acts.ids) > 0 {
-		statement, args = addSegmentsAndActs, append(args, acts.args()...)
+	now := column.Micros(s.driver.Clock())
+	b := &pgx.Batch{}
+	queueBegins(b, begins, now)
+	if err := queueAdds(b, adds, now); err != nil {
+		return err
 	}
-	live, err := s.record(ctx, statement, args...)
-	for _, it := range items {
-		it.Value.live = live[it.Value.claim]
-	}
-	return err
+	// What is sent at once is a transaction, whose commit the last answer is for.
+	return s.driver.transact(ctx, func(c *pgxpool.Conn) error { return send(ctx, c, b) })
 }
 
-// record runs one of the statements that write journals, as a transaction of its
-// own, and returns the claims that were live.
-func (s *Store) record(ctx context.Context, statement string, args ...any) (map[claimKey]bool, error) {
-	rows, err := s.driver.pool.Query(ctx, statement, args...)
-	if err != nil {
-		return nil, err
+// runKey names an execution, and claimKey a claim of it.
+type (
+	runKey   struct{ tenant, execution string }
+	claimKey struct {
+		tenant, execution string
+		claim             int64
 	}
-	defer rows.Close()
-	live := make(map[claimKey]bool)
-	for rows.Next() {
-		var k claimKey
-		if err := rows.Scan(&k.tenant, &k.execution, &k.claim); err != nil {
-			return nil, err
-		}
-		live[k] = true
-	}
-	return live, rows.Err()
-}
-
-// claimKey names a claim.
-type claimKey struct {
-	tenant, execution string
-	claim             int64
-}
+)
 
 func keyOf(c execution.Claimed) claimKey { return claimKey{c.Tenant, c.Execution, c.Claim} }

@@ -208,7 +208,7 @@ func openDriver(ctx context.Context, path string, o Options) (_ *driver, err err
 		return nil, cannotOpen(path, err)
 	}
 	// Callers' contexts must not reach the writer, nor the one that opened it.
-	d.group = group.New(context.WithoutCancel(ctx), 1, groupSize, d.commit)
+	d.group = group.New(context.WithoutCancel(ctx), group.Config{Workers: 1, Size: groupSize}, d.commit)
 	return d, nil
 }
 

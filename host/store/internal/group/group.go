@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // ErrClosed means that the database is being closed: the call was not made.
@@ -31,22 +32,41 @@ func (it *Item[T]) afterStop() error {
 	}
 }
 
+// Config says how calls are gathered.
+type Config struct {
+	// Workers is how many groups may be under way at once.
+	Workers int
+	// Size is the most calls of one group.
+	Size int
+	// Patience, if there is any, has the next group wait for the one before, but no
+	// longer than this, and not if that one was full: groups are then as large as what
+	// comes while one is under way, and one that is stuck does not hold up the rest.
+	// Defaults to none: a group begins as soon as a worker is free.
+	Patience time.Duration
+}
+
 // Group gathers calls.
 type Group[T any] struct {
-	calls   chan *Item[T]
+	c     Config
+	calls chan *Item[T]
+	// turn is with the worker that may gather; nil where all may.
+	turn    chan struct{}
 	closing chan struct{}
 	stopped chan struct{}
 	once    sync.Once
 	running sync.WaitGroup
 }
 
-// New starts workers that run groups of at most size calls, under ctx: no
-// caller's context reaches them, because one caller's must not end the others'
-// transaction. Close ends them.
-func New[T any](ctx context.Context, workers, size int, run func(ctx context.Context, items []*Item[T])) *Group[T] {
-	g := &Group[T]{calls: make(chan *Item[T], size), closing: make(chan struct{}), stopped: make(chan struct{})}
-	for range workers {
-		g.running.Go(func() { g.work(ctx, size, run) })
+// New starts workers that run groups of calls, under ctx: no caller's context reaches
+// them, because one caller's must not end the others' transaction. Close ends them.
+func New[T any](ctx context.Context, c Config, run func(ctx context.Context, items []*Item[T])) *Group[T] {
+	g := &Group[T]{c: c, calls: make(chan *Item[T], c.Size), closing: make(chan struct{}), stopped: make(chan struct{})}
+	if c.Patience > 0 {
+		g.turn = make(chan struct{}, 1)
+		g.turn <- struct{}{}
+	}
+	for range c.Workers {
+		g.running.Go(func() { g.work(ctx, run) })
 	}
 	return g
 }
@@ -90,13 +110,15 @@ func (g *Group[T]) Close() {
 	<-g.stopped
 }
 
-func (g *Group[T]) work(ctx context.Context, size int, run func(context.Context, []*Item[T])) {
-	items := make([]*Item[T], 0, size)
-	for {
+func (g *Group[T]) work(ctx context.Context, run func(context.Context, []*Item[T])) {
+	items := make([]*Item[T], 0, g.c.Size)
+	for g.mayGather() {
 		select {
 		case it := <-g.calls:
-			items = g.gather(append(items[:0], it), size)
+			items = g.gather(append(items[:0], it))
+			pass := g.passLater(len(items))
 			run(ctx, items)
+			pass()
 			for _, it := range items {
 				close(it.done)
 			}
@@ -106,9 +128,40 @@ func (g *Group[T]) work(ctx context.Context, size int, run func(context.Context,
 	}
 }
 
+// mayGather waits for the turn; false means that there are no more.
+func (g *Group[T]) mayGather() bool {
+	if g.turn == nil {
+		return true
+	}
+	select {
+	case <-g.turn:
+		return true
+	case <-g.closing:
+		return false
+	}
+}
+
+// passLater passes the turn on when the patience with a group of n calls is over, or
+// pass is called, whichever is first.
+func (g *Group[T]) passLater(n int) (pass func()) {
+	if g.turn == nil {
+		return func() {}
+	}
+	once := sync.OnceFunc(func() { g.turn <- struct{}{} })
+	if n == g.c.Size {
+		once()
+		return func() {}
+	}
+	late := time.AfterFunc(g.c.Patience, once)
+	return func() {
+		late.Stop()
+		once()
+	}
+}
+
 // gather adds the calls that are waiting already; it waits for none.
-func (g *Group[T]) gather(items []*Item[T], size int) []*Item[T] {
-	for len(items) < size {
+func (g *Group[T]) gather(items []*Item[T]) []*Item[T] {
+	for len(items) < g.c.Size {
 		select {
 		case it := <-g.calls:
 			items = append(items, it)

@@ -3,9 +3,12 @@ package group_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
 )
@@ -14,7 +17,7 @@ func TestCallsThatWaitShareAGroup(t *testing.T) {
 	t.Parallel()
 	began, release := make(chan struct{}), make(chan struct{})
 	var sizes []int
-	g := group.New(t.Context(), 1, 128, func(_ context.Context, items []*group.Item[int]) {
+	g := group.New(t.Context(), group.Config{Workers: 1, Size: 128}, func(_ context.Context, items []*group.Item[int]) {
 		if sizes = append(sizes, len(items)); len(sizes) == 1 {
 			close(began)
 			<-release
@@ -44,7 +47,7 @@ func TestCallsThatWaitShareAGroup(t *testing.T) {
 func TestEachCallLearnsItsOwnFate(t *testing.T) {
 	t.Parallel()
 	odd := errors.New("odd")
-	g := group.New(t.Context(), 3, 8, func(_ context.Context, items []*group.Item[int]) {
+	g := group.New(t.Context(), group.Config{Workers: 3, Size: 8}, func(_ context.Context, items []*group.Item[int]) {
 		for _, it := range items {
 			if it.Value%2 == 1 {
 				it.Err = odd
@@ -67,7 +70,7 @@ func TestEachCallLearnsItsOwnFate(t *testing.T) {
 func TestACallerThatGivesUpIsNotToldOfSuccess(t *testing.T) {
 	t.Parallel()
 	began, release := make(chan struct{}), make(chan struct{})
-	g := group.New(t.Context(), 1, 8, func(ctx context.Context, _ []*group.Item[int]) {
+	g := group.New(t.Context(), group.Config{Workers: 1, Size: 8}, func(ctx context.Context, _ []*group.Item[int]) {
 		close(began)
 		<-release
 		if ctx.Err() != nil {
@@ -89,7 +92,7 @@ func TestACallerThatGivesUpIsNotToldOfSuccess(t *testing.T) {
 func TestCloseAnswersEveryCall(t *testing.T) {
 	t.Parallel()
 	var ran atomic.Int64
-	g := group.New(t.Context(), 2, 4, func(_ context.Context, items []*group.Item[int]) {
+	g := group.New(t.Context(), group.Config{Workers: 2, Size: 4}, func(_ context.Context, items []*group.Item[int]) {
 		ran.Add(int64(len(items)))
 	})
 	var wg sync.WaitGroup
@@ -112,5 +115,118 @@ func TestCloseAnswersEveryCall(t *testing.T) {
 	}
 	if err := g.Do(t.Context(), 1); !errors.Is(err, group.ErrClosed) {
 		t.Errorf("after Close: got %v, want ErrClosed", err)
+	}
+}
+
+// Three groups are under way one after the other, though there is a worker for each.
+func TestOneGroupWaitsForTheOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPatient(t, 4)
+		p.call(1)
+		equal(t, []int{1}, p.sizes())
+		p.call(3)
+		equal(t, []int{1}, p.sizes())
+		p.end()
+		equal(t, []int{1, 3}, p.sizes())
+		p.call(2)
+		p.end()
+		equal(t, []int{1, 3, 2}, p.sizes())
+		p.end()
+	})
+}
+
+func TestPatienceWithAGroupEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPatient(t, 4)
+		p.call(1)
+		p.call(2)
+		time.Sleep(patience - time.Millisecond)
+		synctest.Wait()
+		equal(t, []int{1}, p.sizes())
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		equal(t, []int{1, 2}, p.sizes())
+		// The turn is one still: the third waits for the second.
+		p.call(3)
+		p.end()
+		p.end()
+		equal(t, []int{1, 2, 3}, p.sizes())
+		p.end()
+	})
+}
+
+func TestNobodyWaitsForAFullGroup(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPatient(t, 4)
+		p.call(1)
+		p.call(6) // Four wait in the channel, and two at it.
+		p.end()
+		equal(t, []int{1, 4, 2}, p.sizes())
+		p.end()
+		p.end()
+	})
+}
+
+const patience = time.Second
+
+// patient is a group of three workers whose groups end when they are told to.
+type patient struct {
+	*group.Group[int]
+
+	t    *testing.T
+	mu   sync.Mutex
+	ran  []int
+	ends chan struct{}
+	all  sync.WaitGroup
+}
+
+func newPatient(t *testing.T, size int) *patient {
+	t.Helper()
+	p := &patient{t: t, ends: make(chan struct{})}
+	p.Group = group.New(t.Context(), group.Config{Workers: 3, Size: size, Patience: patience}, func(_ context.Context, items []*group.Item[int]) {
+		p.mu.Lock()
+		p.ran = append(p.ran, len(items))
+		p.mu.Unlock()
+		<-p.ends
+	})
+	t.Cleanup(func() {
+		p.all.Wait()
+		p.Close()
+	})
+	return p
+}
+
+// call makes n calls, and waits until nothing moves.
+func (p *patient) call(n int) {
+	for range n {
+		p.all.Go(func() {
+			if err := p.Do(p.t.Context(), 0); err != nil {
+				p.t.Error(err)
+			}
+		})
+	}
+	synctest.Wait()
+}
+
+// end ends one group.
+func (p *patient) end() {
+	p.ends <- struct{}{}
+	synctest.Wait()
+}
+
+// sizes are those of the groups that have begun.
+func (p *patient) sizes() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.ran)
+}
+
+func equal(t *testing.T, want, got []int) {
+	t.Helper()
+	if !slices.Equal(want, got) {
+		t.Errorf("got groups of %v, want %v", got, want)
 	}
 }
