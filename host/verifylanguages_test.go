@@ -34,7 +34,7 @@ func TestPluginsOfEachLanguageVerify(t *testing.T) {
 			case "c":
 				buildtest.Need(t, "clang")
 			}
-			v := setupProbe(t, language)
+			v := setupProbe(t, language, host.Config{})
 			for name, tt := range v.deliveries(t) {
 				_, err := v.h.Webhooks.Receive(t.Context(), tt.give)
 				if f := fault.From(err); tt.code == "" && err != nil || tt.code != "" && (f == nil || f.Code != tt.code || fault.Status(f) != 401) {
@@ -45,9 +45,10 @@ func TestPluginsOfEachLanguageVerify(t *testing.T) {
 	}
 }
 
-func setupProbe(t *testing.T, language string) *verified {
+func setupProbe(t *testing.T, language string, c host.Config) *verified {
 	t.Helper()
-	v := &verified{bundle: runHost(t, host.Config{Store: openStore(t), PublicURL: "https://hooks.example"})}
+	c.Store, c.PublicURL = openStore(t), "https://hooks.example"
+	v := &verified{bundle: runHost(t, c)}
 	publisher, err := v.h.Plugins.PublisherOf(t.Context(), registry.Viewer{Operator: true})
 	if err != nil {
 		t.Fatalf("find publisher: %v", err)
