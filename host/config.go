@@ -19,6 +19,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/oauth/provider"
 	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/webhook/admission"
@@ -107,6 +108,10 @@ type Config struct {
 	// Watch is told what executions of this process do as they do it, for development.
 	// Defaults to nobody.
 	Watch Watcher
+	// Tracing says who is told what happens, as spans of OpenTelemetry: a provider of the
+	// embedder's, or host/telemetry/otlp's. Give it telemetry.IDs as its IDGenerator; one that
+	// is a prometheus.Collector is registered, too. Defaults to nobody, at no cost.
+	Tracing telemetry.Config
 	// Metrics is where metrics are registered: one Host's to a registry. Defaults to
 	// one of its own, which has those of the Go runtime and of the process too.
 	Metrics *prometheus.Registry

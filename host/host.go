@@ -46,6 +46,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/schedule"
 	"github.com/cofferdam-run/cofferdam/host/shadow"
 	"github.com/cofferdam-run/cofferdam/host/store"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/usage"
@@ -95,6 +96,8 @@ type Host struct {
 	Archive *archive.Archive
 	// Store gives the rest: events, readiness, idempotency keys.
 	Store store.Store
+	// Tracer tells what happens as spans; nil without a Config.Tracing.
+	Tracer *telemetry.Tracer
 	// Metrics are those of this Host; none has a label that names a tenant.
 	Metrics prometheus.Gatherer
 
@@ -156,7 +159,10 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the runtime: %w", err)
 	}
-	h := &Host{Store: c.Store, Audit: log, Metrics: c.Metrics, runtime: rt, egress: egress.New(c.Egress), asks: egress.NewTransport(c.Egress), after: c.After, logger: c.Logger}
+	if spans, ok := c.Tracing.Provider.(prometheus.Collector); ok {
+		c.Metrics.MustRegister(spans)
+	}
+	h := &Host{Store: c.Store, Audit: log, Metrics: c.Metrics, Tracer: telemetry.New(c.Tracing), runtime: rt, egress: egress.New(c.Egress), asks: egress.NewTransport(c.Egress), after: c.After, logger: c.Logger}
 	w := &wiring{c: c, h: h, vault: sealer, bell: &execution.Bell{}}
 	if err := w.connects(); err != nil {
 		return nil, errors.Join(err, rt.Close(ctx))

@@ -120,7 +120,7 @@ func (w *wiring) nouns() {
 			w.wake(ctx, tenant)
 			w.bell.Ring(tenant)
 		},
-		Clock: c.Store.Now, Registerer: c.Metrics, Logger: c.Logger, After: c.After,
+		Clock: c.Store.Now, Tracer: h.Tracer, Registerer: c.Metrics, Logger: c.Logger, After: c.After,
 	})
 	w.jobs()
 	h.Tokens = token.New(token.Config{
@@ -146,7 +146,7 @@ func (w *wiring) leaves() {
 		Off: func(d destination.Destination, _ string) { // The notice is durable.
 			h.Audit.Later(audit.Entry{Who: audit.Host, Tenant: d.Seen().Tenant, Action: "destination.disabled", Object: d.ID, Result: audit.Done})
 		},
-		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
+		Tracer: h.Tracer, Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
 	})
 	h.forgetOwn = func(ctx context.Context) error {
 		return w.forgetSent(ctx, destination.Operator, c.Now().Add(-c.Retention.Age()))
@@ -214,9 +214,9 @@ func (w *wiring) webhooks() {
 	h.Webhooks = webhook.New(webhook.Config{
 		Endpoints: h.Endpoints, Events: c.Store, Catalog: catalog, PublicURL: c.PublicURL, Wake: w.wake,
 		Gate: admission.New(admission.Config{Bounds: c.Ingest, Queue: c.Store, Now: c.Now}), Limits: w.limits,
-		Verify:     func(ctx context.Context, q webhook.Question) ([]byte, error) { return h.sandbox.Verify(ctx, q) },
-		Vendors:    signature.NewVendors(signature.VendorsConfig{Transport: h.asks, Now: c.Now}),
-		Registerer: c.Metrics, Logger: c.Logger, Now: c.Now,
+		Verify:  func(ctx context.Context, q webhook.Question) ([]byte, error) { return h.sandbox.Verify(ctx, q) },
+		Vendors: signature.NewVendors(signature.VendorsConfig{Transport: h.asks, Now: c.Now}),
+		Tracer:  h.Tracer, Registerer: c.Metrics, Logger: c.Logger, Now: c.Now,
 	})
 }
 
@@ -316,7 +316,7 @@ func (w *wiring) work() {
 	h.worker = worker.New(worker.Config{
 		Store: c.Store, Runner: h.sandbox, Name: w.newWorker,
 		Slots: c.Slots, Lease: c.Lease, Drain: c.Drain, Attempts: c.Attempts,
-		Parked: w.parked, Broken: w.ailing.isBroken, Changed: w.bell.Ring, Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
+		Parked: w.parked, Broken: w.ailing.isBroken, Changed: w.bell.Ring, Tracer: h.Tracer, Registerer: c.Metrics, Logger: c.Logger, Now: c.Now, After: c.After,
 	})
 }
 

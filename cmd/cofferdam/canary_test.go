@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
+	"github.com/cofferdam-run/cofferdam/host/telemetry/collectortest"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
 )
 
@@ -36,10 +39,12 @@ const canaryTenants = 20
 
 // canaries is a server whose tenants' secrets and payloads are canaries.
 type canaries struct {
-	db     string
-	dir    string
-	env    []string
-	party  *canaryParty
+	db    string
+	dir   string
+	env   []string
+	party *canaryParty
+	// spans are what the server sends a collector.
+	spans  *collectortest.Collector
 	server *process
 	api    *client
 	watch  *watching
@@ -111,6 +116,7 @@ func TestNoCanaryIsAnywhere(t *testing.T) {
 			c.keys(t)
 			c.database(t)
 			c.logs(t)
+			c.told(t)
 			c.heap(t)
 			c.shredding(t)
 			t.Logf("%d answers of the API searched, %d of them errors", c.watch.n.Load(), c.watch.errs.Load())
@@ -121,7 +127,7 @@ func TestNoCanaryIsAnywhere(t *testing.T) {
 func setupCanaries(t *testing.T, db string) *canaries {
 	t.Helper()
 	c := &canaries{
-		db: db, dir: t.TempDir(), party: newCanaryParty(t),
+		db: db, dir: t.TempDir(), party: newCanaryParty(t), spans: collectortest.New(t),
 		credential: newMarker("cred"), payload: newMarker("payl"), open: newMarker("open"),
 	}
 	c.party.says = func(tenant string) string {
@@ -129,6 +135,7 @@ func setupCanaries(t *testing.T, db string) *canaries {
 	}
 	c.env = []string{
 		"SSL_CERT_FILE=" + c.party.roots, "COFFERDAM_LOG_LEVEL=debug", "COFFERDAM_KEY_FRESH=250ms", "COFFERDAM_SLOTS=4", "COFFERDAM_DELETION_GRACE=0s",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.spans.URL, "OTEL_BSP_SCHEDULE_DELAY=100",
 		"COFFERDAM_TEST_KEPT_WORD=" + c.open.word, "COFFERDAM_KEY_FILE=data/key.json",
 	}
 	if db == "postgres" {
@@ -164,6 +171,25 @@ func setupCanaries(t *testing.T, db string) *canaries {
 		}, nil)
 	}
 	return c
+}
+
+// told looks at what was told to the collector.
+func (c *canaries) told(t *testing.T) {
+	t.Helper()
+	last := telemetry.TraceID(c.executions[len(c.executions)-1].id).String()
+	eventually(t, "the last execution's spans", func() bool {
+		return slices.ContainsFunc(c.spans.Spans()["execution"], func(s collectortest.Span) bool { return s.Trace == last })
+	})
+	raw := c.spans.Raw()
+	for what, m := range map[string]marker{"credentials": c.credential, "payloads": c.payload, "texts": c.open} {
+		m.none(t, "what the collector was sent, for "+what, raw)
+	}
+	spans := c.spans.Spans()
+	calls := spans["host http"]
+	if len(calls) == 0 || calls[0].Attributes["server.address"] == "" || len(spans["attempt"]) < len(c.executions) || len(spans["POST /v1/tenants"]) != canaryTenants {
+		t.Errorf("the collector has %d requests, of which the first is %+v, and %d attempts", len(calls), calls, len(spans["attempt"]))
+	}
+	t.Logf("%d bytes of spans searched", len(raw))
 }
 
 func canaryName(tenant int) string { return fmt.Sprintf("t%02d", tenant) }

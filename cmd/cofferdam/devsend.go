@@ -10,6 +10,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/cmd/cofferdam/internal/fixture"
 	"github.com/cofferdam-run/cofferdam/cmd/cofferdam/internal/golden"
+	"github.com/cofferdam-run/cofferdam/host/endpoint"
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
@@ -107,6 +108,15 @@ func (s *devSession) accept(ctx context.Context, f fixture.Fixture) (string, err
 // deliver signs a delivery as the vendor does.
 func (s *devSession) deliver(ctx context.Context, f fixture.Fixture) (string, error) {
 	e := s.endpoints[f.Name]
+	plugins := e.Scheme == webhook.ByPlugin && len(e.Descriptor) == 0
+	if plugins && f.Secret != "" && f.Secret != e.fixtures {
+		// The secret that was printed counts on: others may deliver with it.
+		if _, _, err := s.host.Endpoints.Rotate(ctx, s.tenant, e.ID, f.Secret, endpoint.MaxKeep); err != nil {
+			return "", err
+		}
+		e.fixtures = f.Secret
+		s.endpoints[f.Name] = e
+	}
 	header := http.Header{"Content-Type": {"application/json"}}
 	if e.Scheme == "github" {
 		header.Set("X-GitHub-Event", f.Name)
@@ -115,7 +125,7 @@ func (s *devSession) deliver(ctx context.Context, f fixture.Fixture) (string, er
 		header.Set(name, value)
 	}
 	r := signature.Request{Method: http.MethodPost, URL: s.base + "/hooks/" + e.ID, Query: f.Query, Header: header, Body: f.Payload}
-	if e.Scheme != webhook.ByPlugin || len(e.Descriptor) > 0 { // Of those the fixture has the vendor's headers.
+	if !plugins { // Of those the fixture has the vendor's headers.
 		var err error
 		r, err = webhook.NewCatalog().Sign(e.Scheme, e.Descriptor, signature.Outgoing{
 			Request: r, Secret: e.secret, ID: rand.Text(), At: time.Now(), Parameters: e.Parameters,

@@ -59,6 +59,8 @@ type devEndpoint struct {
 	endpoint.Endpoint
 
 	secret string
+	// fixtures is the secret that the last fixture was signed with, if it said so.
+	fixtures string
 }
 
 // open starts the server, with nothing on it.

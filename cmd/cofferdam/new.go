@@ -28,7 +28,7 @@ func (a *app) newCommand() *cobra.Command {
 	}
 	a.jsonFlag(c)
 	c.Flags().StringVar(&language, "lang", "ts", "the language: ts, go, rust or c")
-	c.Flags().StringVar(&kind, "template", "action", "what it does: action, webhook or poll")
+	c.Flags().StringVar(&kind, "template", "action", "what it does: action, webhook, verify (a webhook that it verifies itself) or poll")
 	return c
 }
 

@@ -89,6 +89,7 @@ func (a *app) serverFlags(c *cobra.Command) {
 	flags.StringSliceVar(&a.EgressAllow, "egress-allow", a.EgressAllow, "addresses or networks that plugins may reach although they are private, over plain http too; for development (COFFERDAM_EGRESS_ALLOW)")
 	a.proxyFlags(c)
 	a.notifyFlags(c)
+	a.tracingFlags(c)
 	flags.StringSliceVar(&a.Signatures, "require-signatures", a.Signatures, "refuse unsigned plugins of these publishers: operator, vendor, tenant, or all (COFFERDAM_REQUIRE_SIGNATURES)")
 	flags.StringVar(&a.PublicURL, "public-url", a.PublicURL, "where users' browsers reach this server, as https://acme.example, or https://acme.example/cofferdam behind a proxy that has it below a path: OAuth providers send them back there; by default --addr, if that is a loopback address (COFFERDAM_PUBLIC_URL)")
 	flags.StringVar(&a.Providers, "providers", a.Providers, "a folder of OAuth providers besides those that come with the program, one NAME.json each (COFFERDAM_PROVIDERS)")

@@ -17,6 +17,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
+	"github.com/cofferdam-run/cofferdam/host/telemetry/otlp"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 	"github.com/cofferdam-run/cofferdam/registry"
@@ -34,6 +35,8 @@ type server struct {
 	madeKey string
 	// certificates are shown by the listener; none is plain http.
 	certificates *certificates
+	// spans sends them; nil where nobody wants any.
+	spans *otlp.Provider
 }
 
 // drainTime is what requests in flight get at a shutdown. Executions get their
@@ -107,7 +110,11 @@ func (s *server) build(ctx context.Context, a *app, way egress.Config) error {
 	if err != nil {
 		return err
 	}
+	if s.spans, err = a.tracing(ctx); err != nil {
+		return err
+	}
 	s.host, err = host.New(ctx, host.Config{
+		Tracing:           a.tracingOf(s.spans),
 		PublicURL:         a.publicURL(),
 		Providers:         known,
 		RequireSignatures: signing,
@@ -130,7 +137,7 @@ func (s *server) build(ctx context.Context, a *app, way egress.Config) error {
 		Logger:   s.logger,
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, closeTracing(ctx, s.spans))
 	}
 	if s.firstToken, err = s.host.Tokens.Bootstrap(ctx); err != nil {
 		return errors.Join(err, s.host.Close(ctx))
@@ -141,7 +148,7 @@ func (s *server) build(ctx context.Context, a *app, way egress.Config) error {
 
 // close releases what openServer opened.
 func (s *server) close(ctx context.Context) error {
-	return errors.Join(s.host.Close(ctx), s.store.Close())
+	return errors.Join(s.host.Close(ctx), s.store.Close(), closeTracing(ctx, s.spans))
 }
 
 // serve answers requests and runs executions until ctx ends, then lets what is

@@ -38,8 +38,11 @@ type settings struct {
 	PublicURL   string        `env:"COFFERDAM_PUBLIC_URL"`
 	Providers   string        `env:"COFFERDAM_PROVIDERS"`
 	Migrate     bool          `env:"COFFERDAM_MIGRATE"`
-	LogFormat   string        `env:"COFFERDAM_LOG" envDefault:"text"`
-	LogLevel    string        `env:"COFFERDAM_LOG_LEVEL" envDefault:"info"`
+	// OTLPEndpoint and OTLPSample say where spans go, and of which part.
+	OTLPEndpoint string  `env:"COFFERDAM_OTLP_ENDPOINT"`
+	OTLPSample   float64 `env:"COFFERDAM_OTLP_SAMPLE" envDefault:"1"`
+	LogFormat    string  `env:"COFFERDAM_LOG" envDefault:"text"`
+	LogLevel     string  `env:"COFFERDAM_LOG_LEVEL" envDefault:"info"`
 
 	access
 	proxySettings

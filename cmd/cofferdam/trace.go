@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/guestlog"
 )
@@ -50,7 +51,7 @@ func printTrace(w io.Writer, t execution.Trace) {
 	if t.Event.DedupeKey != "" {
 		fmt.Fprintf(w, "  delivery %s", t.Event.DedupeKey)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, "\n  trace    %s\n", telemetry.TraceID(x.ID))
 	if r := t.Redelivery; r != nil {
 		fmt.Fprintf(w, "  redelivered by %s, after %s\n", r.Job, r.Follows)
 	}

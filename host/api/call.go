@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/host/token"
 )
 
@@ -67,6 +68,7 @@ func (s *server) call(ctx context.Context, start execution.Start, w param.Wait) 
 	if err != nil {
 		return nil, err
 	}
+	telemetry.Caused(ctx, started.Execution)
 	out := &callOutput{Status: http.StatusAccepted, Body: callView{
 		Execution: started.Execution, Event: started.Event, State: execution.Queued,
 	}}

@@ -1,16 +1,20 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 )
 
 // secured sets what keeps an answer from being taken for something else. Nothing
@@ -53,6 +57,12 @@ func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.o.Now()
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		caused := func() []string { return nil }
+		if s.h.Tracer != nil {
+			var ctx context.Context
+			ctx, caused = telemetry.WithRequest(r.Context())
+			r = r.WithContext(ctx)
+		}
 		next.ServeHTTP(ww, r)
 		took := s.o.Now().Sub(began)
 		pattern, status := chi.RouteContext(r.Context()).RoutePattern(), ww.Status()
@@ -64,6 +74,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		}
 		s.metrics.requests.WithLabelValues(methodLabel(r.Method), pattern, strconv.Itoa(status)).Inc()
 		s.metrics.seconds.WithLabelValues(pattern).Observe(took.Seconds())
+		s.tell(r, pattern, status, telemetry.Span{Begin: began, End: began.Add(took), Executions: caused()})
 		level := slog.LevelInfo
 		if r.Method == http.MethodGet || pattern == hookPath {
 			// What only looks, and what comes thousands of times a second.
@@ -73,6 +84,23 @@ func (s *server) observe(next http.Handler) http.Handler {
 			slog.String("method", r.Method), slog.String("route", pattern),
 			slog.Int("status", status), slog.Duration("duration", took))
 	})
+}
+
+// tell tells of a request, below the span of the caller's if it names one. Deliveries tell
+// of themselves; what looks whether the program is well is no news.
+func (s *server) tell(r *http.Request, pattern string, status int, span telemetry.Span) {
+	if s.h.Tracer == nil || !strings.HasPrefix(pattern, "/v1/") {
+		return
+	}
+	if status >= http.StatusInternalServerError {
+		span.Code = strconv.Itoa(status)
+	}
+	method := methodLabel(r.Method)
+	span.Name, span.Kind = method+" "+pattern, telemetry.Server
+	span.Attributes = []telemetry.Attribute{
+		telemetry.Text("http.request.method", method), telemetry.Text("http.route", pattern), telemetry.Number("http.response.status_code", int64(status)),
+	}
+	s.h.Tracer.Tell(telemetry.From(context.WithoutCancel(r.Context()), r.Header), span)
 }
 
 // methodLabel bounds the label: a method is any word that a stranger sends, and

@@ -135,9 +135,16 @@ func TestAnswersAreKeptShortAndWithoutSecrets(t *testing.T) {
 	if len(text) > 1024 || len(text) < 1000 || strings.ContainsAny(text, "\x00\uFFFD") {
 		t.Errorf("got %d bytes: %q", len(text), text)
 	}
+	told := b.spans.GetSpans()
+	if len(told) != 1 || told[0].Name != "outbound" || told[0].Status.Description != "not_taken" {
+		t.Errorf("told %+v", told)
+	}
 	for _, secret := range []string{"T0K3N-IN-PATH", "s3cr3t-in-query", strings.TrimPrefix(r.secrets[0], "whsec_"), "v1,A"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("%q is in %q", secret, text[:200])
+		}
+		if strings.Contains(fmt.Sprint(told), secret) {
+			t.Errorf("%q is told: %+v", secret, told)
 		}
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/cofferdam-run/cofferdam/host/destination"
 	"github.com/cofferdam-run/cofferdam/host/event"
@@ -25,6 +27,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/postgres"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
@@ -50,6 +53,7 @@ type bundle struct {
 	vault        *vault.Vault
 	destinations *destination.Destinations
 	us           atomic.Int64
+	spans        *tracetest.InMemoryExporter
 }
 
 func (b *bundle) now() time.Time          { return time.UnixMicro(b.us.Load()).UTC() }
@@ -80,7 +84,7 @@ func onBoth(t *testing.T, test func(t *testing.T, b *bundle)) {
 
 func setup(tb testing.TB, open opener) *bundle {
 	tb.Helper()
-	b := &bundle{}
+	b := &bundle{spans: tracetest.NewInMemoryExporter()}
 	b.us.Store(noon.UnixMicro())
 	s, err := open(tb, b.now)
 	must(tb, err)
@@ -107,6 +111,7 @@ func (b *bundle) process(s store.Store, name string, change func(*outbound.Confi
 		Store: s, Destinations: d, Transport: http.DefaultTransport, Holder: name, Now: b.now,
 		Jitter: func(d time.Duration) time.Duration { return d },
 		After:  func(time.Duration) <-chan time.Time { return nil },
+		Tracer: telemetry.New(telemetry.Config{Provider: sdktrace.NewTracerProvider(sdktrace.WithSyncer(b.spans))}),
 	}
 	if change != nil {
 		change(&c)

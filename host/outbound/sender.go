@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/notice"
 	"github.com/cofferdam-run/cofferdam/host/retention"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 )
 
 const (
@@ -70,6 +72,8 @@ type Config struct {
 	DisableAfter time.Duration
 	// Off is told of a destination that was disabled, and why. Defaults to nobody.
 	Off func(d destination.Destination, why string)
+	// Tracer is told of each try. Defaults to nobody.
+	Tracer *telemetry.Tracer
 	// Registerer takes the metrics. Defaults to none.
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
@@ -322,6 +326,33 @@ func (s *Sender) give(owner string, n int) {
 	}
 }
 
+// tell tells of a try.
+func (s *Sender) tell(ctx context.Context, to destination.Opened, d Delivery, got result) {
+	if s.c.Tracer == nil {
+		return
+	}
+	code := ""
+	switch {
+	case got.attempt.Status == 0:
+		code = "no_answer"
+	case !got.taken():
+		code = "not_taken"
+	}
+	address := ""
+	if u, err := url.Parse(to.URL); err == nil {
+		address = u.Hostname()
+	}
+	s.c.Tracer.Tell(ctx, telemetry.Span{
+		Name: "outbound", Kind: telemetry.Client, Code: code,
+		Begin: got.attempt.At, End: got.attempt.At.Add(time.Duration(got.attempt.DurationMS) * time.Millisecond),
+		Attributes: []telemetry.Attribute{
+			telemetry.Text("cofferdam.tenant", d.Tenant), telemetry.Text("cofferdam.destination", d.Destination), telemetry.Text("cofferdam.delivery", d.ID),
+			telemetry.Text("cofferdam.message", d.Message), telemetry.Number("cofferdam.try", int64(d.Tries)), telemetry.Text("server.address", address),
+			telemetry.Number("http.response.status_code", int64(got.attempt.Status)),
+		},
+	})
+}
+
 // deliver makes a try of a delivery that is claimed, and keeps what came of it.
 func (s *Sender) deliver(ctx context.Context, to destination.Opened, d Delivery) {
 	_, err := s.try(ctx, to, d)
@@ -357,6 +388,7 @@ func (s *Sender) try(ctx context.Context, to destination.Opened, d Delivery) (De
 		return d, fmt.Errorf("keep what became of a delivery: %w", err)
 	}
 	s.metrics.note(got, off)
+	s.tell(ctx, to, d, got)
 	if off {
 		s.c.Off(to.Destination, got.attempt.Error)
 		s.c.Logger.WarnContext(ctx, "a destination was disabled", slog.String("destination", d.Destination), slog.String("why", got.attempt.Error))

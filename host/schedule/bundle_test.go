@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -20,6 +22,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
@@ -39,6 +42,7 @@ type bundle struct {
 	us      atomic.Int64
 	refuses atomic.Pointer[fault.Error]
 	woken   atomic.Int64
+	spans   *tracetest.InMemoryExporter
 }
 
 func (b *bundle) now() time.Time { return time.UnixMicro(b.us.Load()).UTC() }
@@ -55,7 +59,7 @@ func setup(tb testing.TB) *bundle {
 
 func setupOn(tb testing.TB, open func(now func() time.Time) (store.Store, error)) *bundle {
 	tb.Helper()
-	b := &bundle{}
+	b := &bundle{spans: tracetest.NewInMemoryExporter()}
 	b.us.Store(noon.UnixMicro())
 	s, err := open(b.now)
 	must(tb, err)
@@ -92,6 +96,7 @@ func (b *bundle) process(s store.Store) *schedule.Schedules {
 			return s.Execution(ctx, tenant, id)
 		},
 		Wake:   func(context.Context, string) { b.woken.Add(1) },
+		Tracer: telemetry.New(telemetry.Config{Provider: sdktrace.NewTracerProvider(sdktrace.WithSyncer(b.spans))}),
 		Logger: slog.New(slog.DiscardHandler), After: func(time.Duration) <-chan time.Time { return nil },
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 )
 
 const (
@@ -46,6 +47,8 @@ type Config struct {
 	Wake func(ctx context.Context, tenant string)
 	// Clock is the database's time.
 	Clock func(ctx context.Context) (time.Time, error)
+	// Tracer is told of each tick that fires. Defaults to nobody.
+	Tracer *telemetry.Tracer
 	// Registerer takes the metrics. Defaults to nowhere.
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger

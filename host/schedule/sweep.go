@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 )
 
 const (
@@ -189,8 +190,15 @@ func (s *Schedules) tick(ctx context.Context, r Ref, now time.Time) error {
 	after.LastAt = p.fires
 	// What was held behind this one is held still, not missed.
 	after.Held = sch.Held && after.State == Active && !after.Due.After(now)
-	if _, err := s.fire(ctx, after, tickOf(sch, p.fires, now), now); err != nil {
+	accepted, err := s.fire(ctx, after, tickOf(sch, p.fires, now), now)
+	if err != nil {
 		return err
+	}
+	if below, ok := s.c.Tracer.Execution(ctx, accepted.Execution); ok {
+		s.c.Tracer.Tell(below, telemetry.Span{
+			Name: "tick", Kind: telemetry.Producer, Begin: due, End: now,
+			Attributes: []telemetry.Attribute{telemetry.Text("cofferdam.tenant", sch.Tenant), telemetry.Text("cofferdam.schedule", sch.ID)},
+		})
 	}
 	s.ticks.WithLabelValues(fired).Inc()
 	s.late.Observe(now.Sub(due).Seconds())

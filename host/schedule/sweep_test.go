@@ -18,6 +18,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
 	"github.com/cofferdam-run/cofferdam/host/store/storetest/faults"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 )
 
 func TestOverlap(t *testing.T) {
@@ -100,6 +101,20 @@ func TestOverlap(t *testing.T) {
 			t.Parallel()
 			test(t, setup(t))
 		})
+	}
+}
+
+// TestATickIsTold: from when it was due, in the trace of what it calls for.
+func TestATickIsTold(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := b.create(t, schedule.Spec{When: every("1m")})
+	b.pass(t, time.Minute)
+	s, err := b.Schedule(t.Context(), tenantID, s.ID)
+	must(t, err)
+	told := b.spans.GetSpans()
+	if len(told) != 1 || told[0].Name != "tick" || told[0].SpanContext.TraceID() != telemetry.TraceID(s.LastExecution) || told[0].StartTime.Before(s.LastAt) || told[0].EndTime.Before(told[0].StartTime) {
+		t.Errorf("of the tick of %s got %+v", s.LastAt, told)
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/ident"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/host/webhook/admission"
 	"github.com/cofferdam-run/cofferdam/host/webhook/signature"
 )
@@ -51,6 +52,8 @@ type Config struct {
 	Verify func(ctx context.Context, q Question) (verdict []byte, err error)
 	// Wake is told the tenant of each execution that was queued. Defaults to nothing.
 	Wake func(ctx context.Context, tenant string)
+	// Tracer is told of each delivery. Defaults to nobody.
+	Tracer *telemetry.Tracer
 	// Registerer takes the metrics. Defaults to none.
 	Registerer prometheus.Registerer
 	// Logger is told why deliveries are refused. Defaults to nobody.
@@ -132,7 +135,10 @@ func (i *Intake) Trim() { i.c.Gate.Trim() }
 
 func (i *Intake) receive(ctx context.Context, e endpoint.Opened, guest admission.Guest, d Delivery) (answer Answer, err error) {
 	now := i.c.Now()
+	judged := now
+	defer func() { i.tell(ctx, e.Endpoint, now, judged, answer, err) }()
 	verified, m, err := i.judge(ctx, e, d, now)
+	judged = i.c.Now()
 	if err != nil {
 		return Answer{}, i.refusals.note(ctx, e.Endpoint, err)
 	}

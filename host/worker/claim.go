@@ -216,11 +216,13 @@ const refusedAfter = 5
 // ctx ends.
 func (w *Worker) complete(ctx context.Context, c execution.Claimed, done completed) {
 	conflict := (*execution.StateConflictError)(nil)
+	committing := w.c.Now()
 	for failures := 0; ; failures++ {
 		err := w.c.Store.Complete(ctx, done.sealed())
 		switch {
 		case err == nil:
 			w.settled(c, done)
+			w.tell(ctx, c, done, committing)
 			if isParked(done.completion.Reason) {
 				if err := w.c.Parked(ctx, c.Tenant, c.Execution); err != nil {
 					w.c.Logger.WarnContext(ctx, "look again at what is parked", slog.String("execution", c.Execution), slog.Any("error", err))

@@ -24,7 +24,7 @@ const cursorMost = 64 << 10
 
 // traced gathers what a call left behind whether it succeeded or not.
 func (r *sandboxed) traced(ctx context.Context, p permitted, result runtime.Result) Ended {
-	ended := Ended{VersionID: r.job.version.ID, Attempt: execution.Attempt{
+	ended := Ended{VersionID: r.job.version.ID, Plugin: r.job.version.Name, Version: r.job.version.Version, Attempt: execution.Attempt{
 		Usage: result.Usage,
 		// A trace shows empty lists, not null.
 		Steps: append([]hostfns.Step{}, p.gate.Steps()...),

@@ -75,6 +75,8 @@ type completed struct {
 	fault      *fault.Error
 	// kept is nil for a run that had no journal.
 	kept *Kept
+	// plugin and version are what people call the version.
+	plugin, version string
 }
 
 // sealed encodes the parts.
@@ -147,7 +149,7 @@ func (w *Worker) decide(ctx context.Context, name string, c execution.Claimed, v
 	if a.Logs == nil {
 		a.Logs = []guestlog.Line{}
 	}
-	done = completed{attempt: a, kept: v.ended.Kept}
+	done = completed{attempt: a, kept: v.ended.Kept, plugin: v.ended.Plugin, version: v.ended.Version}
 	if v.err == nil {
 		done.completion = v.ended.Effects
 		done.completion.Outcome, done.completion.Counted = execution.Succeeded, true

@@ -40,8 +40,8 @@ const (
 	verifyWait       = 2 * time.Second
 )
 
-// verification is the input of verify: see sdk/ABI.md, "Webhooks that a plugin verifies".
-type verification struct {
+// verifyInput is the input of verify: see sdk/ABI.md, "Webhooks that a plugin verifies".
+type verifyInput struct {
 	Verify  string          `json:"verify"`
 	Time    string          `json:"time"`
 	Request unverified      `json:"request"`
@@ -80,28 +80,61 @@ func (s *Sandbox) Verify(ctx context.Context, q webhook.Question) ([]byte, error
 		return nil, fault.New(fault.Platform, "endpoint_incomplete", "%s %s does not verify the webhook %q any more", v.Name, v.Version, q.Webhook).
 			WithHint("Make a new endpoint, and have the vendor deliver there.")
 	}
-	input, err := json.Marshal(verificationOf(q, i.Config))
-	if err != nil {
-		return nil, fmt.Errorf("encode the input of verify: %w", err)
-	}
 	module, release, err := s.modules.take(ctx, v)
 	if err != nil {
 		return nil, fmt.Errorf("prepare plugin version %s: %w", v.ID, err)
 	}
 	defer release()
-	// Nobody makes this call again.
-	world := runtime.World{Start: q.Now, Config: replay.ConfigStrings(i.Config)}
-	rand.Read(world.Seed[:]) // It never fails: <https://pkg.go.dev/crypto/rand#Read>.
-	signatures := sign.New(sign.Config{Keys: endpointKeys(q.Secret), Allowed: endpointSigns(), Calls: verifySigns, Now: s.c.Now})
-	result, err := module.Call(ctx, runtime.Call{
-		Export: exportVerify, Input: input, World: world,
-		Host: hostfns.NewGate(hostfns.GateConfig{Funcs: signatures.Funcs(), Now: s.c.Now}),
-		Limits: runtime.Limits{
-			Fuel: verifyFuel + verifyFuelPerByte*int64(len(q.Body)), Deadline: verifyDeadline + verifyDeadlinePerByte*time.Duration(len(q.Body)), OutputBytes: verifyOutput,
-		},
-		Share: runtime.Share{Key: q.Tenant},
-	})
+	var seed [32]byte  // Nobody makes this call again.
+	rand.Read(seed[:]) // It never fails: <https://pkg.go.dev/crypto/rand#Read>.
+	result, err := Verification{Question: q, Config: i.Config, Seed: seed, Now: s.c.Now}.Call(ctx, module)
 	return result.Output, unverifiable(err)
+}
+
+// Verification is a call of the export verify, as a server makes it.
+type Verification struct {
+	webhook.Question
+
+	// Config is the installation's, and Seed feeds the random stream.
+	Config json.RawMessage
+	Seed   [32]byte
+	// Signer is asked for signatures in front of the function sign, which is next. Defaults
+	// to nobody.
+	Signer func(ctx context.Context, request json.RawMessage, next func(context.Context, json.RawMessage) (any, error)) (any, error)
+	// Now is the clock. It must be set.
+	Now func() time.Time
+}
+
+// Call makes the call. What the plugin fails with is a *runtime.Failure.
+func (v Verification) Call(ctx context.Context, m *runtime.Module) (runtime.Result, error) {
+	input, err := json.Marshal(verifyInputOf(v.Question, v.Config))
+	if err != nil {
+		return runtime.Result{}, fmt.Errorf("encode the input of verify: %w", err)
+	}
+	size := len(v.Body)
+	return m.Call(ctx, runtime.Call{
+		Export: exportVerify, Input: input,
+		World: runtime.World{Seed: v.Seed, Start: v.Question.Now, Config: replay.ConfigStrings(v.Config)},
+		Host:  hostfns.NewGate(hostfns.GateConfig{Funcs: v.functions(), Now: v.Now}),
+		Limits: runtime.Limits{
+			Fuel: verifyFuel + verifyFuelPerByte*int64(size), Deadline: verifyDeadline + verifyDeadlinePerByte*time.Duration(size), OutputBytes: verifyOutput,
+		},
+		Share: runtime.Share{Key: v.Tenant},
+	})
+}
+
+// functions are all that verify may ask for.
+func (v Verification) functions() []hostfns.Func {
+	funcs := sign.New(sign.Config{Keys: endpointKeys(v.Secret), Allowed: endpointSigns(), Calls: verifySigns, Now: v.Now}).Funcs()
+	if v.Signer == nil {
+		return funcs
+	}
+	for i, f := range funcs {
+		funcs[i].Answer = func(ctx context.Context, request json.RawMessage) (any, error) {
+			return v.Signer(ctx, request, f.Answer)
+		}
+	}
+	return funcs
 }
 
 // unverifiable is what a call of verify ended with. It waits for nothing but the processor:
@@ -114,8 +147,8 @@ func unverifiable(err error) error {
 	return fault.New(fault.PluginBug, "verify_failed", "verify ended with %.64s: %.200s", f.Code, strings.ToValidUTF8(f.Message, "\uFFFD")).Because(err)
 }
 
-func verificationOf(q webhook.Question, config json.RawMessage) verification {
-	v := verification{Verify: q.Webhook, Time: q.Now.UTC().Format(time.RFC3339Nano), Config: orJSON(config, `{}`)}
+func verifyInputOf(q webhook.Question, config json.RawMessage) verifyInput {
+	v := verifyInput{Verify: q.Webhook, Time: q.Now.UTC().Format(time.RFC3339Nano), Config: orJSON(config, `{}`)}
 	v.Request = unverified{Method: q.Method, URL: q.URL, Query: q.Query, Headers: make(map[string][]string, len(q.Header))}
 	for name, values := range q.Header {
 		name = strings.ToLower(name)

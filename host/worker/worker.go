@@ -57,6 +57,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/queue"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 )
 
 // Store is what a Worker needs of the store.
@@ -85,6 +86,8 @@ type Runner interface {
 // Ended is what a run left behind.
 type Ended struct {
 	VersionID string
+	// Plugin and Version are what people call it.
+	Plugin, Version string
 	// Attempt is the run's trace; the Worker adds its own name and the outcome.
 	Attempt execution.Attempt
 	// Effects are committed if the run succeeded, or came to a checkpoint: only the
@@ -120,6 +123,8 @@ type Config struct {
 	Broken func(ctx context.Context, tenant, connection string) (bool, error)
 	// Changed is told the tenant of each execution that changes. Defaults to nobody.
 	Changed func(tenant string)
+	// Tracer is told of each run. Defaults to nobody.
+	Tracer *telemetry.Tracer
 	// Registerer takes the metrics. Defaults to nobody.
 	Registerer prometheus.Registerer
 	// Logger takes what operators should know. Defaults to none.

@@ -14,7 +14,7 @@
 // limits of production. What is tried:
 //
 //   - describe, whose manifest must be valid, and that of the vectors but for its
-//     name; and that all six exports are there.
+//     name; and that all six exports are there, and verify where a webhook needs it.
 //   - Each golden vector of sdk/testdata: what the guest asks its host, in order, and
 //     what comes of the answers: output or error, log lines, records, tags, state. The
 //     execution is then replayed from its journal alone, and must be the same.

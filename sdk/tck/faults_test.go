@@ -29,7 +29,7 @@ func TestFaultsAreFound(t *testing.T) {
 	buildtest.Need(t, "clang")
 	tests := map[string][]string{
 		"TestFaultyGuest": {
-			`does not export "poll"`, `does not export "confirm"`,
+			`does not export "poll"`, `does not export "confirm"`, `does not export "verify"`,
 			"/actions/0/input: ", "/config refuses {}", "/actions/0/output marks as secret", "the manifest differs",
 			"TestFaultyGuest/vectors/action/label", "got the error trapped",
 			"host call 1: got none, want http",

@@ -39,16 +39,25 @@ type host struct {
 
 const logFunc = "log"
 
+// exportVerify decides about a delivery, with less to ask for and less fuel than others:
+// sdk/ABI.md, "Webhooks that a plugin verifies".
+const (
+	exportVerify                  = "verify"
+	verifyFuel, verifyFuelPerByte = 200_000_000, 400
+)
+
 func newHost(v *vector) *host {
 	now := func() time.Time { return v.Now }
 	h := &host{vector: v, lines: guestlog.New(guestlog.Config{Now: now}), kept: emit.New(emit.Limits{})}
 	h.journal = journal.New(journal.Config{Execution: "exe_1", Start: v.Now, Claim: 1, Log: unkept{}, Now: now})
 	h.state = state.NewSession(state.Kept(stored(v.State), h.journal.Read), state.Limits{})
-	h.gate = hostfns.NewGate(hostfns.GateConfig{
-		Funcs: slices.Concat(h.state.Funcs(), h.lines.Funcs(), h.kept.Funcs(), outsideFuncs(),
-			[]hostfns.Func{hostfns.Sleep(now, func(time.Duration) <-chan time.Time { return passed() })}),
-		Journal: h.journal.Outer, Layers: []hostfns.Layer{h.journal.Inner, h.script}, Now: now,
-	})
+	config := hostfns.GateConfig{Journal: h.journal.Outer, Layers: []hostfns.Layer{h.journal.Inner, h.script}, Now: now}
+	config.Funcs = slices.Concat(h.state.Funcs(), h.lines.Funcs(), h.kept.Funcs(), outsideFuncs(),
+		[]hostfns.Func{hostfns.Sleep(now, func(time.Duration) <-chan time.Time { return passed() })})
+	if v.Export == exportVerify { // Nothing is kept of it, and nobody makes it again.
+		config = hostfns.GateConfig{Funcs: signFuncs(), Layers: []hostfns.Layer{h.script}, Now: now}
+	}
+	h.gate = hostfns.NewGate(config)
 	return h
 }
 
@@ -64,7 +73,13 @@ func passed() <-chan time.Time {
 func outsideFuncs() []hostfns.Func {
 	way := egress.New(egress.Config{})
 	defer way.Close()
-	funcs := slices.Concat(way.Session(egress.Permissions{}).Funcs(), sign.New(sign.Config{}).Funcs())
+	return append(unanswered(way.Session(egress.Permissions{}).Funcs()), signFuncs()...)
+}
+
+// signFuncs are all that verify may ask for.
+func signFuncs() []hostfns.Func { return unanswered(sign.New(sign.Config{}).Funcs()) }
+
+func unanswered(funcs []hostfns.Func) []hostfns.Func {
 	for i := range funcs {
 		funcs[i].Answer = func(context.Context, json.RawMessage) (any, error) { return nil, errUnexpected }
 	}
@@ -173,6 +188,9 @@ type run struct {
 func (g *guest) play(ctx context.Context, v *vector, limits runtime.Limits) run {
 	h := newHost(v)
 	r := run{host: h}
+	if v.Export == exportVerify && limits.Fuel == 0 {
+		limits.Fuel = verifyFuel + verifyFuelPerByte*int64(len(v.Input)) // As much as the body has, and a little more.
+	}
 	r.result, r.err = g.module.Call(ctx, runtime.Call{
 		Export: v.Export, Input: v.Input, Host: h, Limits: limits,
 		World: runtime.World{Seed: seedOf(v), Start: h.journal.Start()},

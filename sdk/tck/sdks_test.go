@@ -66,8 +66,19 @@ func TestTheCREADMEsConnectorWorks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, source, _ := strings.Cut(string(readme), "```c\n")
-	source, _, _ = strings.Cut(source, "```")
+	blocks := strings.Split(string(readme), "```c\n")
+	if len(blocks) != 3 {
+		t.Fatalf("it has %d blocks of C, want 2", len(blocks)-1)
+	}
+	source, _, _ := strings.Cut(blocks[1], "```")
+	verify, _, _ := strings.Cut(blocks[2], "```")
+	shop := compileC(t, `#include "cofferdam.h"
+static cd_value on_order(cd_context *ctx, cd_value delivery) { (void)ctx; return delivery; }
+`+verify)
+	const unsigned = `{"verify":"orders","time":"2026-03-29T01:00:00Z","request":{"method":"POST","headers":{},"body":"b"},"config":{}}`
+	if output, failure := call(t, shop, "verify", unsigned); !strings.Contains(output, `"code":"signature_missing"`) {
+		t.Errorf("got %s, %v", output, failure)
+	}
 	output, failure := call(t, compileC(t, source), "action", `{"action":"greet","input":{"name":"Mona"}}`)
 	if want := `{"greeting":"Hello, Mona!"}`; output != want {
 		t.Errorf("got %s, %v, want %s", output, failure, want)
@@ -81,15 +92,18 @@ func TestCConnectorsThatAreWrongSaySo(t *testing.T) {
 cd_value run(cd_context *ctx, cd_value in) { (void)ctx; return in; }
 const cd_connector cofferdam = { .manifest = `
 	tests := map[string]struct{ source, want string }{
-		"no JSON":      {begin + `"{"};`, "the manifest is not a JSON object"},
-		"no handler":   {begin + `CD_JSON({ "actions": [{ "name": "a" }] })};`, `the manifest's actions have "a", for which there is no handler`},
-		"no action":    {begin + `CD_JSON({}), .actions = CD_HANDLERS({ "a", run }) };`, `there is a handler "a", which is not among the manifest's actions`},
-		"no webhook":   {begin + `CD_JSON({ "webhooks": [] }), .webhooks = CD_HANDLERS({ "a", run }) };`, `not among the manifest's webhooks`},
-		"no poll":      {begin + `CD_JSON({ "polls": [{ "name": "b" }] }), .polls = CD_HANDLERS({ "a", run }) };`, `the manifest's polls have "b"`},
-		"untold test":  {begin + `CD_JSON({}), .test = run };`, `"test" must say whether there is a test`},
-		"no test":      {begin + `CD_JSON({ "test": true }) };`, `"test" must say whether there is a test`},
-		"no confirm":   {begin + `CD_JSON({ "confirm": true }) };`, `"confirm" must say whether there is a confirm`},
-		"all in order": {begin + `CD_JSON({ "confirm": true, "actions": [{ "name": "a" }] }), .actions = CD_HANDLERS({ "a", run }), .confirm = run };`, ""},
+		"no JSON":        {begin + `"{"};`, "the manifest is not a JSON object"},
+		"no handler":     {begin + `CD_JSON({ "actions": [{ "name": "a" }] })};`, `the manifest's actions have "a", for which there is no handler`},
+		"no action":      {begin + `CD_JSON({}), .actions = CD_HANDLERS({ "a", run }) };`, `there is a handler "a", which is not among the manifest's actions`},
+		"no webhook":     {begin + `CD_JSON({ "webhooks": [] }), .webhooks = CD_HANDLERS({ "a", run }) };`, `not among the manifest's webhooks`},
+		"no poll":        {begin + `CD_JSON({ "polls": [{ "name": "b" }] }), .polls = CD_HANDLERS({ "a", run }) };`, `the manifest's polls have "b"`},
+		"untold test":    {begin + `CD_JSON({}), .test = run };`, `"test" must say whether there is a test`},
+		"no test":        {begin + `CD_JSON({ "test": true }) };`, `"test" must say whether there is a test`},
+		"no confirm":     {begin + `CD_JSON({ "confirm": true }) };`, `"confirm" must say whether there is a confirm`},
+		"untold verify":  {begin + `CD_JSON({ "webhooks": [{ "name": "a" }] }), .webhooks = CD_HANDLERS({ "a", run }), .verify = CD_HANDLERS({ "a", run }) };`, `the webhook "a" must say by "verify": true whether there is a verify of it`},
+		"no verify":      {begin + `CD_JSON({ "webhooks": [{ "name": "a", "verify": true }] }), .webhooks = CD_HANDLERS({ "a", run }) };`, `the webhook "a" must say by "verify": true`},
+		"verify of none": {begin + `CD_JSON({}), .verify = CD_HANDLERS({ "a", run }) };`, `there is a verify "a", which is not among the webhooks`},
+		"all in order":   {begin + `CD_JSON({ "confirm": true, "actions": [{ "name": "a" }] }), .actions = CD_HANDLERS({ "a", run }), .confirm = run };`, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +113,26 @@ const cd_connector cofferdam = { .manifest = `
 				t.Errorf("got %v, want %q", failure, tt.want)
 			}
 		})
+	}
+}
+
+// TestWhatIsNoVerdictIsTheConnectorsBug: C has no type that would say so.
+func TestWhatIsNoVerdictIsTheConnectorsBug(t *testing.T) {
+	t.Parallel()
+	wasm := compileC(t, `#include "cofferdam.h"
+static cd_value run(cd_context *ctx, cd_value in) { (void)ctx; return in; }
+static cd_value odd(cd_context *ctx, cd_value in) { (void)ctx; return cd_get(in, "body"); }
+const cd_connector cofferdam = {
+    .manifest = CD_JSON({ "webhooks": [{ "name": "a", "verify": true }, { "name": "b", "verify": true }] }),
+    .webhooks = CD_HANDLERS({ "a", run }, { "b", run }), .verify = CD_HANDLERS({ "a", run }, { "b", odd }),
+};`)
+	for _, name := range []string{"a", "b"} {
+		for _, request := range []string{`{"body":"b"}`, `{"accept":1}`, `[]`, `null`} {
+			_, failure := call(t, wasm, "verify", `{"verify":"`+name+`","time":"2026-03-29T01:00:00Z","request":`+request+`,"config":{}}`)
+			if failure == nil || failure.Code != "plugin_bug" || !strings.Contains(failure.Message, "verify returned no verdict") {
+				t.Errorf("%s of %s: got %v", name, request, failure)
+			}
+		}
 	}
 }
 

@@ -95,12 +95,17 @@ func load(t *testing.T, wasm []byte, limits runtime.Limits) *guest {
 	return g
 }
 
+// testExports looks for what every SDK's guest has, and for verify where it is needed.
 func (g *guest) testExports(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{registry.Describe, "action", "webhook", "poll", "test", "confirm"} {
 		if !slices.Contains(g.module.Exports(), name) {
 			t.Errorf("the module does not export %q of type () -> i32: an SDK's guest has all six, whatever its manifest lists", name)
 		}
+	}
+	asked := slices.ContainsFunc(g.manifest.Webhooks, func(w manifest.Webhook) bool { return w.Verify })
+	if asked && !slices.Contains(g.module.Exports(), exportVerify) {
+		t.Errorf("the module does not export %q, and a webhook of its manifest says that it does", exportVerify)
 	}
 }
 
@@ -115,7 +120,7 @@ func (g *guest) testVector(t *testing.T, v *vector) {
 		t.Logf("%s: %s", v.Name, v.About)
 		return
 	}
-	if r.host.forced {
+	if r.host.forced || v.Export == exportVerify {
 		return
 	}
 	report, err := replay.Run(t.Context(), g.module, g.recording(r), replay.Options{})
@@ -131,7 +136,11 @@ func (g *guest) testVector(t *testing.T, v *vector) {
 // its own.
 func (g *guest) testMalformed(t *testing.T) {
 	t.Helper()
-	for _, export := range []string{"action", "webhook", "poll", "test", "confirm"} {
+	exports := []string{"action", "webhook", "poll", "test", "confirm"}
+	if slices.Contains(g.module.Exports(), exportVerify) {
+		exports = append(exports, exportVerify)
+	}
+	for _, export := range exports {
 		for name, input := range malformed() {
 			t.Run(export+"/"+name, func(t *testing.T) {
 				r := g.play(t.Context(), &vector{Export: export, Input: input, Now: defaultNow()}, runtime.Limits{})

@@ -42,7 +42,7 @@ type Project struct {
 	Name string
 	// Language is typescript, go, rust or c.
 	Language string
-	// Kind is action, webhook or poll.
+	// Kind is one of Kinds.
 	Kind string
 }
 
@@ -50,6 +50,7 @@ type Project struct {
 func Kinds() map[string]string {
 	return map[string]string{
 		"action":  "It has two actions: one remembers whom it greeted, one asks GitHub.",
+		"verify":  "It takes a webhook of which it decides itself whether it is authentic, by a secret that it never sees.",
 		"webhook": "It takes a webhook, counts orders, and emits a record for each.",
 		"poll":    "It looks every five minutes whether a repository on GitHub has new releases.",
 	}

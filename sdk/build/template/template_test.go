@@ -33,7 +33,7 @@ func TestProjectsAreComplete(t *testing.T) {
 						t.Errorf("there is no %s in %q", want, written)
 					}
 				}
-				for _, folder := range []string{"fixtures/" + kind + ".", "tests/"} {
+				for _, folder := range []string{"fixtures/" + strings.Replace(kind, "verify", "webhook", 1) + ".", "tests/"} {
 					if !slices.ContainsFunc(written, func(name string) bool { return strings.HasPrefix(name, folder) }) {
 						t.Errorf("there is no %s in %q", folder, written)
 					}
@@ -96,7 +96,7 @@ func TestProjectsThatCannotBe(t *testing.T) {
 	}{
 		{template.Project{Name: "Acme Shop", Language: "go", Kind: "action"}, `the name "Acme Shop" is not 1 to 63 of a-z, 0-9 and -, or begins with -; "acme-shop" would do`},
 		{template.Project{Name: "-", Language: "go", Kind: "action"}, `the name "-" is not 1 to 63 of a-z, 0-9 and -, or begins with -`},
-		{template.Project{Name: "shop", Language: "go", Kind: "cron"}, `there is no template "cron": there is action, poll, webhook`},
+		{template.Project{Name: "shop", Language: "go", Kind: "cron"}, `there is no template "cron": there is action, poll, verify, webhook`},
 		{template.Project{Name: "shop", Language: "cobol", Kind: "action"}, `there are no templates for the language "cobol"`},
 		{template.Project{Name: "shop", Language: "../action", Kind: "action"}, `there are no templates for the language "../action"`},
 	} {
@@ -123,7 +123,7 @@ func Example() {
 		fmt.Println(file)
 	}
 	// Output:
-	// <nil> [action poll webhook]
+	// <nil> [action poll verify webhook]
 	// .gitignore
 	// README.md
 	// fixtures/webhook.orderPaid.json

@@ -868,6 +868,20 @@ cd_value cd_sign_hmac(cd_context *ctx, const char *connection, const char *algor
     return ask_sign(ctx, cd_put(request, text ? "payload" : "payload_base64", text ? cd_bytes(payload, size) : encode_base64(payload, size)), 0);
 }
 
+/* Looks at all of it, whatever differs where: how long it takes says nothing but the length. */
+static bool same(cd_value text, const char *given) {
+    size_t size = strlen(given);
+    volatile unsigned char different = cd_size(text) != size;
+    for (size_t i = 0; i < size && i < cd_size(text); i++) different |= (unsigned char)(cd_string(text)[i] ^ given[i]);
+    return !different;
+}
+
+bool cd_is_signature(cd_value signature, const char *given) {
+    cd_value hex = cd_get(signature, "hex");
+    bool is_hex = same(hex, given), is_base64 = same(cd_get(signature, "base64"), given);
+    return cd_size(hex) && (is_hex | is_base64);
+}
+
 cd_value cd_sign_jwt(cd_context *ctx, const char *connection, const char *algorithm, cd_value claims, int64_t lifetime_s) {
     return ask_sign(ctx, cd_put(sign_request(connection, algorithm), "claims", claims), lifetime_s);
 }
@@ -930,6 +944,21 @@ cd_value cd_happened(cd_value response) { return cd_object("happened", cd_boolea
 cd_value cd_not_happened(void) { return cd_object("happened", cd_boolean(false)); }
 cd_value cd_unsure(void) { return cd_empty_object(); }
 
+cd_value cd_accept(const char *id, int64_t timestamp) {
+    cd_value verdict = cd_object("accept", cd_boolean(true));
+    if (id && *id) verdict = cd_put(verdict, "id", cd_text(id));
+    return timestamp ? cd_put(verdict, "timestamp", cd_number(timestamp)) : verdict;
+}
+
+cd_value cd_refuse(const char *code, const char *message) {
+    return cd_object("accept", cd_boolean(false), "code", cd_text(code), "message", cd_text(message));
+}
+
+cd_value cd_respond(int64_t status, cd_value body) {
+    const char *form = cd_kind_of(body) == CD_STRING ? "text" : "json";
+    return cd_object("accept", cd_boolean(true), "respond", cd_object("status", cd_number(status), form, body));
+}
+
 /* The manifest, which is read once: warmup leaves it in the image that every call begins with. */
 static cd_value manifest;
 
@@ -959,6 +988,19 @@ static bool check_parts(cd_context *ctx, const char *list, const cd_handler *han
     return true;
 }
 
+/* The webhooks that the manifest leaves to verify are those that have one. */
+static bool check_verify(cd_context *ctx) {
+    cd_value webhooks = cd_get(manifest, "webhooks");
+    for (cd_value w = cd_first(webhooks); w; w = cd_next(w)) {
+        const char *name = cd_string(cd_get(w, "name"));
+        if (cd_bool(cd_get(w, "verify")) != (find(cofferdam.verify, name) != NULL))
+            return cd_fail(ctx, CD_PLUGIN_BUG, "the webhook \"%s\" must say by \"verify\": true whether there is a verify of it", name);
+    }
+    for (const cd_handler *h = cofferdam.verify; h && h->name; h++)
+        if (!find(cofferdam.webhooks, h->name)) return cd_fail(ctx, CD_PLUGIN_BUG, "there is a verify \"%s\", which is not among the webhooks", h->name);
+    return true;
+}
+
 static bool check_connector(cd_context *ctx) {
     if (cd_kind_of(read_manifest()) != CD_OBJECT) return cd_fail(ctx, CD_PLUGIN_BUG, "the manifest is not a JSON object");
     if (cd_bool(cd_get(manifest, "test")) != (cofferdam.test != NULL))
@@ -966,7 +1008,7 @@ static bool check_connector(cd_context *ctx) {
     if (cd_bool(cd_get(manifest, "confirm")) != (cofferdam.confirm != NULL))
         return cd_fail(ctx, CD_PLUGIN_BUG, "the manifest's \"confirm\" must say whether there is a confirm");
     return check_parts(ctx, "actions", cofferdam.actions) && check_parts(ctx, "webhooks", cofferdam.webhooks) &&
-           check_parts(ctx, "polls", cofferdam.polls);
+           check_parts(ctx, "polls", cofferdam.polls) && check_verify(ctx);
 }
 
 /* The configuration, with the defaults of its schema where the tenant says nothing. */
@@ -1011,6 +1053,14 @@ static const char *names_of(const cd_handler *all) {
     return b.size ? finish(&b) : "none";
 }
 
+/* Asks a verify. The request gets the time, as that of a delivery has it; what is no verdict, no host could read. */
+static cd_value verdict_of(cd_context *ctx, cd_run verify, cd_value in) {
+    cd_value request = cd_get(in, "request"), time = cd_get(in, "time");
+    cd_value verdict = verify(ctx, cd_put(cd_kind_of(request) == CD_OBJECT ? request : cd_empty_object(), "received_at", time));
+    if (!verdict || cd_kind_of(cd_get(verdict, "accept")) == CD_BOOL) return verdict;
+    return cd_fail(ctx, CD_PLUGIN_BUG, "verify returned no verdict: return what cd_accept, cd_refuse or cd_respond gives");
+}
+
 /* Serves one call: kind is the envelope's member with the handler's name, argument the one with its input. */
 static int32_t serve(const char *kind, const cd_handler *all, cd_run only, const char *argument) {
     cd_value in = input();
@@ -1023,7 +1073,9 @@ static int32_t serve(const char *kind, const cd_handler *all, cd_run only, const
     cd_run run = all ? find(all, name) : only;
     if (!run && !all) cd_fail(&ctx, CD_INVALID_INPUT, "this connector has no %s", kind);
     else if (!run) cd_fail(&ctx, CD_INVALID_INPUT, "there is no %s \"%s\"; this connector has %s", kind, name, names_of(all));
-    return finish_call(&ctx, run ? run(&ctx, argument ? cd_get(in, argument) : in) : NULL);
+    if (!run) return finish_call(&ctx, NULL);
+    if (!strcmp(kind, "verify")) return finish_call(&ctx, verdict_of(&ctx, run, in));
+    return finish_call(&ctx, run(&ctx, argument ? cd_get(in, argument) : in));
 }
 
 #define EXPORT(name) __attribute__((export_name(#name))) int32_t export_##name(void)
@@ -1041,6 +1093,7 @@ static const cd_handler none[] = { { NULL, NULL } };
 EXPORT(action) { return serve("action", cofferdam.actions ? cofferdam.actions : none, NULL, "input"); }
 EXPORT(webhook) { return serve("webhook", cofferdam.webhooks ? cofferdam.webhooks : none, NULL, "request"); }
 EXPORT(poll) { return serve("poll", cofferdam.polls ? cofferdam.polls : none, NULL, "cursor"); }
+EXPORT(verify) { return serve("verify", cofferdam.verify ? cofferdam.verify : none, NULL, NULL); }
 EXPORT(test) { return serve("test", NULL, cofferdam.test, NULL); }
 EXPORT(confirm) { return serve("confirm", NULL, cofferdam.confirm, NULL); }
 

@@ -36,7 +36,8 @@ typedef const struct cd_node *cd_value;
 /* What a handler is given: an action its input; a webhook the delivery (cd_delivery_json
  * reads its body); a poll the cursor, null at first; test and confirm all of the input,
  * which for confirm has {"function","request","asked_at"}: what nobody knows of whether it
- * had its effect. */
+ * had its effect; verify {"received_at","method","url","query","headers","body"}, a request
+ * that claims to be a delivery, whose body cd_delivery_body and cd_delivery_json read. */
 typedef cd_value (*cd_run)(cd_context *ctx, cd_value input);
 
 typedef struct {
@@ -45,8 +46,12 @@ typedef struct {
 } cd_handler;
 
 typedef struct {
-    const char *manifest; /* What describe returns, see sdk/ABI.md. Write it with CD_JSON. */
+    const char *manifest; /* What describe returns, see sdk/ABI.md, "Manifest". Write it with CD_JSON. */
     const cd_handler *actions, *webhooks, *polls; /* By the names that the manifest has. Write them with CD_HANDLERS. */
+    /* Decide whether a delivery is authentic, of the webhooks that have "verify": true in place of a "scheme", before
+     * anything is stored. They return cd_accept, cd_refuse or cd_respond, and have cd_sign_hmac with the endpoint's secret
+     * and the configuration: no HTTP, no state, no log, and 50 ms of a core. What fails refuses. */
+    const cd_handler *verify;
     cd_run test;          /* Checks an installation. The manifest says "test": true. */
     cd_run confirm;       /* Returns cd_happened, cd_not_happened or cd_unsure. The manifest says "confirm": true. */
 } cd_connector;
@@ -63,6 +68,16 @@ cd_value cd_page(cd_value records, cd_value cursor, bool more);
 cd_value cd_happened(cd_value response);
 cd_value cd_not_happened(void);
 cd_value cd_unsure(void);
+
+/* Verdicts of verify. A second delivery with the same id is not run again; without one ("" or NULL), one with the same
+ * body is not. The timestamp says when the vendor signed it, in seconds since 1970, and is 0 if it does not say that: more
+ * than five minutes from now, the host refuses it. */
+cd_value cd_accept(const char *id, int64_t timestamp);
+/* Whoever delivers is told the code at most; the message is for the operator's log. */
+cd_value cd_refuse(const char *code, const char *message);
+/* Answers a vendor's handshake, which is no delivery: nothing runs. The status is 200 to 299; a string is sent as text,
+ * any other value as JSON, of at most 2 KiB. */
+cd_value cd_respond(int64_t status, cd_value body);
 
 /* ---- context: one call, and all that it can reach ------------------------------ */
 
@@ -153,6 +168,13 @@ const char *cd_escape(const char *segment);
 
 /* {"hex","base64"}: an HMAC of the payload, by hmac-sha1, hmac-sha256, hmac-sha384 or hmac-sha512. */
 cd_value cd_sign_hmac(cd_context *ctx, const char *connection, const char *algorithm, const char *payload, size_t size);
+/* Compares such a signature with one that came, in hexadecimal digits or in base64, in constant time. */
+bool cd_is_signature(cd_value signature, const char *given);
+/* The connections that verify has for the endpoint's signing secret: its text as it is, and what that is the base64 (after
+ * a "whsec_") or the hexadecimal digits of. */
+#define CD_SECRET "secret"
+#define CD_SECRET_BASE64 "secret.base64"
+#define CD_SECRET_HEX "secret.hex"
 /* {"token","expires_at"}: a JSON web token of claims, an object. The host adds iat and exp. A lifetime of 0 is the host's,
  * 300 seconds; 3600 is the most. */
 cd_value cd_sign_jwt(cd_context *ctx, const char *connection, const char *algorithm, cd_value claims, int64_t lifetime_s);
@@ -189,6 +211,11 @@ cd_value cd_state_list(cd_context *ctx, const char *prefix, const char *after, i
 #define CD_CONTRACT_CHANGED "contract_changed"
 #define CD_PLUGIN_BUG "plugin_bug"
 #define CD_INTERNAL "internal"
+/* Codes of cd_refuse. */
+#define CD_SIGNATURE_MISSING "signature_missing"
+#define CD_SIGNATURE_INVALID "signature_invalid"
+#define CD_DELIVERY_ID_MISSING "delivery_id_missing"
+#define CD_DELIVERY_REFUSED "delivery_refused"
 
 /* Makes the call fail, and gives NULL. The message is for people, and must hold nothing secret. */
 cd_value cd_fail(cd_context *ctx, const char *code, const char *format, ...) __attribute__((format(printf, 3, 4)));

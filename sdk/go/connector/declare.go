@@ -54,6 +54,11 @@ type Connection struct {
 	// which the host fills; for a Bearer (token), a Basic (username, password), an
 	// APIKey (key) and an OAuth2 (access_token). Defaults to none.
 	Slots Slots `json:"slots,omitzero"`
+	// Rate is what the vendor allows with one account. The host keeps to it over all its
+	// processes and all connectors, unless the tenant gives the connection a rate of its
+	// own; a request whose turn is not soon ends the run, which is made again then. Defaults
+	// to none.
+	Rate Rate `json:"rate,omitzero"`
 	// Fields is a value of the struct type of what else the connector wants to know of
 	// the account, such as its id; the JSON Schema that tenants must fit is made from
 	// it. Nothing in it is secret. Context.Connection reads it. Defaults to nothing.
@@ -70,6 +75,15 @@ type Slots struct {
 	JSON []string `json:"json,omitempty"`
 	// Form are names of a form's fields.
 	Form []string `json:"form,omitempty"`
+}
+
+// Rate is how many requests there may be.
+type Rate struct {
+	// PerSecond is from 1 in a day, 1.0 / 86400, to 100,000.
+	PerSecond float64 `json:"per_second"`
+	// Burst is how many that were not made can be made up for at once, up to 100,000.
+	// Defaults to as many as come in a tenth of a second, and one at least.
+	Burst int `json:"burst,omitempty"`
 }
 
 // Egress is a wish to make HTTP requests.

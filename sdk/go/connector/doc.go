@@ -43,7 +43,11 @@
 // which is committed when the call succeeds and dropped when it fails. There are
 // no files, sockets, threads or environment, and credentials never enter the
 // connector: it names a connection, and the host adds the credential, or signs with it
-// what Context.Sign is given.
+// what Context.Sign is given. It can say under Connection.Rate what the vendor allows, and
+// the host keeps to it.
+//
+// Where no scheme says how a vendor signs its deliveries, Webhook.Verify decides, with the
+// endpoint's secret behind Context.Sign and nothing else.
 //
 // A body that is longer than what fits is streamed: [HTTP.Stream] gives an io.ReadCloser,
 // [HTTP.Send] takes an io.Reader, and [HTTP.Upload] is an io.Writer. The body of a Stream

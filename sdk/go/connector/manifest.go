@@ -267,6 +267,14 @@ func (c Connection) check() error {
 	if len(c.Hosts) == 0 && c.Type != OAuth2 {
 		return errors.New("it has no hosts, so its credential could go nowhere")
 	}
+	return c.Rate.check()
+}
+
+func (r Rate) check() error {
+	const least, most = 1.0 / 86400, 100_000
+	if r != (Rate{}) && !(r.PerSecond >= least && r.PerSecond <= most && r.Burst >= 0 && r.Burst <= most) {
+		return fmt.Errorf("the rate is %g in a second with bursts of %d: it may be from 1 in a day to %d, and bursts up to that", r.PerSecond, r.Burst, most)
+	}
 	return nil
 }
 

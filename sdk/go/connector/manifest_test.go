@@ -91,6 +91,9 @@ func TestDescribeSaysWhatTheHostWouldRefuse(t *testing.T) {
 		want string
 	}{
 		"fields of no struct":  {conn(connector.Connection{Name: "a", Type: connector.Bearer, Hosts: []string{"a.example"}, Fields: 7}), `connection "a": the Fields is a int`},
+		"a burst of nothing":   {conn(connector.Connection{Name: "a", Type: connector.Bearer, Hosts: []string{"a.example"}, Rate: connector.Rate{Burst: 3}}), `connection "a": the rate is 0 in a second`},
+		"a rate of too much":   {conn(connector.Connection{Name: "a", Type: connector.Bearer, Hosts: []string{"a.example"}, Rate: connector.Rate{PerSecond: 1e6}}), "from 1 in a day"},
+		"a burst below none":   {conn(connector.Connection{Name: "a", Type: connector.Bearer, Hosts: []string{"a.example"}, Rate: connector.Rate{PerSecond: 1, Burst: -1}}), "bursts of -1"},
 		"no name":              {name(""), `the name ""`},
 		"capitals":             {name("Greeter"), `the name "Greeter"`},
 		"a hyphen first":       {name("-a"), `the name "-a"`},
@@ -185,6 +188,21 @@ func TestConnectionsThatSignAreInTheManifest(t *testing.T) {
 	got, err := c.Call(&script{}, "describe", nil)
 	if want := `"hosts":["a.example"],"sign":["hmac-sha256","HS512"]}`; err != nil || !strings.Contains(string(got), want) {
 		t.Errorf("got %s, %v, want %s in it", got, err, want)
+	}
+}
+
+func TestRatesAreInTheManifest(t *testing.T) {
+	t.Parallel()
+	for want, rate := range map[string]connector.Rate{
+		`"hosts":["a.example"],"rate":{"per_second":9.5,"burst":20}}`: {PerSecond: 9.5, Burst: 20},
+		`"hosts":["a.example"],"rate":{"per_second":10}}`:             {PerSecond: 10},
+		`"hosts":["a.example"]}`:                                      {},
+	} {
+		c := greeter()
+		c.Connections = []connector.Connection{{Name: "a", Type: connector.Bearer, Hosts: []string{"a.example"}, Rate: rate}}
+		if got, err := c.Call(&script{}, "describe", nil); err != nil || !strings.Contains(string(got), want) {
+			t.Errorf("got %s, %v, want %s in it", got, err, want)
+		}
 	}
 }
 

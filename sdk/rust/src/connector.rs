@@ -6,6 +6,7 @@ use crate::error::{code, Error, Result};
 use crate::http::{body_of, Headers};
 use crate::json;
 use crate::json::{Object, Value};
+use crate::verify::{Incoming, Verdict};
 
 /// Makes a function that gives a [`Connector`] the program's: the exports that the host
 /// calls. Write it once, at the top of the crate: `cofferdam::connector!(hello);`.
@@ -14,7 +15,7 @@ macro_rules! connector {
     ($make:ident) => {
         #[cfg(target_arch = "wasm32")]
         mod cofferdam_exports {
-            $crate::connector!(@exports $make describe action webhook poll test confirm);
+            $crate::connector!(@exports $make describe action webhook poll test confirm verify);
 
             #[no_mangle]
             pub extern "C" fn warmup() -> i32 {
@@ -35,12 +36,14 @@ type Webhook = fn(&Context, &Delivery) -> Result;
 type Poll = fn(&Context, &Value) -> Result<Page>;
 type Test = fn(&Context) -> Result<()>;
 type Confirm = fn(&Context, &Doubt) -> Result<Confirmation>;
+type Verify = fn(&Context, &Incoming) -> Result<Verdict>;
 
 /// What a connector is and does: the manifest of `sdk/ABI.md`, and the functions behind it.
 pub struct Connector {
     manifest: Object,
     actions: Vec<(&'static str, Action)>,
     webhooks: Vec<(&'static str, Webhook)>,
+    verifies: Vec<(&'static str, Verify)>,
     polls: Vec<(&'static str, Poll)>,
     test: Option<Test>,
     confirm: Option<Confirm>,
@@ -50,10 +53,10 @@ impl Connector {
     /// A connector's name is lower-case letters, digits and hyphens; its version is a
     /// semantic version, <https://semver.org>.
     pub fn new(name: &str, version: &str) -> Connector {
-        let mut c = Connector { manifest: Object::default(), actions: vec![], webhooks: vec![], polls: vec![], test: None, confirm: None };
-        c.manifest.set("name", name);
-        c.manifest.set("version", version);
-        c
+        let mut manifest = Object::default();
+        manifest.set("name", name);
+        manifest.set("version", version);
+        Connector { manifest, actions: vec![], webhooks: vec![], verifies: vec![], polls: vec![], test: None, confirm: None }
     }
 
     /// For people.
@@ -72,7 +75,9 @@ impl Connector {
         self.with("config", schema)
     }
 
-    /// An account that the connector needs: `{"name","title","type","hosts","sign","slots","fields"}`.
+    /// An account that the connector needs: `{"name","title","type","hosts","sign","slots","fields","rate"}`.
+    /// The rate is what its vendor allows with one account, `{"per_second","burst"}`: requests
+    /// that come faster wait for their turn.
     pub fn connection(self, connection: Value) -> Connector {
         self.also("connections", connection)
     }
@@ -123,6 +128,44 @@ impl Connector {
         self.also("webhooks", named(name, about))
     }
 
+    /// A kind of delivery of which no scheme says how the vendor signs it: `{"title"}`. The
+    /// first function decides whether one is authentic, before anything is stored. It has
+    /// [`Sign::hmac`](crate::Sign::hmac) with the endpoint's secret
+    /// ([`SECRET`](crate::SECRET), [`SECRET_BASE64`](crate::SECRET_BASE64),
+    /// [`SECRET_HEX`](crate::SECRET_HEX)), and the configuration: no HTTP, no state, no log, and
+    /// 50 ms of a core. An error refuses.
+    ///
+    /// ```
+    /// use cofferdam::{code, json, Connector, Context, Delivery, Incoming, Result, Value, Verdict, SECRET};
+    ///
+    /// fn shop() -> Connector {
+    ///     Connector::new("shop", "0.1.0")
+    ///         .connection(json!({ "name": "shop", "type": "bearer", "hosts": ["api.shop.example"], "rate": { "per_second": 9 } }))
+    ///         .verified_webhook("orders", json!({ "title": "Orders" }), verify, on_order)
+    /// }
+    ///
+    /// fn verify(ctx: &Context, delivery: &Incoming) -> Result<Verdict> {
+    ///     let given = delivery.headers.get("X-Signature");
+    ///     if given.is_empty() {
+    ///         return Ok(Verdict::refuse(code::SIGNATURE_MISSING, "there is no X-Signature"));
+    ///     }
+    ///     if !ctx.sign.hmac(SECRET, "hmac-sha256", &delivery.body[..])?.is(given) {
+    ///         return Ok(Verdict::refuse(code::SIGNATURE_INVALID, "it is another"));
+    ///     }
+    ///     Ok(Verdict::accept(delivery.headers.get("X-Id"), None))
+    /// }
+    ///
+    /// fn on_order(_: &Context, _: &Delivery) -> Result {
+    ///     Ok(Value::Null)
+    /// }
+    /// ```
+    pub fn verified_webhook(mut self, name: &'static str, about: Value, verify: Verify, run: Webhook) -> Connector {
+        self.verifies.push((name, verify));
+        let mut about = about.as_object().cloned().unwrap_or_default();
+        about.set("verify", true);
+        self.webhook(name, about.into(), run)
+    }
+
     /// Fetches what is new, every so often: `{"title","every"}`. The function is given the
     /// cursor of the last page, null at first.
     pub fn poll(mut self, name: &'static str, about: Value, run: Poll) -> Connector {
@@ -154,8 +197,8 @@ impl Connector {
         self.with(member, all)
     }
 
-    /// Runs an export of `sdk/ABI.md`: describe, action, webhook, poll, test or confirm. The
-    /// sandbox and unit tests call it; connectors have no need to.
+    /// Runs an export of `sdk/ABI.md`: describe, action, webhook, poll, test, confirm or
+    /// verify. The sandbox and unit tests call it; connectors have no need to.
     pub fn call(&self, host: &dyn Host, export: &str, input: &str) -> Result<String> {
         if export == "describe" {
             return Ok(Value::Object(self.manifest.clone()).to_string());
@@ -178,6 +221,7 @@ impl Connector {
             "poll" => find("poll", &self.polls, name)?(ctx, &envelope["cursor"]).map(Page::wire),
             "test" => self.test.ok_or_else(none)?(ctx).map(|()| json!({})),
             "confirm" => self.confirm.ok_or_else(none)?(ctx, &Doubt::read(envelope)).map(Confirmation::wire),
+            "verify" => find("verify", &self.verifies, name)?(ctx, &Incoming::read(envelope)).map(Verdict::wire),
             _ => Err(none()),
         }
     }

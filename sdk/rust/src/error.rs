@@ -39,6 +39,14 @@ pub mod code {
     pub const ADDRESS_REFUSED: &str = "address_refused";
     /// `State::add` met a value that is not an integer.
     pub const NOT_A_NUMBER: &str = "not_a_number";
+    /// Of a [`Verdict`](crate::Verdict): the delivery has no signature.
+    pub const SIGNATURE_MISSING: &str = "signature_missing";
+    /// Of a [`Verdict`](crate::Verdict): it has another one than it should.
+    pub const SIGNATURE_INVALID: &str = "signature_invalid";
+    /// Of a [`Verdict`](crate::Verdict): it does not say which delivery it is.
+    pub const DELIVERY_ID_MISSING: &str = "delivery_id_missing";
+    /// Of a [`Verdict`](crate::Verdict): any other reason.
+    pub const DELIVERY_REFUSED: &str = "delivery_refused";
     /// The host failed.
     pub const INTERNAL: &str = "internal";
 }

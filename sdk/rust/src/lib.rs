@@ -46,6 +46,7 @@ mod http;
 mod json;
 mod sign;
 mod state;
+mod verify;
 
 pub use abi::{Function, Host};
 pub use connector::{Confirmation, Connector, Delivery, Doubt, Page, Record};
@@ -55,6 +56,7 @@ pub use http::{escape, Headers, Http, Request, Response};
 pub use json::{Object, Value};
 pub use sign::{Sign, Signature, SignedUrl, Token};
 pub use state::{Entry, State};
+pub use verify::{Incoming, Verdict, SECRET, SECRET_BASE64, SECRET_HEX};
 
 /// What the macros need.
 #[doc(hidden)]

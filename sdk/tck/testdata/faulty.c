@@ -29,7 +29,8 @@ EXPORT(_initialize) { return tag(store("{\"name\":\"a\",\"value\":\"b\"}")), 0; 
 /* Its schema refuses what it should accept. */
 EXPORT(describe) {
     return put("{\"name\":\"faulty\",\"version\":\"1.0.0\",\"title\":\"Another\",\"config\":{\"type\":\"object\",\"required\":[\"a\"]},"
-               "\"actions\":[{\"name\":\"label\",\"input\":{\"type\":\"nonsense\"},\"output\":{\"x-secret\":true}}]}");
+               "\"actions\":[{\"name\":\"label\",\"input\":{\"type\":\"nonsense\"},\"output\":{\"x-secret\":true}}],"
+               "\"webhooks\":[{\"name\":\"issues\",\"verify\":true}]}");
 }
 
 /* It traps, whatever it is given. */
@@ -41,4 +42,4 @@ EXPORT(webhook) { return put("not JSON"); }
 /* It fails without a word. */
 EXPORT(test) { return 1; }
 
-/* poll and confirm are missing. */
+/* poll and confirm are missing, and the verify of its webhook. */

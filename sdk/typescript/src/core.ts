@@ -24,6 +24,7 @@ interface WireConnection {
   hosts: readonly string[];
   sign?: readonly string[];
   fields?: JsonSchema;
+  rate?: { per_second: number; burst?: number | undefined };
 }
 
 /** What each export does: the names of sdk/ABI.md. `verify` is `webhook` by another name: their inputs tell them apart. */
@@ -110,13 +111,14 @@ export class Core {
   #readConnections(): WireConnection[] {
     const { name, connection, connections, hosts = [] } = this.definition;
     const all = hosts.map((h) => (typeof h === "string" ? h : h.host));
-    const wire = (name: string, { title, description, auth, hosts, fields }: Account): WireConnection => ({
+    const wire = (name: string, { title, description, auth, hosts, fields, rate }: Account): WireConnection => ({
       name,
       title,
       description,
       ...auth,
       hosts: hosts ?? all,
       ...(fields ? { fields: jsonSchemaOf(fields as Shape, "input") } : {}),
+      ...(rate ? { rate: { per_second: rate.perSecond, burst: rate.burst } } : {}),
     });
     if (connection) {
       const ways: Way[] = [connection, ...(connection.or ?? [])];

@@ -26,6 +26,14 @@ export interface Slots {
   form?: readonly string[];
 }
 
+/** What a vendor allows with one account. */
+export interface Rate {
+  /** From 1 in a day, 1 / 86400, to 100,000. */
+  perSecond: number;
+  /** How many requests that were not made can be made up for at once. Defaults to those of a tenth of a second, and one at least. */
+  burst?: number;
+}
+
 /** How the host uses a credential. What `sign` lists, `ctx.sign` can be asked for. */
 export type Auth =
   /** Authorization: Bearer. `slots` take `{{connection.token}}`. */
@@ -60,6 +68,11 @@ export interface Account<F extends Shape = Shape> {
   hosts?: readonly Host[];
   /** What there is to know of an account besides its secret, such as a subdomain. */
   fields?: F;
+  /**
+   * What the vendor allows. The host keeps to it over all its processes and all connectors, unless the tenant gives the
+   * connection a rate of its own; a request whose turn is not soon ends the run, which is made again then.
+   */
+  rate?: Rate;
 }
 
 /** A way to connect the one account that a connector works with. */

@@ -7,7 +7,7 @@ export type { StandardSchema } from "./standard.js";
 export { form } from "./body.js";
 export type { FormBody } from "./body.js";
 export { defineConnector } from "./define.js";
-export type { Action, Auth, Account, ConnectionDefinition, Connector, ContextOf, Definition, HostAccess, Idempotency, Limits, NotDone, Page, Poll, ProviderDescriptor, Slots, Way, Webhook } from "./define.js";
+export type { Action, Auth, Account, ConnectionDefinition, Connector, ContextOf, Definition, HostAccess, Idempotency, Limits, NotDone, Page, Poll, ProviderDescriptor, Rate, Slots, Way, Webhook } from "./define.js";
 export type { BaseContext, Confirmation, Context, Delivery, Doubt, HttpDoubt, Log } from "./context.js";
 export type { Http, HttpOptions, HttpRequest, HttpResponse, HttpStream, Method, Query, RequestHeaders, ResponseHeaders } from "./http.js";
 export type { Claims, HmacAlgorithm, KeyJwtAlgorithm, SharedJwtAlgorithm, Sign, SignOptions, Signature, SignedToken, SignedUrl } from "./sign.js";

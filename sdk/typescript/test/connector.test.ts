@@ -14,7 +14,7 @@ function shop() {
     title: "Shop",
     hosts: ["*.shop.test", { host: "{config.files}", methods: ["GET"] }],
     config: { shop: s.string(), page: s.int().default(2), files: s.string().default("https://files.test") },
-    connection: { auth: { type: "bearer" }, hosts: ["*.shop.test"], fields: { account: s.string() } },
+    connection: { auth: { type: "bearer" }, hosts: ["*.shop.test"], fields: { account: s.string() }, rate: { perSecond: 9.5, burst: 20 } },
     state: { "seen/*": s.int(), last: s.object({ id: s.string() }) },
     baseUrl: (config) => `https://${config.shop}.shop.test/api/`,
     headers: { "User-Agent": "shop" },
@@ -80,6 +80,7 @@ test("the manifest says all of it", () => {
         type: "bearer",
         hosts: ["*.shop.test"],
         fields: { $schema: "https://json-schema.org/draft/2020-12/schema", type: "object", properties: { account: { type: "string" } }, required: ["account"], additionalProperties: false },
+        rate: { per_second: 9.5, burst: 20 },
       },
     ],
     egress: [

@@ -26,6 +26,10 @@ func actual(r *trial.Report, stored map[string]json.RawMessage) Expect {
 	if len(r.Output) > 0 {
 		e.Output = r.Output
 	}
+	if r.Left == nil {
+		e.Logs = nil
+		return e
+	}
 	e.Records, e.Tags, e.State = &r.Left.Records, map[string][]string{}, map[string]json.RawMessage{}
 	if *e.Records == nil {
 		e.Records = &[]replay.Record{}

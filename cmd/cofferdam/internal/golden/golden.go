@@ -18,8 +18,9 @@
 //	  }
 //	}
 //
-// What is asked for is one of action, webhook, poll, test or export, with its input,
-// body, cursor or a fixture. Requests are answered in the order in which they stand; one that is not
+// What is asked for is one of action, webhook, verify, poll, test or export, with its input,
+// body, cursor or a fixture. A verify is a webhook's of which the plugin decides itself whether
+// a delivery is authentic; its output is the verdict. Requests are answered in the order in which they stand; one that is not
 // there, or other than it is there, or not made, fails the test. Of a request only what is
 // written is compared, so that a test may leave out the request, or its body. Of what
 // is expected the same holds: without an error in it, the run must succeed.
@@ -30,6 +31,7 @@ package golden
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,6 +62,7 @@ type Test struct {
 	// One of these says what is asked for. Export is of a plain plugin.
 	Action  string `json:"action,omitempty"`
 	Webhook string `json:"webhook,omitempty"`
+	Verify  string `json:"verify,omitempty"`
 	Poll    string `json:"poll,omitempty"`
 	Test    bool   `json:"test,omitempty"`
 	Export  string `json:"export,omitempty"`
@@ -71,6 +74,11 @@ type Test struct {
 	Cursor  json.RawMessage   `json:"cursor,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
 	Query   string            `json:"query,omitempty"`
+	// Secret is the endpoint's, for a Verify. Defaults to that of the fixture. Method and URL default to POST and
+	// deliveryURL.
+	Secret string `json:"secret,omitempty"`
+	Method string `json:"method,omitempty"`
+	URL    string `json:"url,omitempty"`
 
 	Config json.RawMessage `json:"config,omitempty"`
 	// Connections are the granted ones, with their fields that are not secret.
@@ -216,7 +224,7 @@ func Parse(content []byte) (Test, error) {
 	if err := errors.Join(json.Compact(&compact, content), json.Unmarshal(compact.Bytes(), &t)); err != nil {
 		return t, fmt.Errorf("read test: %w", err)
 	}
-	if err := errors.Join(t.check(), t.checkSignatures()); err != nil {
+	if err := errors.Join(t.check(), t.checkSignatures(), t.checkVerify()); err != nil {
 		return t, fmt.Errorf("read test: %w", err)
 	}
 	return t, nil
@@ -254,13 +262,13 @@ func offsetOf(err error, doc []byte, d *json.Decoder) int {
 
 func (t *Test) check() error {
 	n := 0
-	for _, asked := range []bool{t.Action != "", t.Webhook != "", t.Poll != "", t.Test, t.Export != ""} {
+	for _, asked := range []bool{t.Action != "", t.Webhook != "", t.Verify != "", t.Poll != "", t.Test, t.Export != ""} {
 		if asked {
 			n++
 		}
 	}
 	if n != 1 {
-		return fmt.Errorf("%d of action, webhook, poll, test and export say what is asked for: give one", n)
+		return fmt.Errorf("%d of action, webhook, verify, poll, test and export say what is asked for: give one", n)
 	}
 	given := 0
 	for _, some := range []bool{t.Fixture != "", t.Input != nil, t.Body != nil, t.Cursor != nil} {
@@ -271,7 +279,7 @@ func (t *Test) check() error {
 	switch {
 	case given > 1:
 		return errors.New("give one of fixture, input, body and cursor")
-	case t.Body != nil && t.Webhook == "":
+	case t.Body != nil && t.Webhook == "" && t.Verify == "":
 		return errors.New("a body is a webhook's: give an input, or a poll's cursor")
 	case t.Cursor != nil && t.Poll == "":
 		return errors.New("a cursor is a poll's: give an input, or a webhook's body")
@@ -296,8 +304,8 @@ func (t *Test) kind() (event.Kind, string) {
 	switch {
 	case t.Action != "":
 		return event.Action, t.Action
-	case t.Webhook != "":
-		return event.Webhook, t.Webhook
+	case t.Webhook != "" || t.Verify != "":
+		return event.Webhook, cmp.Or(t.Webhook, t.Verify)
 	case t.Poll != "":
 		return event.Poll, t.Poll
 	case t.Test:
@@ -313,7 +321,7 @@ func Encode(t Test) ([]byte, error) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(t); err != nil {
+	if err := e.Encode(t); err != nil { //nolint:gosec // Secrets of tests are those of nobody.
 		return nil, fmt.Errorf("encode test: %w", err)
 	}
 	return b.Bytes(), nil

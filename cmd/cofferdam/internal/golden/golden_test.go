@@ -21,7 +21,7 @@ func TestATestSaysWhatIsWrongWithIt(t *testing.T) {
 		"a typo":              {"{\n  \"action\": \"a\",\n  \"expects\": {}\n}", `line 3: json: unknown field "expects"`},
 		"another type":        {"{\n  \"action\": 1\n}", "line 2:"},
 		"two documents":       {`{"action":"a"} {}`, "something follows its end"},
-		"nothing asked":       {`{"expect":{}}`, "0 of action, webhook, poll, test and export say what is asked for: give one"},
+		"nothing asked":       {`{"expect":{}}`, "0 of action, webhook, verify, poll, test and export say what is asked for: give one"},
 		"two things asked":    {`{"action":"a","poll":"b"}`, "2 of action"},
 		"two payloads":        {`{"action":"a","input":{},"fixture":"a.json"}`, "give one of fixture, input, body and cursor"},
 		"a body of an action": {`{"action":"a","body":{}}`, "a body is a webhook's"},

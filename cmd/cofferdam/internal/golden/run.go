@@ -48,18 +48,19 @@ type Subject struct {
 
 // run runs a test, which may be lenient about what is asked.
 func run(ctx context.Context, b *trial.Bench, s Subject, lenient bool) (*Result, error) {
-	project, name, t := s.Project, s.Name, s.Test
+	t := s.Test
 	w := &world{exchanges: t.HTTP, answers: t.Functions, signatures: t.Sign, lenient: lenient}
 	r := &Result{world: w, test: &t}
-	c, err := t.prepare(b, project, w)
+	prepare := s.execution
+	if t.Verify != "" {
+		prepare = s.verification
+	}
+	made, err := prepare(ctx, b, w)
 	if err != nil {
 		r.Problems = []Problem{{What: err.Error()}}
-		return r, nil
+		return r, nil //nolint:nilerr // It is what the test came to.
 	}
-	c.Seed = sha256.Sum256([]byte(name))
-	c.Egress = egress.New(egress.Config{Instead: w, CallsPerRun: len(t.HTTP) + 100})
-	defer c.Egress.Close()
-	if r.Report, err = trial.Run(ctx, b.Module, c); err != nil {
+	if r.Report, err = made(); err != nil {
 		return r, err
 	}
 	if len(w.problems) == 0 { // Else the rest may follow from that.
@@ -70,17 +71,39 @@ func run(ctx context.Context, b *trial.Bench, s Subject, lenient bool) (*Result,
 	return r, nil
 }
 
+// call is what a test does.
+type call func() (*trial.Report, error)
+
+// execution makes a run of a test; its error says why it cannot be one.
+func (s Subject) execution(ctx context.Context, b *trial.Bench, w *world) (call, error) {
+	c, err := s.Test.prepare(b, s.Project, w)
+	if err != nil {
+		return nil, err
+	}
+	c.Seed = sha256.Sum256([]byte(s.Name))
+	return func() (*trial.Report, error) {
+		c.Egress = egress.New(egress.Config{Instead: w, CallsPerRun: len(s.Test.HTTP) + 100})
+		defer c.Egress.Close()
+		return trial.Run(ctx, b.Module, c)
+	}, nil
+}
+
+// now is what the clock shows.
+func (t *Test) now() time.Time {
+	if t.Now.IsZero() {
+		return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	}
+	return t.Now
+}
+
 // prepare makes a run of a test; its error says why it cannot be one.
 func (t *Test) prepare(b *trial.Bench, project string, w *world) (trial.Config, error) {
 	config, err := completed(b.Manifest, t.Config)
 	if err != nil {
 		return trial.Config{}, err
 	}
-	now := t.Now
-	if now.IsZero() {
-		now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	}
-	c := trial.Config{Settings: config, State: t.State, Limits: b.Wishes(), Now: func() time.Time { return now }}
+	now := t.now()
+	c := trial.Config{Settings: config, State: t.State, Limits: b.Wishes(), Now: t.now}
 	c.Permissions, c.Signs, c.Signer = trial.Permit(b.Manifest, config), b.Manifest.Signs(), w.sign
 	fields, held, err := t.grant(b.Manifest, config, c.Now)
 	if err != nil {

@@ -136,6 +136,37 @@ static cd_value deliver(cd_context *ctx, cd_value d) {
                      "header", cd_text(cd_header(headers, "x-test")), "none", cd_text(cd_header(headers, "none")), "bytes", bytes);
 }
 
+static cd_value misbehave(cd_context *ctx, const char *what) {
+    if (!strcmp(what, "http")) return cd_fetch(ctx, (cd_request) { .url = "https://api.example.com/" });
+    if (!strcmp(what, "state")) return done(cd_state_set(ctx, "a", cd_number(1)));
+    if (!strcmp(what, "token")) return cd_sign_jwt(ctx, CD_SECRET, "HS256", cd_object("a", cd_number(1)), 0);
+    for (volatile bool spin = !strcmp(what, "spin"); spin;) continue;
+    return NULL;
+}
+
+static cd_value verify(cd_context *ctx, cd_value d) {
+    cd_value headers = cd_get(d, "headers");
+    const char *what = cd_header(headers, "x-do"), *method = text(d, "method"), *query = text(d, "query");
+    if (*what) return misbehave(ctx, what);
+    if (!strcmp(method, "GET")) return cd_respond(200, cd_text(query));
+    if (!strcmp(method, "PUT")) return cd_respond(201, cd_object("challenge", cd_get(cd_delivery_json(ctx, d), "challenge")));
+    const char *given = cd_header(headers, "x-signature"), *secret = cd_header(headers, "x-secret");
+    if (!*given) return cd_refuse(CD_SIGNATURE_MISSING, "there is no x-signature");
+
+    size_t size;
+    const char *body = cd_delivery_body(d, &size);
+    const char *head = cd_format("%s|%s|%s|%s|", text(ctx->config, "word"), method, text(d, "url"), query);
+    char *payload = cd_allocate(strlen(head) + size);
+    memcpy(payload, head, strlen(head));
+    memcpy(payload + strlen(head), body, size);
+    cd_value want = cd_sign_hmac(ctx, *secret ? secret : CD_SECRET, "hmac-sha256", payload, strlen(head) + size);
+    if (!want) return NULL;
+    if (!cd_is_signature(want, given)) return cd_refuse(CD_SIGNATURE_INVALID, cd_format("it is another, at %s", text(d, "received_at")));
+    int64_t signed_at = 0;
+    cd_read_integer(cd_header(headers, "x-time"), &signed_at);
+    return cd_accept(cd_header(headers, "x-id"), signed_at);
+}
+
 static cd_value count(cd_context *ctx, cd_value cursor) {
     (void)ctx;
     int64_t n = cd_integer(cd_get(cursor, "n"), 0);
@@ -157,7 +188,7 @@ const cd_connector cofferdam = {
         "name": "probe-c", "version": "0.1.0",
         "config": { "type": "object", "properties": { "word": { "type": "string", "default": "Hello" }, "n": { "type": "integer" } } },
         "connections": [
-            { "name": "account", "type": "bearer", "hosts": ["api.example.com"] },
+            { "name": "account", "type": "bearer", "hosts": ["api.example.com"], "rate": { "per_second": 9.5, "burst": 20 } },
             { "name": "shared", "type": "hmac", "hosts": ["api.example.com"], "sign": ["hmac-sha1", "hmac-sha256", "HS256"] },
             { "name": "app", "type": "private_key", "hosts": ["api.example.com"], "sign": ["EdDSA", "ES256", "RS256"] },
             { "name": "aws", "type": "aws_sigv4", "hosts": ["examplebucket.s3.amazonaws.com"], "sign": ["aws-sigv4"] }
@@ -170,14 +201,15 @@ const cd_connector cofferdam = {
             { "name": "sleep" }, { "name": "again" }, { "name": "hmac" }, { "name": "jwt" }, { "name": "sigv4" },
             { "name": "fail" }, { "name": "bug" }
         ],
-        "webhooks": [{ "name": "any", "scheme": "github" }],
+        "webhooks": [{ "name": "any", "scheme": "github" }, { "name": "signed", "verify": true }],
         "polls": [{ "name": "count", "every": "1m" }],
         "confirm": true
     }),
     .actions = CD_HANDLERS({ "get", get }, { "set", set }, { "delete", delete_ }, { "swap", swap }, { "add", add }, { "list", list },
                            { "http", http_ }, { "context", context }, { "echo", echo }, { "log", log_ }, { "emit", emit_ }, { "tag", tag_ },
                            { "sleep", sleep_ }, { "again", again }, { "hmac", hmac }, { "jwt", jwt }, { "sigv4", sigv4 }, { "fail", fail }, { "bug", bug }),
-    .webhooks = CD_HANDLERS({ "any", deliver }),
+    .webhooks = CD_HANDLERS({ "any", deliver }, { "signed", deliver }),
+    .verify = CD_HANDLERS({ "signed", verify }),
     .polls = CD_HANDLERS({ "count", count }),
     .confirm = confirm,
 };

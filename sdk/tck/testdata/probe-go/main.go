@@ -3,9 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -17,7 +19,7 @@ import (
 var _ = connector.Define(connector.Connector{
 	Name: "probe-go", Version: "0.1.0", Config: Config{},
 	Connections: []connector.Connection{
-		{Name: "account", Type: connector.Bearer, Hosts: []string{"api.example.com"}},
+		{Name: "account", Type: connector.Bearer, Hosts: []string{"api.example.com"}, Rate: connector.Rate{PerSecond: 9.5, Burst: 20}},
 		{Name: "shared", Type: connector.HMAC, Hosts: []string{"api.example.com"}, Sign: []string{"hmac-sha1", "hmac-sha256", "HS256"}},
 		{Name: "app", Type: connector.PrivateKey, Hosts: []string{"api.example.com"}, Sign: []string{"EdDSA", "ES256", "RS256"}},
 		{Name: "aws", Type: connector.AWS, Hosts: []string{"examplebucket.s3.amazonaws.com"}, Sign: []string{"aws-sigv4"}},
@@ -35,9 +37,12 @@ var _ = connector.Define(connector.Connector{
 		{Name: "hmac", Run: connector.Func(hmac)}, {Name: "jwt", Run: connector.Func(jwt)}, {Name: "sigv4", Run: connector.Func(sigv4)},
 		{Name: "fail", Run: connector.Func(fail)}, {Name: "bug", Run: connector.Func(bug)},
 	},
-	Webhooks: []connector.Webhook{{Name: "any", Scheme: "github", Run: deliver}},
-	Polls:    []connector.Poll{{Name: "count", Every: time.Minute, Run: connector.PollFunc(count)}},
-	Confirm:  confirm,
+	Webhooks: []connector.Webhook{
+		{Name: "any", Scheme: "github", Run: deliver},
+		{Name: "signed", Verify: verify, Run: deliver},
+	},
+	Polls:   []connector.Poll{{Name: "count", Every: time.Minute, Run: connector.PollFunc(count)}},
+	Confirm: confirm,
 })
 
 func main() {}
@@ -237,6 +242,59 @@ func deliver(_ *connector.Context, d connector.Delivery) (any, error) {
 		bytes = append(bytes, int(b))
 	}
 	return object{"id": d.ID, "method": d.Method, "path": d.Path, "query": d.Query, "header": d.Header.Get("X-Test"), "none": d.Header.Get("none"), "bytes": bytes}, nil
+}
+
+func verify(ctx *connector.Context, d connector.Incoming) (connector.Verdict, error) {
+	if what := d.Header.Get("X-Do"); what != "" {
+		return connector.Verdict{}, misbehave(ctx, what)
+	}
+	switch d.Method {
+	case "GET":
+		return connector.Respond(connector.HandshakeResponse{Status: 200, Text: d.Query}), nil
+	case "PUT":
+		var shake object
+		err := json.Unmarshal(d.Body, &shake)
+		return connector.Respond(connector.HandshakeResponse{Status: 201, JSON: object{"challenge": shake["challenge"]}}), err
+	}
+	given := d.Header.Get("X-Signature")
+	if given == "" {
+		return connector.Refuse(connector.SignatureMissing, "there is no x-signature"), nil
+	}
+	var c Config
+	if err := ctx.Config(&c); err != nil {
+		return connector.Verdict{}, err
+	}
+	head := c.Word + "|" + d.Method + "|" + d.URL + "|" + d.Query + "|"
+	want, err := ctx.Sign.HMAC(cmp.Or(d.Header.Get("X-Secret"), connector.Secret), "hmac-sha256", append([]byte(head), d.Body...))
+	if err != nil {
+		return connector.Verdict{}, err
+	}
+	if !want.Is(given) {
+		return connector.Refuse(connector.SignatureInvalid, "it is another, at "+d.ReceivedAt.Format(time.RFC3339)), nil
+	}
+	var signedAt time.Time
+	if seconds, err := strconv.ParseInt(d.Header.Get("X-Time"), 10, 64); err == nil {
+		signedAt = time.Unix(seconds, 0)
+	}
+	return connector.Accept(d.Header.Get("X-Id"), signedAt), nil
+}
+
+func misbehave(ctx *connector.Context, what string) error {
+	switch what {
+	case "http":
+		_, err := ctx.HTTP.Do(connector.Request{URL: "https://api.example.com/"})
+		return err
+	case "state":
+		return ctx.State.Set("a", 1)
+	case "token":
+		_, _, err := ctx.Sign.JWT(connector.Secret, "HS256", map[string]any{"a": 1}, 0)
+		return err
+	case "spin":
+		for { //nolint:revive,staticcheck // It is what is tried.
+		}
+	default:
+		panic("no error of ours")
+	}
 }
 
 type cursor struct {

@@ -1,10 +1,38 @@
 // Probe asks each function of the host by way of the SDK: what its input says, and nothing else.
-import { ConnectorError, defineConnector, s } from "@cofferdam/connector";
+import { ConnectorError, defineConnector, isSignature, s, type Context, type Delivery, type SecretName } from "@cofferdam/connector";
 
 const about = { input: s.any() };
 
 /** A time of whole seconds. */
 const rfc3339 = (time: Date) => time.toISOString().replace(".000", "");
+
+const shown = (d: Delivery) => ({
+  id: d.id,
+  method: d.method,
+  path: d.path,
+  query: d.query,
+  header: d.headers.get("X-Test") ?? "",
+  none: d.headers.get("none") ?? "",
+  bytes: [...d.bytes()],
+});
+
+/** What `verify` should not do, and what its context has no words for. */
+async function misbehave(ctx: Context, what: string): Promise<never> {
+  switch (what) {
+    case "http":
+      await ctx.http.get("https://api.example.com/", { connection: false });
+      break;
+    case "state":
+      await ctx.state.set("a", 1);
+      break;
+    case "token":
+      await ctx.sign.jwt("secret", "HS256", { a: 1 });
+      break;
+    case "spin":
+      for (;;);
+  }
+  throw new RangeError("no error of ours");
+}
 
 export default defineConnector({
   name: "probe-ts",
@@ -12,7 +40,7 @@ export default defineConnector({
   config: { word: s.string().default("Hello"), n: s.int().optional() },
   hosts: [{ host: "api.example.com", methods: ["GET", "POST", "PUT", "PATCH"] }],
   connections: {
-    account: { auth: { type: "bearer" } },
+    account: { auth: { type: "bearer" }, rate: { perSecond: 9.5, burst: 20 } },
     shared: { auth: { type: "hmac", sign: ["hmac-sha1", "hmac-sha256", "HS256"] }, hosts: ["api.example.com"] },
     app: { auth: { type: "private_key", sign: ["EdDSA", "ES256", "RS256"] }, hosts: ["api.example.com"] },
     aws: { auth: { type: "aws_sigv4", sign: ["aws-sigv4"] }, hosts: ["examplebucket.s3.amazonaws.com"] },
@@ -107,6 +135,15 @@ export default defineConnector({
       return {};
     },
   })
+  .action("again", {
+    ...about,
+    async run(ctx, { until, checkpoint }) {
+      if (ctx.checkpoint !== undefined) {
+        return { checkpoint: ctx.checkpoint };
+      }
+      return ctx.sleep({ until, checkpoint });
+    },
+  })
   .action("hmac", { ...about, run: (ctx, { connection, algorithm, text, bytes }) => ctx.sign.hmac(connection, algorithm, text ?? Uint8Array.from(bytes)) })
   .action("jwt", {
     ...about,
@@ -122,15 +159,6 @@ export default defineConnector({
       return { url: signed.url, expires_at: rfc3339(signed.expiresAt) };
     },
   })
-  .action("again", {
-    ...about,
-    async run(ctx, { until, checkpoint }) {
-      if (ctx.checkpoint !== undefined) {
-        return { checkpoint: ctx.checkpoint };
-      }
-      return ctx.sleep({ until, checkpoint });
-    },
-  })
   .action("fail", {
     ...about,
     run(_, { code, message, retry_after_ms, details }): never {
@@ -143,17 +171,33 @@ export default defineConnector({
       throw new RangeError("no error of ours");
     },
   })
-  .webhook("any", {
-    scheme: "github",
-    run: (_, d) => ({
-      id: d.id,
-      method: d.method,
-      path: d.path,
-      query: d.query,
-      header: d.headers.get("X-Test") ?? "",
-      none: d.headers.get("none") ?? "",
-      bytes: [...d.bytes()],
-    }),
+  .webhook("any", { scheme: "github", run: (_, d) => shown(d) })
+  .webhook("signed", {
+    async verify(ctx, d) {
+      const what = d.headers.get("X-Do");
+      if (what !== undefined) {
+        return misbehave(ctx as unknown as Context, what);
+      }
+      if (d.method === "GET") {
+        return { accept: true, respond: { status: 200, text: d.query } };
+      }
+      if (d.method === "PUT") {
+        return { accept: true, respond: { status: 201, json: { challenge: d.json<{ challenge: unknown }>().challenge } } };
+      }
+      const given = d.headers.get("X-Signature");
+      if (!given) {
+        return { accept: false, code: "signature_missing", message: "there is no x-signature" };
+      }
+      const head = new TextEncoder().encode([ctx.config.word, d.method, d.url, d.query, ""].join("|"));
+      const secret = (d.headers.get("X-Secret") ?? "secret") as SecretName;
+      const want = await ctx.sign.hmac(secret, "hmac-sha256", Uint8Array.from([...head, ...d.bytes()]));
+      if (!isSignature(want, given)) {
+        return { accept: false, code: "signature_invalid", message: `it is another, at ${rfc3339(d.receivedAt)}` };
+      }
+      const at = d.headers.get("X-Time");
+      return { accept: true, id: d.headers.get("X-Id"), timestamp: at === undefined ? undefined : Number(at) };
+    },
+    run: (_, d) => shown(d),
   })
   .poll("count", {
     every: "1m",

@@ -1,7 +1,10 @@
 //! Probe asks each function of the host by way of the SDK: what its input says, and
 //! nothing else.
 
-use cofferdam::{json, Confirmation, Connector, Context, Delivery, Doubt, Error, Headers, Page, Record, Request, Response, Result, Value};
+use cofferdam::{
+    code, json, Confirmation, Connector, Context, Delivery, Doubt, Error, Headers, Incoming, Page, Record, Request, Response, Result, Value,
+    Verdict, SECRET,
+};
 use std::time::Duration;
 
 cofferdam::connector!(probe);
@@ -9,7 +12,9 @@ cofferdam::connector!(probe);
 fn probe() -> Connector {
     Connector::new("probe-rust", "0.1.0")
         .config(json!({ "type": "object", "properties": { "word": { "type": "string", "default": "Hello" }, "n": { "type": "integer" } } }))
-        .connection(json!({ "name": "account", "type": "bearer", "hosts": ["api.example.com"] }))
+        .connection(json!({
+            "name": "account", "type": "bearer", "hosts": ["api.example.com"], "rate": { "per_second": 9.5, "burst": 20 }
+        }))
         .connection(json!({ "name": "shared", "type": "hmac", "hosts": ["api.example.com"], "sign": ["hmac-sha1", "hmac-sha256", "HS256"] }))
         .connection(json!({ "name": "app", "type": "private_key", "hosts": ["api.example.com"], "sign": ["EdDSA", "ES256", "RS256"] }))
         .connection(json!({ "name": "aws", "type": "aws_sigv4", "hosts": ["examplebucket.s3.amazonaws.com"], "sign": ["aws-sigv4"] }))
@@ -60,6 +65,7 @@ fn probe() -> Connector {
         })
         .action("bug", json!({}), |_, _| panic!("no error of ours"))
         .webhook("any", json!({ "scheme": "github" }), deliver)
+        .verified_webhook("signed", json!({}), verify, deliver)
         .poll("count", json!({ "every": "1m" }), count)
         .confirm(confirm)
 }
@@ -133,6 +139,35 @@ fn deliver(_: &Context, d: &Delivery) -> Result {
     Ok(json!({
         "id": &d.id, "method": &d.method, "path": &d.path, "query": &d.query, "header": header, "none": none, "bytes": d.body.clone()
     }))
+}
+
+fn verify(ctx: &Context, d: &Incoming) -> Result<Verdict> {
+    match d.headers.get("X-Do") {
+        "" => {}
+        "http" => drop(ctx.http.send(Request::get("https://api.example.com/"))?),
+        "state" => ctx.state.set("a", 1)?,
+        "token" => drop(ctx.sign.jwt(SECRET, "HS256", json!({ "a": 1 }), Duration::ZERO)?),
+        "spin" => loop {
+            std::hint::spin_loop();
+        },
+        _ => panic!("no error of ours"),
+    }
+    match d.method.as_str() {
+        "GET" => return Ok(Verdict::respond(200, &*d.query)),
+        "PUT" => return Ok(Verdict::respond(201, json!({ "challenge": &d.json()?["challenge"] }))),
+        _ => {}
+    }
+    let given = d.headers.get("X-Signature");
+    if given.is_empty() {
+        return Ok(Verdict::refuse(code::SIGNATURE_MISSING, "there is no x-signature"));
+    }
+    let secret = Some(d.headers.get("X-Secret")).filter(|s| !s.is_empty()).unwrap_or(SECRET);
+    let mut signed = format!("{}|{}|{}|{}|", ctx.config.str("word")?, d.method, d.url, d.query).into_bytes();
+    signed.extend_from_slice(&d.body);
+    if !ctx.sign.hmac(secret, "hmac-sha256", signed)?.is(given) {
+        return Ok(Verdict::refuse(code::SIGNATURE_INVALID, format!("it is another, at {}", d.received_at)));
+    }
+    Ok(Verdict::accept(d.headers.get("X-Id"), d.headers.get("X-Time").parse().ok()))
 }
 
 fn count(_: &Context, cursor: &Value) -> Result<Page> {
