@@ -91,6 +91,7 @@ var mayImport = map[string][]string{
 	},
 	"host/health":          {"host/authorization", "host/connection", "host/execution", "host/fault", "host/installation"},
 	"host/pace":            {"host/connection", "host/event", "host/execution", "host/fault", "hostfns", "hostfns/egress"},
+	"host/pace/pacetest":   {},
 	"host/notice":          {"host/fault", "host/ident", "host/retention", "host/webhook"},
 	"host/destination":     {"host/app", "host/fault", "host/ident", "host/vault", "host/webhook"},
 	"host/outbound":        {"host/audit", "host/destination", "host/event", "host/fault", "host/ident", "host/notice", "host/retention", "host/webhook"},
@@ -136,6 +137,7 @@ var mayImport = map[string][]string{
 	"host/api/apitest": {},
 
 	"test/browser/browsertest": {"sdk/build/buildtest"},
+	"test/processtest":         {"runtime/runtimetest"},
 
 	"sdk":      {},
 	"sdk/c":    {},
