@@ -31,7 +31,7 @@ type victim struct {
 // start starts a server and waits until it is ready. Hear is told each line.
 func start(ctx context.Context, p place, hear func(line)) (*victim, error) {
 	ready := make(chan string, 1)
-	process, err := processtest.Start(processtest.Config{
+	process, err := processtest.Start(processtest.Config{ //nolint:contextcheck // It ends with its input, or is killed.
 		Args: append([]string{childCommand}, p.args()...), Stderr: os.Stderr,
 		Hear: func(text string) { listen(text, hear, ready) },
 	})
