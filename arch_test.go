@@ -89,7 +89,7 @@ var mayImport = map[string][]string{
 		"host/alert", "host/destination", "host/app", "host/audit", "host/audit/transcript", "host/connection", "host/endpoint", "host/event", "host/execution", "host/fault", "host/ident",
 		"host/installation", "host/job", "host/notice", "host/pace", "host/schedule", "host/tenant", "host/token", "host/usage", "hostfns/state", "registry", "registry/signature",
 	},
-	"host/health":          {"host/authorization", "host/connection", "host/execution", "host/fault", "host/installation"},
+	"host/health":          {"host/authorization", "host/connection", "host/execution", "host/fault", "host/installation", "host/pace"},
 	"host/pace":            {"host/connection", "host/event", "host/execution", "host/fault", "hostfns", "hostfns/egress"},
 	"host/pace/pacetest":   {},
 	"host/notice":          {"host/fault", "host/ident", "host/retention", "host/webhook"},

@@ -81,8 +81,11 @@ func (a *app) pace() (host.Pace, error) {
 		flag string
 		time time.Duration
 	}{
-		{"--pace-wait", a.PaceWait}, {"--breaker-window", a.BreakerWindow}, {"--breaker-first", a.BreakerFirst},
-		{"--breaker-most", a.BreakerMost}, {"--breaker-patience", a.BreakerPatience},
+		{"--pace-wait", a.PaceWait},
+		{"--breaker-window", a.BreakerWindow},
+		{"--breaker-first", a.BreakerFirst},
+		{"--breaker-most", a.BreakerMost},
+		{"--breaker-patience", a.BreakerPatience},
 	} {
 		if of.time < 0 {
 			return host.Pace{}, usagef("%s is %s: write a time such as 2s, or 0 for the default", of.flag, of.time)

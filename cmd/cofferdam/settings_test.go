@@ -9,7 +9,7 @@ import (
 )
 
 // Each flag of serve that says by which variable it is set, is.
-func TestVariablesSetTheirFlags(t *testing.T) { //nolint:paralleltest // It sets the environment.
+func TestVariablesSetTheirFlags(t *testing.T) {
 	values := map[string][2]string{
 		"string": {"x", "x"}, "stringSlice": {"x,y", "[x,y]"}, "int": {"7", "7"}, "int64": {"7", "7"}, "float64": {"0.7", "0.7"},
 		"bool": {"true", "true"}, "duration": {"7s", "7s"}, "size": {"7KiB", "7168"}, "time": {"7d", "7d"},
