@@ -92,8 +92,9 @@ var mayImport = map[string][]string{
 	"host/telemetry":               {},
 	"host/telemetry/otlp":          {"host/telemetry"},
 	"host/telemetry/collectortest": {},
-	"host/health":                  {"host/authorization", "host/connection", "host/execution", "host/fault", "host/installation"},
+	"host/health":                  {"host/authorization", "host/connection", "host/execution", "host/fault", "host/installation", "host/pace"},
 	"host/pace":                    {"host/connection", "host/event", "host/execution", "host/fault", "hostfns", "hostfns/egress"},
+	"host/pace/pacetest":           {},
 	"host/notice":                  {"host/fault", "host/ident", "host/retention", "host/webhook"},
 	"host/destination":             {"host/app", "host/fault", "host/ident", "host/vault", "host/webhook"},
 	"host/outbound":                {"host/audit", "host/destination", "host/event", "host/fault", "host/ident", "host/notice", "host/retention", "host/telemetry", "host/webhook"},
@@ -139,6 +140,7 @@ var mayImport = map[string][]string{
 	"host/api/apitest": {},
 
 	"test/browser/browsertest": {"sdk/build/buildtest"},
+	"test/processtest":         {"runtime/runtimetest"},
 
 	"sdk":      {},
 	"sdk/c":    {},

@@ -159,7 +159,7 @@ func (s *scene) cycle(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	ready := time.Now()
-	s.hunter.hunt(v.cmd.Process)
+	s.hunter.hunt(v)
 	s.vendor.turn(v.addr)
 	m := s.moment()
 	life := s.life()
@@ -174,7 +174,7 @@ func (s *scene) cycle(ctx context.Context, out io.Writer) error {
 	}
 	s.vendor.turn("")
 	s.hunter.kill()
-	<-v.gone
+	<-v.Gone()
 	at, by := s.hunter.last()
 	if at.Before(begun) {
 		return errors.New("the server ended before it was killed")
@@ -213,7 +213,7 @@ func (s *scene) life() time.Duration {
 func (s *scene) await(ctx context.Context, v *victim, d time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-v.gone:
+	case <-v.Gone():
 	case <-time.After(d):
 	}
 }

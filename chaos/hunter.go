@@ -55,10 +55,13 @@ func (m *moment) set(name string) error {
 	return nil
 }
 
+// prey is a process.
+type prey interface{ Signal(s os.Signal) error }
+
 // hunter kills one server, once. It is safe for concurrent use.
 type hunter struct {
 	mu    sync.Mutex
-	prey  *os.Process
+	prey  prey
 	until moment
 	late  time.Duration
 	// killed is when, and by which moment.
@@ -97,15 +100,15 @@ func (h *hunter) strike(m moment) {
 		return
 	}
 	h.killed, h.by = time.Now(), m
-	_ = h.prey.Kill() // It may have ended by itself, which is noticed elsewhere.
+	_ = h.prey.Signal(os.Kill) // It may have ended by itself, which is noticed elsewhere.
 	h.prey, h.until = nil, ""
 }
 
 // hunt has the hunter look at another server.
-func (h *hunter) hunt(prey *os.Process) {
+func (h *hunter) hunt(p prey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.prey, h.until = prey, ""
+	h.prey, h.until = p, ""
 }
 
 // last is when it killed last, and by which moment.

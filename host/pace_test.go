@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/connection"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/pace"
+	"github.com/cofferdam-run/cofferdam/host/pace/pacetest"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
@@ -29,78 +29,18 @@ var (
 	paceWindow = flag.Bool("pace.window", false, "whether the vendor counts in windows of a second, not by a bucket: then the connection's rate is 0.9 of its")
 )
 
-// throttling is a vendor that answers 429 to what is more than its rate.
+// throttling is a vendor at an address.
 type throttling struct {
-	srv    *httptest.Server
-	rate   float64
-	window bool
-
-	mu sync.Mutex
-	// left is what its bucket has, or times are the last requests.
-	left  float64
-	last  time.Time
-	times []time.Time
-	// status is what it answers, if not 200.
-	status          int
-	taken, refused  int
-	first, finished time.Time
+	*pacetest.Vendor
+	url string
 }
 
 func newThrottling(t *testing.T, rate float64, window bool) *throttling {
 	t.Helper()
-	v := &throttling{rate: rate, window: window, left: rate, status: http.StatusOK}
-	v.srv = httptest.NewServer(http.HandlerFunc(v.serve))
-	t.Cleanup(v.srv.Close)
-	return v
-}
-
-func (v *throttling) serve(w http.ResponseWriter, _ *http.Request) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	now := time.Now()
-	if v.first.IsZero() {
-		v.first, v.last = now, now
-	}
-	v.finished = now
-	if !v.takes(now) {
-		v.refused++
-		w.WriteHeader(http.StatusTooManyRequests)
-		return
-	}
-	v.taken++
-	w.WriteHeader(v.status)
-}
-
-func (v *throttling) takes(now time.Time) bool {
-	if v.window {
-		for len(v.times) > 0 && now.Sub(v.times[0]) > time.Second {
-			v.times = v.times[1:]
-		}
-		if float64(len(v.times)) >= v.rate {
-			return false
-		}
-		v.times = append(v.times, now)
-		return true
-	}
-	v.left = min(v.rate, v.left+now.Sub(v.last).Seconds()*v.rate)
-	v.last = now
-	if v.left < 1 {
-		return false
-	}
-	v.left--
-	return true
-}
-
-func (v *throttling) answer(status int) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.status = status
-}
-
-func (v *throttling) counts() (taken, refused int) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.taken, v.refused
+	v := pacetest.New(rate, window)
+	srv := httptest.NewServer(v)
+	t.Cleanup(srv.Close)
+	return &throttling{Vendor: v, url: srv.URL}
 }
 
 // paced are Hosts of one database, whose tenant has a plugin that makes one request with
@@ -122,7 +62,7 @@ func setupPaced(t *testing.T, v *throttling, stores []store.Store, change func(*
 	}
 	p.bundle = p.hosts[0]
 	p.tenant = p.addTenant(t, "acme", tenant.Limits{Running: 200})
-	address := strings.TrimPrefix(v.srv.URL, "http://")
+	address := strings.TrimPrefix(v.url, "http://")
 	_, err := p.h.Connections.Create(t.Context(), p.tenant.ID, connection.Spec{
 		Name: "vendor", Type: connection.Bearer, Hosts: []string{address}, Credential: connection.Credential{Token: "token-of-the-vendor"},
 	})
@@ -132,7 +72,7 @@ func setupPaced(t *testing.T, v *throttling, stores []store.Store, change func(*
 	p.install(t, p.tenant.ID, "plugin", runtimetest.Insisting(
 		fmt.Sprintf(`{"name":"plugin","version":"1.0.0","actions":[{"name":"go"}],
 			"connections":[{"name":"vendor","type":"bearer","hosts":[%[1]q],"rate":{"per_second":5000,"burst":5000}}],"egress":[{"host":%[1]q,"methods":["GET"]}]}`, address),
-		fmt.Sprintf(`{"method":"GET","url":"%s/","connection":"vendor"}`, v.srv.URL),
+		fmt.Sprintf(`{"method":"GET","url":"%s/","connection":"vendor"}`, v.url),
 		`{"code":"upstream_unavailable","message":"the vendor does not answer"}`), nil)
 	return p
 }
@@ -186,9 +126,9 @@ func TestARateIsSharedByAllHosts(t *testing.T) { //nolint:paralleltest // It mea
 		t.Run(name, func(t *testing.T) {
 			v := newThrottling(t, float64(*paceRate), *paceWindow)
 			p := setupPaced(t, v, open(t), func(*host.Config) {})
-			rate := pace.Rate{PerSecond: v.rate, Burst: *paceRate / 2}
-			if v.window {
-				rate = pace.Rate{PerSecond: 0.9 * v.rate, Burst: 1}
+			rate := pace.Rate{PerSecond: v.Rate, Burst: *paceRate / 2}
+			if v.Window {
+				rate = pace.Rate{PerSecond: 0.9 * v.Rate, Burst: 1}
 			}
 			p.setRate(t, rate)
 			ids := make([]string, *paceWork)
@@ -203,12 +143,11 @@ func TestARateIsSharedByAllHosts(t *testing.T) { //nolint:paralleltest // It mea
 				}
 				claims += x.Claim
 			}
-			if taken, refused := v.counts(); taken != *paceWork || refused != 0 {
+			if taken, refused := v.Counts(); taken != *paceWork || refused != 0 {
 				t.Errorf("the vendor took %d and refused %d, want %d and none", taken, refused, *paceWork)
 			}
-			took := v.finished.Sub(v.first).Seconds()
-			used := float64(*paceWork-1) / took / v.rate // The bucket was empty when the rate was set.
-			t.Logf("%d executions in %.2f s and %d claims: %.0f %% of the vendor's rate", *paceWork, took, claims, 100*used)
+			took, used := v.Used() // The bucket was empty when the rate was set.
+			t.Logf("%d executions in %.2f s and %d claims: %.0f %% of the vendor's rate", *paceWork, took.Seconds(), claims, 100*used)
 			if used < 0.8 {
 				t.Errorf("%.0f %% of the vendor's rate were used, want 80 %%", 100*used)
 			}
@@ -261,7 +200,7 @@ func TestAPausedConnectionIsLeftAlone(t *testing.T) {
 					t.Errorf("it waits for %q of %q after %d attempts", x.Reason, x.WaitsFor, x.Attempt)
 				}
 			}
-			if taken, _ := v.counts(); taken != 1 {
+			if taken, _ := v.Counts(); taken != 1 {
 				t.Errorf("the vendor was asked %d times, want once, before", taken)
 			}
 			if _, err := p.h.Paces.Resume(t.Context(), p.tenant.ID, "vendor"); err != nil {
@@ -284,7 +223,7 @@ func TestABreakerSparesAVendorThatFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			v := newThrottling(t, 1000, false)
-			v.answer(http.StatusBadGateway)
+			v.Answer(http.StatusBadGateway)
 			p := setupPaced(t, v, open(t), func(c *host.Config) {
 				c.Pace.Breaker = pace.BreakerConfig{Requests: 3, First: time.Second}
 			})
@@ -297,13 +236,13 @@ func TestABreakerSparesAVendorThatFails(t *testing.T) {
 				return false
 			})
 			eventually(t, "executions wait for it", p.waiting(t, execution.ReasonCircuitOpen))
-			v.answer(http.StatusOK)
-			before, _ := v.counts()
+			v.Answer(http.StatusOK)
+			before, _ := v.Counts()
 			eventually(t, "it closes by itself", func() bool { return p.standing(t).Breaker.State == pace.Closed })
 			for _, id := range ids {
 				p.end(t, p.tenant.ID, id, execution.Succeeded)
 			}
-			if after, _ := v.counts(); after > before+len(ids)+3 {
+			if after, _ := v.Counts(); after > before+len(ids)+3 {
 				t.Errorf("%d executions took %d requests once it worked", len(ids), after-before)
 			}
 		})

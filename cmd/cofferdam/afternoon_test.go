@@ -19,6 +19,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
 // bankToken is the credential of the bank. It must not leave the server.
@@ -107,7 +108,7 @@ func (l *ledger) refuse(w http.ResponseWriter, r *http.Request) {
 // orders that it was given.
 type afternoon struct {
 	dir    string
-	server *process
+	server *processtest.Server
 	client *client
 	ledger *ledger
 	orders []string
@@ -123,7 +124,7 @@ func TestAnAfternoonWithAFailure(t *testing.T) {
 		dir: a.dir, ledger: a.ledger.String, known: map[string]string{},
 		// What has been redriven is not waited for by any verb.
 		before: func() { a.settle(t) },
-		env: append(os.Environ(), "COFFERDAM_URL=http://"+a.server.addr, "COFFERDAM_TOKEN="+a.client.token, "COFFERDAM_TENANT=acme",
+		env: append(os.Environ(), "COFFERDAM_URL="+a.server.URL(), "COFFERDAM_TOKEN="+a.client.token, "COFFERDAM_TENANT=acme",
 			"COFFERDAM_CACHE_DIR="+runtimetest.CacheDir(t), "COFFERDAM_COMPILE_CPU="+compileCPU,
 			"GOFLAGS=-trimpath", "GOWORK=off"), // So that the same code is the same module wherever it is built.
 	}
@@ -150,7 +151,7 @@ func newAfternoon(t *testing.T) *afternoon {
 	t.Cleanup(bank.Close)
 	t.Cleanup(shop.Close)
 	a.server = startServer(t, t.TempDir())
-	a.client = a.server.client(t, a.server)
+	a.client = clientOf(t, a.server, a.server)
 	module, err := os.ReadFile(filepath.Join(a.dir, "build", "orders-1.0.0.wasm"))
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +230,7 @@ func (a *afternoon) deliver(t *testing.T, e endpointSecret) {
 func (a *afternoon) settle(t *testing.T) {
 	t.Helper()
 	for _, id := range a.orders {
-		eventually(t, "execution "+id, func() bool {
+		processtest.Eventually(t, "execution "+id, func() bool {
 			var x execution.Execution
 			if err := a.client.call(t.Context(), http.MethodGet, "/v1/tenants/acme/executions/"+id, nil, &x); err != nil {
 				t.Fatal(err)

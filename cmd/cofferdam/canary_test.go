@@ -30,6 +30,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/host/telemetry/collectortest"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
 var canaryCalls = flag.Int("canary.calls", 60, "calls in the middle of which the memory of all sandboxes is searched for credentials")
@@ -45,7 +46,7 @@ type canaries struct {
 	party *canaryParty
 	// spans are what the server sends a collector.
 	spans  *collectortest.Collector
-	server *process
+	server *processtest.Server
 	api    *client
 	watch  *watching
 	// credential is in all credentials, payload in what is private, and open in what is
@@ -147,8 +148,8 @@ func setupCanaries(t *testing.T, db string) *canaries {
 	}
 	c.run(t, "key", "new", "data/key.json")
 	c.run(t, "key", "new", "data/key-2.json")
-	c.server = startProgram(t, "observed", c.dir, append(c.env, "COFFERDAM_KEEPERS=file:data/key-2.json")...)
-	c.api = c.server.client(t, c.server)
+	c.server = processtest.Serve(t, processtest.ServerConfig{Program: "observed", Dir: c.dir, Env: append(c.env, "COFFERDAM_KEEPERS=file:data/key-2.json", clobbered)})
+	c.api = clientOf(t, c.server, c.server)
 	c.watch = &watching{t: t}
 	c.api.http.Transport = c.watch
 	wasm := runtimetest.BuildGo(t, "testdata/canary")
@@ -177,7 +178,7 @@ func setupCanaries(t *testing.T, db string) *canaries {
 func (c *canaries) told(t *testing.T) {
 	t.Helper()
 	last := telemetry.TraceID(c.executions[len(c.executions)-1].id).String()
-	eventually(t, "the last execution's spans", func() bool {
+	processtest.Eventually(t, "the last execution's spans", func() bool {
 		return slices.ContainsFunc(c.spans.Spans()["execution"], func(s collectortest.Span) bool { return s.Trace == last })
 	})
 	raw := c.spans.Raw()
@@ -379,7 +380,7 @@ func (c *canaries) act(t *testing.T, i int, s script, want execution.State) {
 	}
 	c.post(t, c.path(i, "/installations/canary/actions/go"), s, &view)
 	got.ID, got.State = view.Execution, view.State
-	eventually(t, "execution "+got.ID, func() bool {
+	processtest.Eventually(t, "execution "+got.ID, func() bool {
 		if !got.State.Done() {
 			if err := json.Unmarshal(c.get(t, c.path(i, "/executions/"+view.Execution)), &got); err != nil {
 				t.Fatal(err)
@@ -445,7 +446,7 @@ func (c *canaries) deliver(t *testing.T, i int) {
 // memory searches the memory of all sandboxes in the middle of calls.
 func (c *canaries) memory(t *testing.T, calls int) {
 	t.Helper()
-	if _, err := guestMemory(c.server.cmd.Process.Pid); errors.Is(err, errors.ErrUnsupported) {
+	if _, err := guestMemory(c.server.ID()); errors.Is(err, errors.ErrUnsupported) {
 		t.Logf("the memory of sandboxes is not searched on this system")
 		return
 	}
@@ -455,7 +456,7 @@ func (c *canaries) memory(t *testing.T, calls int) {
 	c.party.held = func(tenant string) {
 		mu.Lock()
 		defer mu.Unlock()
-		memory, err := guestMemory(c.server.cmd.Process.Pid)
+		memory, err := guestMemory(c.server.ID())
 		if err != nil {
 			t.Errorf("dump the memory of the sandboxes: %v", err)
 		}

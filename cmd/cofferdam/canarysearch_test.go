@@ -13,6 +13,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/job"
 	"github.com/cofferdam-run/cofferdam/host/vault/rotation"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
 // traces reads all that the API shows of what was done, and the metrics.
@@ -49,7 +50,7 @@ func (c *canaries) keys(t *testing.T) {
 	t.Helper()
 	var r rotation.Rotation
 	c.post(t, c.path(3, "/key-rotations"), nil, &r)
-	eventually(t, "the rotation", func() bool {
+	processtest.Eventually(t, "the rotation", func() bool {
 		if err := json.Unmarshal(c.get(t, c.path(3, "/key-rotations/"+r.ID)), &r); err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +67,7 @@ func (c *canaries) keys(t *testing.T) {
 // logs searches what the server has said, at all levels.
 func (c *canaries) logs(t *testing.T) {
 	t.Helper()
-	said := []byte(c.server.out.String())
+	said := []byte(c.server.Said())
 	c.credential.none(t, "the log", said)
 	c.payload.none(t, "the log", said)
 	if !bytes.Contains(said, []byte(`"level":"DEBUG"`)) || !bytes.Contains(said, []byte("/actions/{action}")) {
@@ -95,10 +96,10 @@ func (c *canaries) heap(t *testing.T) {
 			time.Sleep(2 * time.Second) // There is no signal that crosses to another process.
 		}
 		path := filepath.Join(t.TempDir(), "heap")
-		if _, err := io.WriteString(c.server.in, path+"\n"); err != nil {
+		if _, err := io.WriteString(c.server.In, path+"\n"); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the heap", func() bool { _, err := os.Stat(path); return err == nil })
+		processtest.Eventually(t, "the heap", func() bool { _, err := os.Stat(path); return err == nil })
 		dump, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

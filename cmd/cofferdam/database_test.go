@@ -17,6 +17,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
 // statement runs one on the server of a database, beside it: from the database
@@ -138,7 +139,7 @@ func TestServerOutlivesItsDatabase(t *testing.T) {
 			dsn, dir := postgrestest.DSN(t), t.TempDir()
 			within(t, dsn, newer)
 			p := startServer(t, dir, "COFFERDAM_DB="+dsn, "COFFERDAM_KEY_FILE="+filepath.Join(dir, "key.json"))
-			c := p.client(t, p)
+			c := clientOf(t, p, p)
 			create := func(name string) *fault.Error {
 				err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": name}, nil)
 				f, _ := errors.AsType[*fault.Error](err)
@@ -153,7 +154,7 @@ func TestServerOutlivesItsDatabase(t *testing.T) {
 			statement(t, dsn, test.breaks)
 			statement(t, dsn, cutOff)
 			var told *fault.Error
-			eventually(t, "the server to notice", func() bool {
+			processtest.Eventually(t, "the server to notice", func() bool {
 				told = create("during")
 				return told != nil && told.Code == test.code
 			})
@@ -168,7 +169,7 @@ func TestServerOutlivesItsDatabase(t *testing.T) {
 			}
 			statement(t, dsn, test.mends)
 			statement(t, dsn, cutOff)
-			eventually(t, "the server to recover", func() bool { return create("after") == nil })
+			processtest.Eventually(t, "the server to recover", func() bool { return create("after") == nil })
 		})
 	}
 }

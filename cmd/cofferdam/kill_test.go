@@ -5,15 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,94 +17,18 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
-// process is a cofferdam server in a process of its own.
-type process struct {
-	cmd  *exec.Cmd
-	addr string
-	out  *lockedBuffer
-	// in is the standard input of one that is observed.
-	in io.WriteCloser
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func startServer(t *testing.T, dir string, env ...string) *process {
+func startServer(t *testing.T, dir string, env ...string) *processtest.Server {
 	t.Helper()
-	return startProgram(t, "cofferdam", dir, env...)
+	return processtest.Serve(t, processtest.ServerConfig{Dir: dir, Env: env})
 }
 
-func startProgram(t *testing.T, program, dir string, env ...string) *process {
+// clientOf speaks to a server with the token that the first start of its database printed.
+func clientOf(t *testing.T, s, first *processtest.Server) *client {
 	t.Helper()
-	addr, err := freeAddr()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{addr: addr, out: &lockedBuffer{}}
-	p.cmd = exec.Command(program, "serve", "--addr", addr, "--egress-allow", "127.0.0.1", "--log", "json")
-	p.cmd.Dir = dir
-	p.cmd.Env = append(append(os.Environ(), "COFFERDAM_CACHE_DIR="+runtimetest.CacheDir(t), "COFFERDAM_COMPILE_CPU="+compileCPU), env...)
-	if program == "observed" {
-		p.cmd.Env = append(p.cmd.Env, clobbered)
-	}
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		_ = p.cmd.Wait()
-		if t.Failed() {
-			t.Logf("server %s said:\n%s", addr, p.out)
-		}
-	})
-	c := &client{base: "http://" + addr, http: &http.Client{Timeout: time.Second}}
-	eventually(t, "the server to be ready", func() bool {
-		return c.call(t.Context(), http.MethodGet, "/readyz", nil, nil) == nil
-	})
-	return p
-}
-
-// eventually waits for another process; there is no signal that crosses it.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if done() {
-			return
-		}
-	}
-	t.Fatalf("waited three minutes for %s", what)
-}
-
-var printedToken = regexp.MustCompile(`shown this once: (\S+)`)
-
-func (p *process) client(t *testing.T, first *process) *client {
-	t.Helper()
-	var found []string // It answers before all that it has said has come through the pipe.
-	eventually(t, "the first start's token", func() bool {
-		found = printedToken.FindStringSubmatch(first.out.String())
-		return found != nil
-	})
-	return &client{base: "http://" + p.addr, token: found[1], http: &http.Client{Timeout: 3 * time.Minute}}
+	return &client{base: s.URL(), token: first.Token(t), http: &http.Client{Timeout: 3 * time.Minute}}
 }
 
 // gatedGitHub is a stand-in for the GitHub API whose labels wait at a gate.
@@ -194,7 +113,7 @@ func finished(t *testing.T, c *client, ids []string) []execution.Trace {
 	t.Helper()
 	traces := make([]execution.Trace, len(ids))
 	for i, id := range ids {
-		eventually(t, "execution "+id, func() bool {
+		processtest.Eventually(t, "execution "+id, func() bool {
 			if err := c.call(t.Context(), http.MethodGet, "/v1/tenants/acme/executions/"+id+"/trace", nil, &traces[i]); err != nil {
 				t.Fatal(err)
 			}
@@ -225,7 +144,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 	github := newGatedGitHub(t)
 	one := startServer(t, dir, env...)
 	two := startServer(t, dir, env...)
-	c := two.client(t, one)
+	c := clientOf(t, two, one)
 	endpoint, secret := prepare(t, c, github.URL)
 	const n = 12
 	ids := deliverIssues(t, c, endpoint, secret, n)
@@ -244,9 +163,7 @@ func TestKilledServerLosesNothing(t *testing.T) {
 		t.Logf("one server took all %d executions; what it holds when it is killed is what counts", n)
 	}
 	killed := time.Now()
-	if err := one.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	one.Kill()
 	close(github.gate)
 	traces := finished(t, c, ids)
 	again, last := 0, killed
@@ -283,24 +200,24 @@ func TestTerminatedServerDrains(t *testing.T) {
 	dir := t.TempDir()
 	github := newGatedGitHub(t)
 	one := startServer(t, dir)
-	c := one.client(t, one)
+	c := clientOf(t, one, one)
 	endpoint, secret := prepare(t, c, github.URL)
 	ids := deliverIssues(t, c, endpoint, secret, 1)
 	<-github.arrived
-	if err := one.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := one.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the server to take no more requests", func() bool {
+	processtest.Eventually(t, "the server to take no more requests", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		return c.call(ctx, http.MethodGet, "/healthz", nil, nil) != nil
 	})
 	close(github.gate)
-	if err := one.cmd.Wait(); err != nil {
-		t.Fatalf("the server ended with %v:\n%s", err, one.out)
+	if err := one.Wait(); err != nil {
+		t.Fatalf("the server ended with %v:\n%s", err, one.Said())
 	}
 	two := startServer(t, dir)
-	traces := finished(t, two.client(t, one), ids)
+	traces := finished(t, clientOf(t, two, one), ids)
 	if got := traces[0].Execution.Claim; got != 1 {
 		t.Errorf("the execution was claimed %d times; the first server should have finished it", got)
 	}
@@ -312,15 +229,12 @@ func TestKilledEmbeddedServerResumesAtTheNextStart(t *testing.T) {
 	dir := t.TempDir()
 	github := newGatedGitHub(t)
 	one := startServer(t, dir, "COFFERDAM_LEASE=1s")
-	c := one.client(t, one)
+	c := clientOf(t, one, one)
 	endpoint, secret := prepare(t, c, github.URL)
 	ids := deliverIssues(t, c, endpoint, secret, 3)
 	<-github.arrived
-	if err := one.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = one.cmd.Process.Wait()
+	one.Kill()
 	close(github.gate)
 	two := startServer(t, dir, "COFFERDAM_LEASE=1s")
-	finished(t, two.client(t, one), ids)
+	finished(t, clientOf(t, two, one), ids)
 }

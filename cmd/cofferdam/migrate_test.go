@@ -66,7 +66,7 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	// An embedded database belongs to its server, which migrates it.
 	beside(t, path, unmigrate)
 	p := startServer(t, dir)
-	c := p.client(t, p)
+	c := clientOf(t, p, p)
 	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
 		t.Error(err)
 	}
@@ -82,7 +82,7 @@ func TestServerOnTheSchemaBefore(t *testing.T) {
 	dsn, dir := postgrestest.DSN(t), t.TempDir()
 	within(t, dsn, unmigrateServer)
 	p := startServer(t, dir, "COFFERDAM_DB="+dsn, "COFFERDAM_KEY_FILE="+filepath.Join(dir, "key.json"))
-	c := p.client(t, p)
+	c := clientOf(t, p, p)
 	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/health"
 	"github.com/cofferdam-run/cofferdam/host/notice"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 )
 
@@ -132,17 +133,29 @@ func (a *app) connectionHealth() *cobra.Command {
 func printHealth(w io.Writer, found []health.Health) {
 	var rows [][]string
 	for _, h := range found {
-		row := []string{h.Name, h.Connection, string(h.Type), string(h.State), "", strconv.Itoa(h.Waiting), "", ""}
+		row := []string{h.Name, h.Connection, string(h.Type), string(h.State), "", strconv.Itoa(h.Waiting), sendingLine(h), "", ""}
 		if !h.BrokenSince.IsZero() {
 			row[4] = h.BrokenSince.Format(time.RFC3339)
 		}
 		if h.LastError != nil {
-			row[6], row[7] = h.LastError.Message, h.LastError.Hint
+			row[7], row[8] = h.LastError.Message, h.LastError.Hint
 		}
 		rows = append(rows, row)
 	}
-	table(w, []string{"NAME", "ID", "TYPE", "STATE", "BROKEN SINCE", "WAITING", "WHY", "HINT"}, rows)
+	table(w, []string{"NAME", "ID", "TYPE", "STATE", "BROKEN SINCE", "WAITING", "SENDING", "WHY", "HINT"}, rows)
 	if len(rows) == 0 {
 		fmt.Fprintln(w, "no connections")
+	}
+}
+
+// sendingLine says whether requests are sent with a connection, and why not.
+func sendingLine(h health.Health) string {
+	switch {
+	case !h.PausedAt.IsZero():
+		return "paused since " + stamp(h.PausedAt)
+	case h.Breaker.State != pace.Closed:
+		return "breaker " + breakerLine(h.Breaker)
+	default:
+		return "yes"
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/webhook"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
 // generated is a client made from nothing but the document that the server
@@ -25,9 +26,9 @@ type generated struct {
 	t *testing.T
 }
 
-func generate(t *testing.T, p *process) generated {
+func generate(t *testing.T, p *processtest.Server) generated {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.addr+"/openapi.json", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/openapi.json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func generate(t *testing.T, p *process) generated {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := apitest.New(document, "http://"+p.addr, p.client(t, p).token)
+	c, err := apitest.New(document, p.URL(), clientOf(t, p, p).token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,7 @@ func (g generated) deliver(e endpointSecret, owner string) event.Accepted {
 func (g generated) finished(tenant, id string) execution.Trace {
 	g.t.Helper()
 	var tr execution.Trace
-	eventually(g.t, "execution "+id, func() bool {
+	processtest.Eventually(g.t, "execution "+id, func() bool {
 		g.do(apitest.Call{Operation: "traceExecution", Params: map[string]any{"tenant": tenant, "execution": id}}, &tr)
 		return tr.Execution.State.Done()
 	})

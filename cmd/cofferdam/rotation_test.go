@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -28,6 +25,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
 	"github.com/cofferdam-run/cofferdam/host/vault/rotation"
 	"github.com/cofferdam-run/cofferdam/runtime/runtimetest"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
 var (
@@ -62,7 +60,7 @@ func setupChanging(t *testing.T, db string) *changing {
 	c.run(t, "key", "new", "data/key.json")
 	c.run(t, "key", "new", "data/key-2.json")
 	c.server = startServer(t, c.dir, append(c.env, "COFFERDAM_KEEPERS=file:data/key-2.json")...)
-	c.api = c.server.client(t, c.server)
+	c.api = clientOf(t, c.server, c.server)
 	wasm := runtimetest.BuildGo(t, "testdata/canary")
 	if err := c.api.send(t.Context(), http.MethodPost, "/v1/plugins", "application/wasm", bytes.NewReader(wasm), nil); err != nil {
 		t.Fatal(err)
@@ -148,7 +146,7 @@ func (c *changing) begin(t *testing.T, n int) []string {
 func (c *changing) succeeded(t *testing.T, ids []string) {
 	t.Helper()
 	for _, id := range ids {
-		eventually(t, "execution "+id, func() bool {
+		processtest.Eventually(t, "execution "+id, func() bool {
 			var x execution.Execution
 			if err := json.Unmarshal(c.get(t, c.path(0, "/executions/"+id)), &x); err != nil {
 				t.Fatal(err)
@@ -162,11 +160,11 @@ func (c *changing) succeeded(t *testing.T, ids []string) {
 }
 
 // next starts another server, and speaks with that from now on.
-func (c *changing) next(t *testing.T, env ...string) *process {
+func (c *changing) next(t *testing.T, env ...string) *processtest.Server {
 	t.Helper()
 	token := c.api.token
 	p := startServer(t, c.dir, append(c.env, env...)...)
-	c.api = &client{base: "http://" + p.addr, token: token, http: &http.Client{Timeout: time.Minute}}
+	c.api = &client{base: p.URL(), token: token, http: &http.Client{Timeout: time.Minute}}
 	return p
 }
 
@@ -222,11 +220,8 @@ func TestRotationOutlivesItsServer(t *testing.T) {
 			c.post(t, c.path(0, "/installations/canary/resume"), nil, nil) // They all run from now on.
 			var r rotation.Rotation
 			c.post(t, c.path(0, "/key-rotations"), nil, &r)
-			eventually(t, "the rotation to be under way", func() bool { return c.rotated(t, &r).Progress.Done > 0 })
-			if err := first.cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = first.cmd.Wait()
+			processtest.Eventually(t, "the rotation to be under way", func() bool { return c.rotated(t, &r).Progress.Done > 0 })
+			first.Kill()
 			if r.State.Ended() {
 				t.Errorf("it was killed when the rotation was %+v, and not in the middle of it", r)
 			}
@@ -236,7 +231,7 @@ func TestRotationOutlivesItsServer(t *testing.T) {
 			}
 			stop := c.reading(t, early)
 			c.succeeded(t, ids)
-			eventually(t, "the rotation", func() bool { return c.rotated(t, &r).State.Ended() })
+			processtest.Eventually(t, "the rotation", func() bool { return c.rotated(t, &r).State.Ended() })
 			t.Logf("%d executions, and %d reads of the other server, while %d of %d records were sealed anew", len(ids), stop(), r.Progress.Done, r.Progress.Total)
 			if r.State != job.Done || r.Progress.Unreadable > 0 || r.Progress.Total < *rotationRecords {
 				t.Errorf("the rotation is %+v", r)
@@ -307,10 +302,10 @@ func TestRewrapOutlivesItsProcess(t *testing.T) {
 			}
 			c.succeeded(t, ids)
 			t.Logf("killed with %d of %d left; %d reads meanwhile", left, *rewrapTenants, stop())
-			if err := c.server.cmd.Process.Signal(os.Interrupt); err != nil {
+			if err := c.server.Signal(os.Interrupt); err != nil {
 				t.Fatal(err)
 			}
-			if err := c.server.cmd.Wait(); err != nil {
+			if err := c.server.Wait(); err != nil {
 				t.Errorf("the server ends with %v", err)
 			}
 			if err := os.Remove(filepath.Join(c.dir, "data", "key.json")); err != nil {
@@ -359,24 +354,10 @@ func (c *changing) wrappedBy(t *testing.T, id string) int {
 // killedRewrap kills a rewrap as soon as it says that it has done something.
 func (c *changing) killedRewrap(t *testing.T) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "cofferdam", c.rewrap()...)
-	cmd.Dir, cmd.Env = c.dir, append(os.Environ(), c.env...)
-	said, err := cmd.StderrPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(said).ReadString('\n')
-	if err != nil || !strings.Contains(line, "wrapped anew") {
-		rest, _ := io.ReadAll(said)
-		t.Fatalf("it says %q, %v: %s", line, err, rest)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err == nil {
+	p := processtest.Run(t, processtest.Config{Program: "cofferdam", Args: c.rewrap(), Dir: c.dir, Env: c.env})
+	processtest.Eventually(t, "the rewrap to be under way", func() bool { return strings.Contains(p.Said(), "wrapped anew") })
+	p.Kill()
+	if p.Wait() == nil {
 		t.Error("it has come to its end")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
 // pulses are schedules, each of which ticks every ten seconds, at a second of its own.
@@ -72,30 +73,27 @@ func TestKilledServersLoseAndDoubleNoTick(t *testing.T) {
 				env = append(env, "COFFERDAM_DB="+postgrestest.DSN(t), "COFFERDAM_KEY_FILE="+filepath.Join(dir, "key.json"), "COFFERDAM_MIGRATE=true")
 			}
 			first := startServer(t, dir, env...)
-			servers := []*process{first}
-			pulses(t, first.client(t, first), schedules)
+			servers := []*processtest.Server{first}
+			pulses(t, clientOf(t, first, first), schedules)
 			if database == "postgres" {
 				servers = append(servers, startServer(t, dir, env...))
 			}
 			for n := range kills {
-				c := servers[0].client(t, first)
+				c := clientOf(t, servers[0], first)
 				_, had := instants(t, c)
-				eventually(t, "a tick", func() bool { _, n := instants(t, c); return n > had })
+				processtest.Eventually(t, "a tick", func() bool { _, n := instants(t, c); return n > had })
 				time.Sleep(time.Duration(n) * 290 * time.Millisecond) // Anywhere between two.
-				if err := servers[0].cmd.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-				_, _ = servers[0].cmd.Process.Wait()
+				servers[0].Kill()
 				if database == "sqlite" {
 					time.Sleep(3 * time.Second) // Two or three of them miss a tick.
 				}
 				servers = append(servers[1:], startServer(t, dir, env...))
 			}
-			c := servers[0].client(t, first)
-			eventually(t, "four ticks of each", func() bool { _, n := instants(t, c); return n >= schedules*ticks })
+			c := clientOf(t, servers[0], first)
+			processtest.Eventually(t, "four ticks of each", func() bool { _, n := instants(t, c); return n >= schedules*ticks })
 			// What was missed is made up for one after the other: a gap may be closing still.
 			var all map[string][]time.Time
-			eventually(t, "no tick to be missing, or there twice", func() bool { all, _ = instants(t, c); return broken(all) == "" })
+			processtest.Eventually(t, "no tick to be missing, or there twice", func() bool { all, _ = instants(t, c); return broken(all) == "" })
 			_, n := instants(t, c)
 			t.Logf("%d ticks of %d schedules, %d kills", n, len(all), kills)
 		})

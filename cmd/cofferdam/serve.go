@@ -87,6 +87,7 @@ func (a *app) serverFlags(c *cobra.Command) {
 	flags.StringSliceVar(&a.Checkpoints, "audit-checkpoints", a.Checkpoints, "send the audit log's signed checkpoints there, too: to the end of a file, or by POST to an https:// address (COFFERDAM_AUDIT_CHECKPOINTS)")
 	flags.DurationVar(&a.Lease, "lease", a.Lease, "how long a dead server keeps its executions (COFFERDAM_LEASE)")
 	flags.StringSliceVar(&a.EgressAllow, "egress-allow", a.EgressAllow, "addresses or networks that plugins may reach although they are private, over plain http too; for development (COFFERDAM_EGRESS_ALLOW)")
+	a.boundFlags(c)
 	a.proxyFlags(c)
 	a.notifyFlags(c)
 	a.tracingFlags(c)

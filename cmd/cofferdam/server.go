@@ -37,6 +37,8 @@ type server struct {
 	certificates *certificates
 	// spans sends them; nil where nobody wants any.
 	spans *otlp.Provider
+	// headerBytes is how much the headers of a request may have.
+	headerBytes int
 }
 
 // drainTime is what requests in flight get at a shutdown. Executions get their
@@ -54,7 +56,11 @@ func (a *app) openServer(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{}
+	within, err := a.bounds()
+	if err != nil {
+		return nil, err
+	}
+	s := &server{headerBytes: within.header}
 	if s.logger, err = a.logger(); err != nil {
 		return nil, err
 	}
@@ -67,13 +73,13 @@ func (a *app) openServer(ctx context.Context) (*server, error) {
 	if s.store, err = a.openStore(ctx, s.logger); err != nil {
 		return nil, err
 	}
-	if err := s.build(ctx, a, way); err != nil {
+	if err := s.build(ctx, a, way, within); err != nil {
 		return nil, errors.Join(err, s.store.Close())
 	}
 	return s, nil
 }
 
-func (s *server) build(ctx context.Context, a *app, way egress.Config) error {
+func (s *server) build(ctx context.Context, a *app, way egress.Config, within serverBounds) error {
 	if err := a.prepareSchema(ctx, s.store); err != nil {
 		return err
 	}
@@ -128,6 +134,8 @@ func (s *server) build(ctx context.Context, a *app, way egress.Config) error {
 		KeyFresh:  a.KeyFresh,
 		Slots:     a.Slots,
 		Lease:     a.Lease,
+		Ingest:    within.ingest,
+		Pace:      within.pace,
 		Retention: tenant.Retention{Days: a.KeepDays, Bytes: int64(a.KeepBytes)},
 		// None is negative there: zero is the default.
 		DeletionGrace: cmp.Or(time.Duration(a.Grace), -1),
@@ -163,7 +171,7 @@ func (s *server) serve(ctx context.Context, l net.Listener) error {
 		Handler:           s.api,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    s.headerBytes,
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,6 +46,7 @@ type settings struct {
 	LogLevel     string  `env:"COFFERDAM_LOG_LEVEL" envDefault:"info"`
 
 	access
+	boundSettings
 	proxySettings
 	notifySettings
 
@@ -56,7 +58,8 @@ type settings struct {
 
 func loadSettings() (settings, error) {
 	s, err := env.ParseAs[settings]()
-	if err != nil {
+	// It leaves out what is embedded and not exported.
+	if err := errors.Join(err, env.Parse(&s.access), env.Parse(&s.boundSettings), env.Parse(&s.notifySettings)); err != nil {
 		return settings{}, fmt.Errorf("read the environment: %w", err)
 	}
 	return s, nil

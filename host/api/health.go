@@ -12,7 +12,7 @@ import (
 
 func healthRoutes() []route {
 	const what = " A connection is broken if its user has to agree anew, or if executions wait for it because the other side refused its credential: they go on by themselves once it works again. " +
-		"Of other credentials than those that users agreed to, nothing more is known."
+		"Of other credentials than those that users agreed to, nothing more is known. `breaker` and `paused_at` say whether requests are sent with it at all."
 	return []route{
 		{
 			Method: http.MethodGet, Path: "/v1/tenants/{tenant}/connections/{connection}/health", Reach: owned, Scope: token.Read, ID: "getConnectionHealth", Tag: "connections",

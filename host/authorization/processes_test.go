@@ -1,7 +1,6 @@
 package authorization_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -12,7 +11,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -28,6 +26,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
 	"github.com/cofferdam-run/cofferdam/host/vault"
 	"github.com/cofferdam-run/cofferdam/host/vault/keyfile"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
 var (
@@ -183,10 +182,10 @@ func crowd(ctx context.Context, a *authorization.Authorizations, tenant string, 
 
 // child is a process.
 type child struct {
-	cmd     *exec.Cmd
-	in      *json.Encoder
+	*processtest.Process
+
+	orders  *json.Encoder
 	reports chan report
-	died    chan struct{}
 }
 
 func (b *fleet) start(t *testing.T, i int) *child {
@@ -198,31 +197,20 @@ func (b *fleet) start(t *testing.T, i int) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{cmd: exec.CommandContext(t.Context(), os.Args[0]), reports: make(chan report, 8), died: make(chan struct{})}
-	c.cmd.Env, c.cmd.Stderr = append(os.Environ(), childEnv+"="+string(text)), os.Stderr
-	in, err1 := c.cmd.StdinPipe()
-	out, err2 := c.cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, c.cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	c.in = json.NewEncoder(in)
-	go func() {
-		defer close(c.died)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			var r report
-			if json.Unmarshal(lines.Bytes(), &r) == nil {
-				c.reports <- r
-			}
+	c := &child{reports: make(chan report, 8)}
+	c.Process = processtest.Run(t, processtest.Config{Env: []string{childEnv + "=" + string(text)}, Stderr: os.Stderr, Hear: func(line string) {
+		var r report
+		if json.Unmarshal([]byte(line), &r) == nil {
+			c.reports <- r
 		}
-		_ = c.cmd.Wait()
-	}()
-	t.Cleanup(func() { _ = in.Close(); <-c.died })
+	}})
+	c.orders = json.NewEncoder(c.In)
 	return c
 }
 
 func (c *child) tell(t *testing.T, o order) {
 	t.Helper()
-	if err := c.in.Encode(o); err != nil {
+	if err := c.orders.Encode(o); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -282,7 +270,7 @@ func (b *fleet) want(t *testing.T, connection string, of ...*child) (tokens, err
 		select {
 		case r := <-c.reports:
 			tokens, errs = append(tokens, r.Tokens...), append(errs, r.Errors...)
-		case <-c.died:
+		case <-c.Gone():
 			t.Fatal("a process has died that nobody killed")
 		}
 	}
@@ -337,7 +325,7 @@ func killed(t *testing.T) {
 				victim, others := f.children[n%processes], slices.Delete(slices.Clone(f.children), n%processes, n%processes+1)
 				before, died := f.server.Counts(), f.clock.Now()
 				victim.tell(t, order{Now: died, Connection: connection, Callers: callers, Dies: step})
-				<-victim.died
+				<-victim.Gone()
 				f.children[n%processes] = f.start(t, n%processes)
 				f.clock.advance(lease + 5*time.Second)
 				tokens, errs := f.want(t, connection, others...)

@@ -15,6 +15,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 )
 
 // State is how a connection is.
@@ -53,6 +54,10 @@ type Health struct {
 	BrokenSince time.Time `json:"broken_since,omitzero"`
 	// LastError is why it is broken, or was last refreshed in vain.
 	LastError *fault.Error `json:"last_error,omitempty"`
+	// Breaker is how its breaker stands, and PausedAt when it was paused, zero if it is not:
+	// while one is open, or it is paused, nothing is sent with it, whatever its state.
+	Breaker  pace.Breaker `json:"breaker"`
+	PausedAt time.Time    `json:"paused_at,omitzero"`
 	// Waiting is how many executions wait for it, and OldestWaiting the first of them.
 	Waiting       int    `json:"waiting"`
 	OldestWaiting string `json:"oldest_waiting,omitempty"`
@@ -68,6 +73,8 @@ type Store interface {
 	Connections(ctx context.Context, tenant string) ([]connection.Connection, error)
 	Installations(ctx context.Context, tenant string) ([]installation.Installation, error)
 	Awaited(ctx context.Context, tenant string) ([]execution.Awaited, error)
+	// Paces lists those of which something is kept: the others' breakers are closed.
+	Paces(ctx context.Context, tenant string) ([]pace.Pace, error)
 	Ailments
 }
 
@@ -100,19 +107,14 @@ func (s *Healths) List(ctx context.Context, tenant string) ([]Health, error) {
 	agreed, err := s.c.Authorizations(ctx, tenant)
 	awaited, failed := s.c.Store.Awaited(ctx, tenant)
 	installations, also := s.c.Store.Installations(ctx, tenant)
-	if err := errors.Join(err, failed, also); err != nil {
+	paces, nor := s.c.Store.Paces(ctx, tenant)
+	if err := errors.Join(err, failed, also, nor); err != nil {
 		return nil, fmt.Errorf("look at the connections of a tenant: %w", err)
 	}
 	all := make([]Health, len(connections))
 	for i, c := range connections {
-		h := Health{Tenant: tenant, Connection: c.ID, Name: c.Name, Type: c.Type, State: Unknown, Installations: []string{}}
-		for _, in := range installations {
-			for _, id := range in.Grants.Connections {
-				if id == c.ID && in.State != installation.Removed && !slices.Contains(h.Installations, in.ID) {
-					h.Installations = append(h.Installations, in.ID)
-				}
-			}
-		}
+		h := Health{Tenant: tenant, Connection: c.ID, Name: c.Name, Type: c.Type, State: Unknown, Breaker: pace.Breaker{State: pace.Closed}}
+		h.Installations = granted(c.ID, installations)
 		n := slices.IndexFunc(agreed, func(a authorization.Authorization) bool {
 			return a.Connection == c.ID && a.State != authorization.Revoking
 		})
@@ -125,6 +127,9 @@ func (s *Healths) List(ctx context.Context, tenant string) ([]Health, error) {
 		}
 		if n := slices.IndexFunc(awaited, func(a execution.Awaited) bool { return a.Connection == c.ID }); n >= 0 {
 			h.awaited(awaited[n])
+		}
+		if n := slices.IndexFunc(paces, func(p pace.Pace) bool { return p.Connection == c.ID }); n >= 0 {
+			h.Breaker, h.PausedAt = paces[n].Breaker, paces[n].PausedAt
 		}
 		all[i] = h
 	}
@@ -196,4 +201,17 @@ func (h *Health) awaited(a execution.Awaited) {
 	h.State, h.BrokenSince = Broken, a.Since
 	h.LastError = fault.New(fault.Auth, fault.CodeUpstreamAuth, "the other side refuses its credential").
 		WithHint("Replace its credential, or reconnect it. It is tried again by itself within an hour.")
+}
+
+// granted are the installations that were granted a connection, by id.
+func granted(connection string, all []installation.Installation) []string {
+	ids := []string{}
+	for _, in := range all {
+		for _, id := range in.Grants.Connections {
+			if id == connection && in.State != installation.Removed && !slices.Contains(ids, in.ID) {
+				ids = append(ids, in.ID)
+			}
+		}
+	}
+	return ids
 }

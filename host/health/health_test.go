@@ -14,6 +14,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/health"
 	"github.com/cofferdam-run/cofferdam/host/installation"
+	"github.com/cofferdam-run/cofferdam/host/pace"
 )
 
 // records are those of one tenant, ten_a.
@@ -22,6 +23,7 @@ type records struct {
 	installations []installation.Installation
 	awaited       []execution.Awaited
 	ailing        []health.Key
+	paces         []pace.Pace
 	err           error
 }
 
@@ -36,6 +38,8 @@ func (r *records) Installations(context.Context, string) ([]installation.Install
 func (r *records) Awaited(context.Context, string) ([]execution.Awaited, error) {
 	return r.awaited, r.err
 }
+
+func (r *records) Paces(context.Context, string) ([]pace.Pace, error) { return r.paces, r.err }
 
 func (r *records) Ailing(context.Context) ([]health.Key, error) { return r.ailing, r.err }
 
@@ -121,5 +125,25 @@ func TestErrors(t *testing.T) {
 	}
 	if _, err := s.Broken(t.Context(), "", 10); !errors.Is(err, lost) {
 		t.Errorf("got %v, want %v", err, lost)
+	}
+}
+
+func TestHowRequestsGoIsTold(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	open := pace.Breaker{State: pace.Open, Since: at, RetryAt: at.Add(5 * time.Second), Opens: 1, Why: "6 of 10 requests within 30s failed"}
+	r := &records{
+		connections: []connection.Connection{{ID: "con_a", Name: "a"}, {ID: "con_b", Name: "b"}, {ID: "con_c", Name: "c"}},
+		paces:       []pace.Pace{{Connection: "con_b", Breaker: open}, {Connection: "con_c", Breaker: pace.Breaker{State: pace.Closed}, PausedAt: at}},
+	}
+	got, err := of(r).List(t.Context(), "ten_a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := pace.Breaker{State: pace.Closed}
+	for i, want := range []health.Health{{Breaker: closed}, {Breaker: open}, {Breaker: closed, PausedAt: at}} {
+		if got[i].Breaker != want.Breaker || !got[i].PausedAt.Equal(want.PausedAt) {
+			t.Errorf("%s has %+v, paused at %s, want %+v and %s", got[i].Name, got[i].Breaker, got[i].PausedAt, want.Breaker, want.PausedAt)
+		}
 	}
 }

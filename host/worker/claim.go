@@ -71,6 +71,9 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if w.lanes.alone() {
+		return false, nil // The end of its run says that it makes sense again.
+	}
 	w.mu.Lock()
 	free := w.free
 	w.mu.Unlock()
@@ -93,6 +96,11 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 	}
 	w.metrics.claimed(w.c.Now().Sub(began))
 	w.ring.Result(quotas, claimed)
+	for _, c := range claimed {
+		if c.Crashes < quarantineAfter {
+			w.lanes.expect(lane(c.Crashes))
+		}
+	}
 	for _, c := range claimed {
 		w.start(alive, t, c)
 	}
@@ -175,7 +183,7 @@ func (w *Worker) guarded(ctx context.Context, c execution.Claimed, held func() b
 // turn waits until an execution may run, and returns what ends its turn, or nil if it did
 // not get to run alone within a lease. While it waits, its slot is another's.
 func (w *Worker) turn(ctx context.Context, c execution.Claimed) (end func()) {
-	in := laneOf(c.Crashes)
+	in := lane(c.Crashes)
 	if in == common {
 		return w.lanes.enter(ctx, in, nil)
 	}
@@ -189,7 +197,7 @@ func (w *Worker) turn(ctx context.Context, c execution.Claimed) (end func()) {
 		w.mu.Unlock()
 	}()
 	var patience <-chan time.Time
-	if in == solo {
+	if in >= solo {
 		patience = w.c.After(w.c.Lease)
 	}
 	return w.lanes.enter(ctx, in, patience)

@@ -17,6 +17,7 @@ type enterer struct {
 
 func enter(ctx context.Context, l *lanes, in lane, patience <-chan time.Time) *enterer {
 	e := &enterer{out: make(chan struct{})}
+	l.expect(in)
 	go func() {
 		leave := l.enter(ctx, in, patience)
 		if leave == nil {
@@ -66,10 +67,8 @@ func TestSoloRunsWithNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l lanes
 		a := enter(t.Context(), &l, common, nil)
-		alone := enter(t.Context(), &l, solo, nil)
-		other, b := enter(t.Context(), &l, solo, nil), enter(t.Context(), &l, common, nil)
+		alone, other := enter(t.Context(), &l, solo, nil), enter(t.Context(), &l, solo, nil)
 		want(t, alone, false)
-		want(t, b, false)
 		a.leave()
 		if alone.in == other.in {
 			t.Errorf("both are let in: %t, want one", alone.in)
@@ -77,12 +76,47 @@ func TestSoloRunsWithNoOther(t *testing.T) {
 		if other.in {
 			alone, other = other, alone
 		}
+		b := enter(t.Context(), &l, common, nil)
 		want(t, b, false)
 		alone.leave()
+		want(t, b, true)
+		want(t, other, false)
+		if !l.alone() {
+			t.Error("nobody is to run alone, though one waits")
+		}
+		b.leave()
 		want(t, other, true)
 		other.leave()
-		want(t, b, true)
-		b.leave()
+		if l.alone() {
+			t.Error("somebody is to run alone, though nobody is there")
+		}
+	})
+}
+
+func TestWhoMayKillGoesLast(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var l lanes
+		l.expect(common) // It was claimed with the others, and comes later.
+		worst, bad := enter(t.Context(), &l, solo+2, nil), enter(t.Context(), &l, solo, nil)
+		first, second := enter(t.Context(), &l, suspect, nil), enter(t.Context(), &l, suspect, nil)
+		l.expect(solo + 1)
+		want(t, bad, false)
+		first.leave()
+		want(t, second, true)
+		second.leave()
+		want(t, bad, false)
+		leave := l.enter(t.Context(), common, nil)
+		leave()
+		synctest.Wait()
+		want(t, bad, true)
+		bad.leave()
+		want(t, worst, false)
+		leave = l.enter(t.Context(), solo+1, nil)
+		leave()
+		synctest.Wait()
+		want(t, worst, true)
+		worst.leave()
 	})
 }
 
@@ -95,19 +129,20 @@ func TestNobodyWaitsForEverBehindARunThatDoesNotEnd(t *testing.T) {
 		cancelled := enter(ctx, &l, solo, nil)
 		patient := enter(t.Context(), &l, solo, time.After(time.Second))
 		next := enter(t.Context(), &l, common, nil)
-		want(t, next, false)
+		want(t, next, true) // It was claimed with them.
 		cancel()
 		synctest.Wait()
 		want(t, cancelled, true)
 		cancelled.leave()
-		want(t, next, false)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		want(t, patient, false) // Beside the endless one it would not be alone.
 		if !patient.sent {
-			t.Error("it waits still, and everybody with it")
+			t.Error("it waits still, and nobody is claimed")
 		}
-		want(t, next, true)
+		if l.alone() {
+			t.Error("somebody is to run alone still")
+		}
 		next.leave()
 		endless.leave()
 	})

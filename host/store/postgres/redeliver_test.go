@@ -5,7 +5,6 @@ import (
 	"flag"
 	"log/slog"
 	"os"
-	"os/exec"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,6 +23,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/postgres"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
 var (
@@ -101,15 +101,13 @@ func TestMillionRedeliveredExactlyOnce(t *testing.T) {
 	for kill := 1; kill <= 3; kill++ {
 		child := s.child(t)
 		s.until(t, r.ID, func(r redeliver.Redelivery) bool { return r.Progress.Redelivered >= n*kill/4 })
-		_ = child.Process.Kill()
-		_ = child.Wait()
+		child.Kill()
 	}
 	child := s.child(t)
 	beside := s.p99(t, *redeliverProbes)
 	got := s.until(t, r.ID, func(r redeliver.Redelivery) bool { return r.State.Ended() })
 	took := time.Since(began)
-	_ = child.Process.Kill()
-	_ = child.Wait()
+	child.Kill()
 	if p := got.Progress; got.State != job.Done || p.Redelivered != n || p.Looked < n || p.Skipped.Gone > 0 {
 		t.Fatalf("it is %s with %+v and %v", got.State, p, got.Error)
 	}
@@ -177,14 +175,9 @@ func (s *storm) fill(t *testing.T, n int) {
 }
 
 // child starts a process that redelivers.
-func (s *storm) child(t *testing.T) *exec.Cmd {
+func (s *storm) child(t *testing.T) *processtest.Process {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRedeliveringProcess$")
-	c.Env = append(os.Environ(), childDSN+"="+s.dsn)
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return processtest.Run(t, processtest.Config{Args: []string{"-test.run=^TestRedeliveringProcess$"}, Env: []string{childDSN + "=" + s.dsn}})
 }
 
 func (s *storm) until(t *testing.T, id string, enough func(redeliver.Redelivery) bool) redeliver.Redelivery {
