@@ -95,8 +95,8 @@ func (g *Gate) cut(doc []byte) string {
 	return clip(string(doc[:min(len(doc), g.config.ExcerptBytes+4)]), g.config.ExcerptBytes)
 }
 
-// codeSuspended is of Steps only: no guest is told that its run has ended.
-const codeSuspended Code = "suspended"
+// CodeSuspended is of Steps only: no guest is told that its run has ended.
+const CodeSuspended Code = "suspended"
 
 func codeOf(err error) Code {
 	var told *Error
@@ -107,7 +107,7 @@ func codeOf(err error) Code {
 	case errors.As(err, &told):
 		return told.Code
 	case errors.As(err, &waits):
-		return codeSuspended
+		return CodeSuspended
 	default:
 		return CodeInternal
 	}

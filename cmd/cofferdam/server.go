@@ -116,7 +116,7 @@ func (s *server) build(ctx context.Context, a *app, way egress.Config, within se
 	if err != nil {
 		return err
 	}
-	if s.spans, err = a.tracing(ctx); err != nil {
+	if s.spans, err = a.tracing(ctx, s.logger); err != nil {
 		return err
 	}
 	s.host, err = host.New(ctx, host.Config{

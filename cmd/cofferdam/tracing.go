@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -25,8 +26,8 @@ func (a *app) tracingFlags(c *cobra.Command) {
 }
 
 // tracing makes what sends spans, or nothing where nobody wants them.
-func (a *app) tracing(ctx context.Context) (*otlp.Provider, error) {
-	if a.OTLPSample <= 0 || a.OTLPSample > 1 {
+func (a *app) tracing(ctx context.Context, logger *slog.Logger) (*otlp.Provider, error) {
+	if !(a.OTLPSample > 0 && a.OTLPSample <= 1) { // NaN is neither.
 		return nil, usagef("--otlp-sample is %g: it is more than 0, and 1 at most", a.OTLPSample)
 	}
 	env := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"))
@@ -38,8 +39,11 @@ func (a *app) tracing(ctx context.Context) (*otlp.Provider, error) {
 	if protocol != "http/protobuf" {
 		return nil, usagef("OTEL_EXPORTER_OTLP_PROTOCOL is %q: spans are sent by http/protobuf, to port 4318 of most collectors", protocol)
 	}
-	p, err := otlp.New(ctx, otlp.Config{Endpoint: a.OTLPEndpoint, Sample: a.OTLPSample, Version: buildVersion().Version})
-	if err != nil {
+	p, err := otlp.New(ctx, otlp.Config{Endpoint: a.OTLPEndpoint, Sample: a.OTLPSample, Version: buildVersion().Version, Logger: logger})
+	switch {
+	case err != nil && a.OTLPEndpoint == "":
+		return nil, usagef("%v", err)
+	case err != nil:
 		return nil, usagef("--otlp-endpoint: %v", err)
 	}
 	return p, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/cofferdam-run/cofferdam/host/fault"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 	"github.com/cofferdam-run/cofferdam/host/token"
 	"github.com/cofferdam-run/cofferdam/host/vault"
@@ -74,6 +75,7 @@ func (s *server) authorised(rt route, next http.Handler) http.Handler {
 			return
 		}
 		s.seen(r, c)
+		telemetry.Admitted(r.Context())
 		ctx := vault.Using(context.WithValue(r.Context(), callerKey{}, c), vault.Use{Who: "token " + c.token.ID})
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})

@@ -57,10 +57,10 @@ func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := s.o.Now()
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
-		caused := func() []string { return nil }
+		var found *telemetry.Request
 		if s.h.Tracer != nil {
 			var ctx context.Context
-			ctx, caused = telemetry.WithRequest(r.Context())
+			ctx, found = telemetry.WithRequest(r.Context())
 			r = r.WithContext(ctx)
 		}
 		next.ServeHTTP(ww, r)
@@ -74,7 +74,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		}
 		s.metrics.requests.WithLabelValues(methodLabel(r.Method), pattern, strconv.Itoa(status)).Inc()
 		s.metrics.seconds.WithLabelValues(pattern).Observe(took.Seconds())
-		s.tell(r, pattern, status, telemetry.Span{Begin: began, End: began.Add(took), Executions: caused()})
+		s.tell(r, pattern, status, found, telemetry.Span{Begin: began, End: began.Add(took)})
 		level := slog.LevelInfo
 		if r.Method == http.MethodGet || pattern == hookPath {
 			// What only looks, and what comes thousands of times a second.
@@ -86,9 +86,10 @@ func (s *server) observe(next http.Handler) http.Handler {
 	})
 }
 
-// tell tells of a request, below the span of the caller's if it names one. Deliveries tell
-// of themselves; what looks whether the program is well is no news.
-func (s *server) tell(r *http.Request, pattern string, status int, span telemetry.Span) {
+// tell tells of a request, below the span of the caller's if it names one and was let in: a
+// stranger does not decide what is told. Deliveries tell of themselves; what looks whether
+// the program is well is no news.
+func (s *server) tell(r *http.Request, pattern string, status int, found *telemetry.Request, span telemetry.Span) {
 	if s.h.Tracer == nil || !strings.HasPrefix(pattern, "/v1/") {
 		return
 	}
@@ -100,7 +101,12 @@ func (s *server) tell(r *http.Request, pattern string, status int, span telemetr
 	span.Attributes = []telemetry.Attribute{
 		telemetry.Text("http.request.method", method), telemetry.Text("http.route", pattern), telemetry.Number("http.response.status_code", int64(status)),
 	}
-	s.h.Tracer.Tell(telemetry.From(context.WithoutCancel(r.Context()), r.Header), span)
+	span.Executions = found.Executions()
+	ctx := context.WithoutCancel(r.Context())
+	if found.IsAdmitted() {
+		ctx = telemetry.From(ctx, r.Header)
+	}
+	s.h.Tracer.Tell(ctx, span)
 }
 
 // methodLabel bounds the label: a method is any word that a stranger sends, and

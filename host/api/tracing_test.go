@@ -14,6 +14,25 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/telemetry"
 )
 
+// TestAStrangerDoesNotDecideWhatIsTold: a request that is refused is in a trace of its own.
+func TestAStrangerDoesNotDecideWhatIsTold(t *testing.T) {
+	t.Parallel()
+	told := tracetest.NewInMemoryExporter()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(told), sdktrace.WithIDGenerator(telemetry.IDs{}))
+	b := setupHost(t, api.Options{}, func(c *host.Config) { c.Tracing = telemetry.Config{Provider: provider} })
+	told.Reset()
+	got := b.raw(t, http.MethodGet, "/v1/tenants/acme", "cfd_guessed", "",
+		"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Tracestate", "a=canary")
+	b.srv.Close()
+	spans := told.GetSpans()
+	if got.status != http.StatusUnauthorized || len(spans) != 1 {
+		t.Fatalf("answered %d, and told %+v", got.status, spans)
+	}
+	if spans[0].Parent.IsValid() || spans[0].SpanContext.TraceState().Len() > 0 {
+		t.Errorf("it is told below %+v", spans[0].Parent)
+	}
+}
+
 // TestRequestsGoOnWithTheCallersTrace, and are linked to what they have made.
 func TestRequestsGoOnWithTheCallersTrace(t *testing.T) {
 	t.Parallel()

@@ -36,30 +36,58 @@ func (IDs) NewSpanID(context.Context, trace.TraceID) trace.SpanID {
 	return id
 }
 
-// request is what was found out about a request while it was answered.
-type request struct {
+// Request is what was found out about a request while it was answered. A nil one knows
+// nothing.
+type Request struct {
 	mu         sync.Mutex
+	admitted   bool
 	executions []string
 }
 
 type requestKey struct{}
 
-// WithRequest returns a context in which Caused is heard, and what gives the executions that it
-// was told.
-func WithRequest(ctx context.Context) (_ context.Context, caused func() []string) {
-	r := &request{}
-	return context.WithValue(ctx, requestKey{}, r), func() []string {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.executions
+// WithRequest returns a context in which Admitted and Caused are heard, and what they said.
+func WithRequest(ctx context.Context) (context.Context, *Request) {
+	r := &Request{}
+	return context.WithValue(ctx, requestKey{}, r), r
+}
+
+// IsAdmitted says whether the caller may ask what was asked.
+func (r *Request) IsAdmitted() bool {
+	if r == nil {
+		return false
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.admitted
+}
+
+// Executions are those that the request has made.
+func (r *Request) Executions() []string {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.executions
+}
+
+// Admitted says that the caller of the request of ctx, if there is one, may ask what it asks.
+func Admitted(ctx context.Context) {
+	note(ctx, func(r *Request) { r.admitted = true })
 }
 
 // Caused says that the request of ctx, if there is one, has made an execution.
 func Caused(ctx context.Context, execution string) {
-	if r, ok := ctx.Value(requestKey{}).(*request); ok && execution != "" {
+	if execution != "" {
+		note(ctx, func(r *Request) { r.executions = append(r.executions, execution) })
+	}
+}
+
+func note(ctx context.Context, f func(*Request)) {
+	if r, ok := ctx.Value(requestKey{}).(*Request); ok {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.executions = append(r.executions, execution)
+		f(r)
 	}
 }

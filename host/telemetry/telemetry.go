@@ -168,9 +168,11 @@ func (t *Tracer) TellRoot(ctx context.Context, execution string, s Span) {
 }
 
 // From returns a context in which spans are told below the span that a request names in its
-// traceparent, https://www.w3.org/TR/trace-context.
+// traceparent, https://www.w3.org/TR/trace-context. What its tracestate says is left out: it
+// would be told on.
 func From(ctx context.Context, h http.Header) context.Context {
-	return propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(h))
+	given := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(h)))
+	return trace.ContextWithRemoteSpanContext(ctx, given.WithTraceState(trace.TraceState{}))
 }
 
 // Word is a code that may leave: one word of at most 64 letters, digits and underscores. Of any

@@ -97,10 +97,10 @@ func TestTheCallersTraceGoesOn(t *testing.T) {
 	for sampled, want := range map[string]int{"01": 1, "00": 0} {
 		h := http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-" + sampled}}
 		spans := told(t, 0, func(tr *telemetry.Tracer) {
-			ctx, caused := telemetry.WithRequest(t.Context())
+			ctx, found := telemetry.WithRequest(t.Context())
 			telemetry.Caused(ctx, "exe_1")
 			telemetry.Caused(ctx, "")
-			tr.Tell(telemetry.From(ctx, h), telemetry.Span{Name: "a", Executions: caused()})
+			tr.Tell(telemetry.From(ctx, h), telemetry.Span{Name: "a", Executions: found.Executions()})
 		}, sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.AlwaysSample())))
 		if len(spans) != want {
 			t.Fatalf("got %d spans, want %d", len(spans), want)

@@ -180,8 +180,20 @@ func (w *Worker) guarded(ctx context.Context, c execution.Claimed, held func() b
 	return w.c.Runner.Run(ctx, c, held)
 }
 
+// patienceDoublings is how often the patience with one that is to run alone doubles: with
+// leases of 8 s, to 4 minutes, which is longer than plugins run.
+const patienceDoublings = 5
+
+// patience is how long an execution waits to run alone: a lease, and twice as long each time
+// that it was claimed and did not get to. For so long its worker claims nothing else, so that
+// sooner or later all that runs has ended.
+func patience(lease time.Duration, c execution.Claimed) time.Duration {
+	waited := min(max(uncounted(c)-c.Crashes, 0), patienceDoublings)
+	return lease << waited
+}
+
 // turn waits until an execution may run, and returns what ends its turn, or nil if it did
-// not get to run alone within a lease. While it waits, its slot is another's.
+// not get to run alone in its patience. While it waits, its slot is another's.
 func (w *Worker) turn(ctx context.Context, c execution.Claimed) (end func()) {
 	in := lane(c.Crashes)
 	if in == common {
@@ -196,11 +208,11 @@ func (w *Worker) turn(ctx context.Context, c execution.Claimed) (end func()) {
 		w.free--
 		w.mu.Unlock()
 	}()
-	var patience <-chan time.Time
+	var given <-chan time.Time
 	if in >= solo {
-		patience = w.c.After(w.c.Lease)
+		given = w.c.After(patience(w.c.Lease, c))
 	}
-	return w.lanes.enter(ctx, in, patience)
+	return w.lanes.enter(ctx, in, given)
 }
 
 // pause waits before the next try after n failures.

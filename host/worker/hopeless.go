@@ -25,7 +25,7 @@ type QuarantinedError struct{ Crashes int }
 
 // Error implements error.
 func (e *QuarantinedError) Error() string {
-	return fmt.Sprintf("%d workers in a row died while they ran it, and %d is the most", e.Crashes, quarantineAfter-1)
+	return fmt.Sprintf("%d workers in a row died while they ran it, and %d are enough", e.Crashes, quarantineAfter)
 }
 
 // endingOf says what a guest's failure means for its journal.

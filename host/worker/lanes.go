@@ -85,7 +85,8 @@ func (l *lanes) enter(ctx context.Context, in lane, patience <-chan time.Time) (
 
 // open says whether a lane's next may be let in. Who is to run alone does so after those
 // that were claimed with it and are less likely to end the process: they would be lost with
-// it. Nobody else is claimed meanwhile, so its turn comes.
+// it. Nobody else is claimed meanwhile, so its turn comes, if those that run end before its
+// patience does: see patience.
 func (l *lanes) open(in lane) bool {
 	if in >= solo {
 		return sum(l.in[:]) == 0 && sum(l.coming[:in]) == 0

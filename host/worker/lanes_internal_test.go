@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
 )
 
 // enterer enters a lane in a goroutine of its own, and is let out by out.
@@ -146,4 +148,26 @@ func TestNobodyWaitsForEverBehindARunThatDoesNotEnd(t *testing.T) {
 		next.leave()
 		endless.leave()
 	})
+}
+
+func TestPatienceGrowsWithEachTimeInVain(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		claimed execution.Claimed
+		want    time.Duration
+	}{
+		"the first time":              {execution.Claimed{Claim: 3, Crashes: 2, Attempt: 1}, time.Second},
+		"one time in vain":            {execution.Claimed{Claim: 4, Crashes: 2, Attempt: 1}, 2 * time.Second},
+		"four times":                  {execution.Claimed{Claim: 7, Crashes: 2, Attempt: 1}, 16 * time.Second},
+		"a thousand times":            {execution.Claimed{Claim: 1003, Crashes: 2, Attempt: 1}, 32 * time.Second},
+		"with attempts that ended so": {execution.Claimed{Claim: 9, Crashes: 2, Attempt: 7}, time.Second},
+		"more attempts than claims":   {execution.Claimed{Claim: 1, Crashes: 2, Attempt: 7}, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := patience(time.Second, tt.claimed); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
 }

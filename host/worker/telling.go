@@ -41,9 +41,13 @@ func (w *Worker) tell(ctx context.Context, c execution.Claimed, done completed, 
 	})
 	for i := range a.Steps {
 		if s := &a.Steps[i]; !s.Recorded { // What an earlier run asked, that has told.
-			w.c.Tracer.Tell(below, telemetry.Span{
+			span := telemetry.Span{
 				Name: "host " + s.Func, Kind: kindOf(s.Func), Begin: s.At, End: s.At.Add(s.Duration), Code: string(s.Code), Attributes: stepAttrs(s),
-			})
+			}
+			if s.Code == hostfns.CodeSuspended { // It waits, and has not failed.
+				span.Code, span.Attributes = "", append(span.Attributes, telemetry.Flag("cofferdam.suspended", true))
+			}
+			w.c.Tracer.Tell(below, span)
 		}
 	}
 	w.c.Tracer.Tell(ctx, telemetry.Span{Name: "commit", Begin: committing, End: now, Attributes: about})
@@ -59,7 +63,8 @@ func kindOf(function string) telemetry.Kind {
 	return telemetry.Internal
 }
 
-// stepAttrs is what may leave of a step: of a request its method, the host's name and the status.
+// stepAttrs is what may leave of a step: of a request its method, the status and the host's
+// name, if it may be asked: what a guest made up may be made of what it was given.
 func stepAttrs(s *hostfns.Step) []telemetry.Attribute {
 	about := []telemetry.Attribute{
 		telemetry.Number("cofferdam.ordinal", int64(s.Ordinal)), telemetry.Number("cofferdam.request_bytes", int64(s.RequestBytes)),
@@ -68,13 +73,17 @@ func stepAttrs(s *hostfns.Step) []telemetry.Attribute {
 	if s.Func != "http" {
 		return about
 	}
-	asked, status, _ := strings.Cut(s.Summary, " -> ")
+	const leads = " -> " // To a status, after each try.
+	asked, _, _ := strings.Cut(s.Summary, leads)
 	method, address, _ := strings.Cut(asked, " ")
-	if u, err := url.Parse(address); err == nil {
-		about = append(about, telemetry.Text("http.request.method", telemetry.Method(method)), telemetry.Text("server.address", u.Hostname()))
+	about = append(about, telemetry.Text("http.request.method", telemetry.Method(method)))
+	if u, err := url.Parse(address); err == nil && s.Code != hostfns.CodeDenied {
+		about = append(about, telemetry.Text("server.address", u.Hostname()))
 	}
-	if n, err := strconv.Atoi(status); err == nil {
-		about = append(about, telemetry.Number("http.response.status_code", int64(n)))
+	if at := strings.LastIndex(s.Summary, leads); at >= 0 {
+		if n, err := strconv.Atoi(s.Summary[at+len(leads):]); err == nil {
+			about = append(about, telemetry.Number("http.response.status_code", int64(n)))
+		}
 	}
 	return about
 }

@@ -11,6 +11,9 @@ import (
 // ExplainNoRoom is for tests: nobody wants 65,530 mappings in one.
 var ExplainNoRoom = explainNoRoom
 
+// Sound is for tests: they have one kernel.
+var Sound = sound
+
 // File is where an image's content is.
 func File(i *Image) *os.File {
 	switch s := i.store.(type) {

@@ -15,11 +15,11 @@ type Mechanism int
 const (
 	// Best is what Probe finds when an image is made.
 	Best Mechanism = iota
-	// Watch is Linux 6.7 and later, where a process may have a userfaultfd: the kernel
+	// Watch is Linux 6.9 and later, where a process may have a userfaultfd: the kernel
 	// notes which pages a sandbox writes, lists them (PAGEMAP_SCAN), and those are
 	// copied back.
 	Watch
-	// Scan is the same without notes: the kernel looks at each page that the sandbox
+	// Scan is Linux 6.7 and later, without notes: the kernel looks at each page that the sandbox
 	// has in memory, whether it is a copy.
 	Scan
 	// Pagemap is older Linux: the list is read from /proc/self/pagemap.

@@ -220,6 +220,17 @@ func TestWhatTheKernelWritesIsPutBack(t *testing.T) {
 	}
 }
 
+func TestKernelsThatMissPagesAreNotTrusted(t *testing.T) {
+	t.Parallel()
+	for release, want := range map[string]bool{
+		"6.7.0": false, "6.8.12-generic": false, "5.15.0-91": false, "6.9.0": true, "6.10-rc1": true, "6.18.44": true, "7.0": true, "": false, "x.y": false,
+	} {
+		if got := image.Sound(release); got != want {
+			t.Errorf("%s: got %t", release, got)
+		}
+	}
+}
+
 // TestLargeImages writes pages of images of which it is no use to watch all, and of
 // ones that end in zeroes.
 func TestLargeImages(t *testing.T) {

@@ -28,15 +28,36 @@ const (
 
 // watch has the kernel note which pages are written. They are protected against
 // writing, and at the first write the kernel lifts that by itself, in the page fault
-// that copies the page anyway: so it costs nothing more, and nobody has to answer. A
-// page that is noted is one that was written since, or one that was never protected;
+// that copies the page anyway, or in one more where it was not in memory yet: nobody has to
+// answer. A page that is noted is one that was written since, or one that was never protected;
 // a page that is not noted cannot have been written, whoever tries, the kernel
 // included.
 type watch struct{ file *os.File }
 
+// Before Linux 6.9 the question for what was written took bits of a swapped page's place for
+// its protection, and missed such a page every other time ("fs/proc/task_mmu: fix uffd-wp
+// confusion in pagemap_scan_pmd_entry()").
+const watchMajor, watchMinor = 6, 9
+
+// sound says whether a kernel of this release has what a watch needs.
+func sound(release string) bool {
+	var major, minor int
+	if n, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil || n != 2 {
+		return false
+	}
+	return major > watchMajor || major == watchMajor && minor >= watchMinor
+}
+
 // newWatch fails where the kernel does not know it, or the process may not have it:
 // containers often forbid the system call.
 func newWatch() (*watch, error) {
+	var system unix.Utsname
+	if err := unix.Uname(&system); err != nil {
+		return nil, fmt.Errorf("ask for the kernel's release: %w", err)
+	}
+	if release := unix.ByteSliceToString(system.Release[:]); !sound(release) {
+		return nil, fmt.Errorf("watch pages on Linux %s: it needs %d.%d", release, watchMajor, watchMinor)
+	}
 	fd, _, errno := unix.Syscall(unix.SYS_USERFAULTFD, unix.O_CLOEXEC|watchUserMode, 0, 0)
 	if errno != 0 {
 		return nil, fmt.Errorf("open a userfaultfd: %w", errno)

@@ -69,8 +69,10 @@ const (
 )` + keepRecordings
 )
 
-// The statements that add segments lock the executions in the order in which all
-// transactions do: a claim that comes after waits for the commit, and sees the segments.
+// The statements that add segments lock the executions in the order in which others do: a
+// claim that comes after waits for the commit, and sees the segments. Beginnings, which are
+// locked before in the same transaction, have no order: where that makes a deadlock, Postgres
+// ends one of the two, and it is made again.
 const (
 	lockLive = ` JOIN executions e ON e.tenant = x.tenant AND e.id = x.id AND e.claim = x.claim
   WHERE e.state + 0 = 1 ORDER BY e.tenant, e.id FOR NO KEY UPDATE OF e`

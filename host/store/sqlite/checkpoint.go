@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -22,9 +23,10 @@ const (
 // checkpointer brings the log into the file beside the writer, who would wait for it: with
 // each page that is copied, and for two syncs of the disk.
 type checkpointer struct {
-	db   *sql.DB
-	conn *sql.Conn
-	wake chan struct{}
+	db     *sql.DB
+	conn   *sql.Conn
+	logger *slog.Logger
+	wake   chan struct{}
 	// one is held by whoever brings the log into the file.
 	one     sync.Mutex
 	running sync.WaitGroup
@@ -33,7 +35,7 @@ type checkpointer struct {
 
 // newCheckpointer starts one. Its connection is its own, and always of the driver itself:
 // its statements are not those of a caller.
-func newCheckpointer(ctx context.Context, path string) (*checkpointer, error) {
+func newCheckpointer(ctx context.Context, path string, logger *slog.Logger) (*checkpointer, error) {
 	db, err := sql.Open("sqlite", dsn(path))
 	if err != nil {
 		return nil, err
@@ -43,7 +45,7 @@ func newCheckpointer(ctx context.Context, path string) (*checkpointer, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c := &checkpointer{db: db, conn: conn, wake: make(chan struct{}, 1), stop: stop}
+	c := &checkpointer{db: db, conn: conn, logger: logger, wake: make(chan struct{}, 1), stop: stop}
 	c.running.Go(func() { c.work(ctx) })
 	return c, nil
 }
@@ -63,7 +65,8 @@ func (c *checkpointer) close() error {
 	return errors.Join(c.conn.Close(), c.db.Close())
 }
 
-// work ends with ctx. What fails is left to the writer, who says so.
+// work ends with ctx. What fails is tried again with the next commit, and SQLite tells
+// nobody when the writer's own try fails: the log would grow without a word.
 func (c *checkpointer) work(ctx context.Context) {
 	for {
 		select {
@@ -72,7 +75,9 @@ func (c *checkpointer) work(ctx context.Context) {
 			return
 		}
 		// Statements are not cut off: one that is under way is waited for.
-		_ = c.checkpoint(context.WithoutCancel(ctx))
+		if err := c.checkpoint(context.WithoutCancel(ctx)); err != nil && !errors.Is(err, errBusy) {
+			c.logger.LogAttrs(ctx, slog.LevelError, "checkpoint_failed", slog.String("error", err.Error()))
+		}
 	}
 }
 
@@ -98,7 +103,7 @@ func (c *checkpointer) empty(ctx context.Context, db *sql.DB) error {
 	if _, err := conn.ExecContext(ctx, pragmaBusy(emptyFor)); err != nil {
 		return err
 	}
-	defer func() { _, _ = conn.ExecContext(ctx, pragmaBusy(busyTimeout)) }()
+	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), pragmaBusy(busyTimeout)) }()
 	c.one.Lock()
 	defer c.one.Unlock()
 	_, _, err = checkpoint(ctx, conn, "TRUNCATE")

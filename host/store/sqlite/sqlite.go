@@ -193,18 +193,13 @@ func openDriver(ctx context.Context, path string, o Options) (_ *driver, err err
 	if _, err := conn.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
 		return nil, store.Fault(d, err, "open "+path)
 	}
-	// In a savepoint SQLite keeps each page as it was before it is changed: in memory, and
-	// not in a file that is for that alone. A migration may sort more than fits there.
-	if _, err := conn.ExecContext(ctx, "PRAGMA temp_store = MEMORY"); err != nil {
-		return nil, store.Fault(d, err, "open "+path)
-	}
 	if d.readDB, err = sql.Open(o.Driver, dsn(path, "query_only(1)")); err != nil {
 		return nil, cannotOpen(path, err)
 	}
 	d.readDB.SetMaxOpenConns(readers)
 	d.readDB.SetMaxIdleConns(readers)
 	d.reads = &cached{prepare: d.readDB.PrepareContext, direct: d.readDB}
-	if d.checkpoints, err = newCheckpointer(ctx, path); err != nil {
+	if d.checkpoints, err = newCheckpointer(ctx, path, o.Logger); err != nil {
 		return nil, cannotOpen(path, err)
 	}
 	// Callers' contexts must not reach the writer, nor the one that opened it.

@@ -14,7 +14,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +45,9 @@ type Config struct {
 	Every time.Duration
 	// Patience is how long a batch is tried to send. Defaults to 10 s.
 	Patience time.Duration
+	// Logger is told when the collector stops taking spans, and when it takes them again.
+	// Defaults to slog.Default.
+	Logger *slog.Logger
 }
 
 // batch is how many spans are sent at once.
@@ -68,13 +73,18 @@ func New(ctx context.Context, c Config) (*Provider, error) {
 	if c.Sample <= 0 {
 		c.Sample = 1
 	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
 	var options []otlptracehttp.Option
 	if c.Endpoint != "" {
-		u, err := url.Parse(c.Endpoint)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
-			return nil, errors.New("the endpoint is not of the form http://host:4318: it has a scheme, http or https, a host, and perhaps a path")
+		u, err := parsed(c.Endpoint)
+		if err != nil {
+			return nil, err
 		}
 		options = append(options, otlptracehttp.WithEndpointURL(u.JoinPath("v1", "traces").String()))
+	} else if err := checkEnvironment(); err != nil {
+		return nil, err
 	}
 	exporter, err := otlptracehttp.New(ctx, options...)
 	if err != nil {
@@ -99,13 +109,34 @@ func New(ctx context.Context, c Config) (*Provider, error) {
 	if c.Every > 0 {
 		bounds = append(bounds, sdktrace.WithBatchTimeout(c.Every))
 	}
-	sent := sdktrace.NewBatchSpanProcessor(&counting{exporter: exporter, waiting: waiting, spans: p.spans}, bounds...)
+	sent := sdktrace.NewBatchSpanProcessor(&counting{exporter: exporter, waiting: waiting, spans: p.spans, logger: c.Logger}, bounds...)
 	p.TracerProvider = sdktrace.NewTracerProvider(
 		sdktrace.WithResource(about), sdktrace.WithIDGenerator(telemetry.IDs{}),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(c.Sample))),
 		sdktrace.WithSpanProcessor(&bounded{SpanProcessor: sent, most: int64(c.Waiting), waiting: waiting, spans: p.spans}),
 	)
 	return p, nil
+}
+
+// parsed is an endpoint's URL.
+func parsed(endpoint string) (*url.URL, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
+		return nil, errors.New("the endpoint is not of the form http://host:4318: it has a scheme, http or https, a host, and perhaps a path")
+	}
+	return u, nil
+}
+
+// checkEnvironment refuses what the exporter would pass over for its default.
+func checkEnvironment() error {
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
+		if endpoint := os.Getenv(name); endpoint != "" {
+			if _, err := parsed(endpoint); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // Describe implements prometheus.Collector.
@@ -145,9 +176,12 @@ type counting struct {
 	exporter sdktrace.SpanExporter
 	waiting  *atomic.Int64
 	spans    *prometheus.CounterVec
+	logger   *slog.Logger
+	failing  atomic.Bool
 }
 
-// ExportSpans implements sdktrace.SpanExporter.
+// ExportSpans implements sdktrace.SpanExporter. What failed is counted and logged here: an
+// error that is returned would be printed for each batch, past the logger.
 func (c *counting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	err := c.exporter.ExportSpans(ctx, spans)
 	c.waiting.Add(-int64(len(spans)))
@@ -156,7 +190,14 @@ func (c *counting) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 		result = "failed"
 	}
 	c.spans.WithLabelValues(result).Add(float64(len(spans)))
-	return err
+	switch failing := err != nil; {
+	case c.failing.Swap(failing) == failing:
+	case failing:
+		c.logger.LogAttrs(ctx, slog.LevelWarn, "spans_refused", slog.String("error", err.Error()))
+	default:
+		c.logger.LogAttrs(ctx, slog.LevelInfo, "spans_taken_again")
+	}
+	return nil
 }
 
 // Shutdown implements sdktrace.SpanExporter.

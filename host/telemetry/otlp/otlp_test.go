@@ -1,7 +1,9 @@
 package otlp_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -85,14 +87,23 @@ func TestNobodyWaitsForACollector(t *testing.T) {
 
 func TestACollectorThatIsAwayIsNoError(t *testing.T) {
 	t.Parallel()
-	p, err := otlp.New(t.Context(), otlp.Config{Endpoint: "http://127.0.0.1:1", Patience: 10 * time.Millisecond})
+	var logged bytes.Buffer
+	p, err := otlp.New(t.Context(), otlp.Config{
+		Endpoint: "http://127.0.0.1:1", Patience: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tell(t.Context(), p, 1)
+	for range 3 {
+		tell(t.Context(), p, 1)
+		_ = p.ForceFlush(t.Context())
+	}
 	_ = p.Close(t.Context())
-	if got := counted(t, p); got["failed"] != 1 {
+	if got := counted(t, p); got["failed"] != 3 {
 		t.Errorf("counted %v", got)
+	}
+	if n := strings.Count(logged.String(), "msg=spans_refused"); n != 1 {
+		t.Errorf("it was logged %d times: %s", n, logged.String())
 	}
 }
 

@@ -168,7 +168,7 @@ const char *cd_escape(const char *segment);
 
 /* {"hex","base64"}: an HMAC of the payload, by hmac-sha1, hmac-sha256, hmac-sha384 or hmac-sha512. */
 cd_value cd_sign_hmac(cd_context *ctx, const char *connection, const char *algorithm, const char *payload, size_t size);
-/* Compares such a signature with one that came, in hexadecimal digits or in base64, in constant time. */
+/* Compares such a signature with one that came, in hexadecimal digits or in base64, in constant time; NULL is none. */
 bool cd_is_signature(cd_value signature, const char *given);
 /* The connections that verify has for the endpoint's signing secret: its text as it is, and what that is the base64 (after
  * a "whsec_") or the hexadecimal digits of. */
@@ -244,6 +244,8 @@ size_t cd_count(cd_value value);
 /* A string, or "". cd_size counts its bytes, which may include a NUL. */
 const char *cd_string(cd_value value);
 size_t cd_size(cd_value value);
+/* Whether it is a string without a NUL: then cd_string is all of it, which what is signed or compared has to be. */
+bool cd_is_plain(cd_value value);
 /* Whether it is this string. */
 bool cd_is(cd_value value, const char *text);
 /* A number that is written without point and exponent, or otherwise. */
