@@ -44,6 +44,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host"
 	"github.com/cofferdam-run/cofferdam/host/api/internal/connectpage"
+	"github.com/cofferdam-run/cofferdam/host/telemetry"
 	"github.com/cofferdam-run/cofferdam/host/token"
 )
 
@@ -133,7 +134,9 @@ type server struct {
 	// waiting counts the deliveries that are stored and wait for their executions' answers.
 	waiting atomic.Int64
 
-	h       *host.Host
+	h *host.Host // Nil for the document alone.
+	// tracer tells of requests; nil where nobody wants to know.
+	tracer  *telemetry.Tracer
 	o       Options
 	router  *chi.Mux
 	huma    huma.API
@@ -149,6 +152,9 @@ func newServer(h *host.Host, o Options) *server {
 		o.Gatherer = h.Metrics
 	}
 	s := &server{h: h, o: o.withDefaults(), router: chi.NewRouter(), metrics: newMetrics()}
+	if h != nil {
+		s.tracer = h.Tracer
+	}
 	if h != nil && h.Connects != nil {
 		s.pages = connectpage.New(connectpage.Config{Sessions: h.Connects, PublicURL: h.Connects.PublicURL(), Logger: s.o.Logger})
 	}

@@ -58,7 +58,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 		began := s.o.Now()
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		var found *telemetry.Request
-		if s.h.Tracer != nil {
+		if s.tracer != nil {
 			var ctx context.Context
 			ctx, found = telemetry.WithRequest(r.Context())
 			r = r.WithContext(ctx)
@@ -90,7 +90,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 // stranger does not decide what is told. Deliveries tell of themselves; what looks whether
 // the program is well is no news.
 func (s *server) tell(r *http.Request, pattern string, status int, found *telemetry.Request, span telemetry.Span) {
-	if s.h.Tracer == nil || !strings.HasPrefix(pattern, "/v1/") {
+	if s.tracer == nil || !strings.HasPrefix(pattern, "/v1/") {
 		return
 	}
 	if status >= http.StatusInternalServerError {
@@ -106,7 +106,7 @@ func (s *server) tell(r *http.Request, pattern string, status int, found *teleme
 	if found.IsAdmitted() {
 		ctx = telemetry.From(ctx, r.Header)
 	}
-	s.h.Tracer.Tell(ctx, span)
+	s.tracer.Tell(ctx, span)
 }
 
 // methodLabel bounds the label: a method is any word that a stranger sends, and
