@@ -488,7 +488,7 @@ cd_value cd_next(cd_value v) { return v->next; }
 const char *cd_key(cd_value v) { return v && v->key ? v->key : ""; }
 size_t cd_count(cd_value v) { return v ? v->count : 0; }
 const char *cd_string(cd_value v) { return v && v->kind == CD_STRING ? v->text : ""; }
-bool cd_is_plain(cd_value v) { return cd_kind_of(v) == CD_STRING && !memchr(v->text, 0, v->size); }
+bool cd_is_plain(cd_value v) { return cd_kind_of(v) == CD_STRING && strlen(v->text) == v->size; }
 size_t cd_size(cd_value v) { return v && v->kind == CD_STRING ? v->size : 0; }
 bool cd_is(cd_value v, const char *text) { return cd_kind_of(v) == CD_STRING && v->size == strlen(text) && !memcmp(v->text, text, v->size); }
 const char *cd_digits(cd_value v) { return v && v->kind == CD_NUMBER ? v->text : ""; }
