@@ -18,6 +18,9 @@ const (
 	// once, and something live has to wait until one of them is free.
 	stepMost     = 200
 	stepsASecond = 10
+	// stepBeside is how many live work hardly notices in one transaction: a pace that would
+	// have more has more steps, up to four times as many.
+	stepBeside = 50
 	// windowMost is how many events are looked at by one query.
 	windowMost = 1000
 	// stepLook is how long a step looks for events, so that a pause need not wait for
@@ -119,6 +122,12 @@ func (r *Redeliveries) Outcomes(ctx context.Context, tenant, id string, f Outcom
 	return r.c.Store.Redelivered(ctx, tenant, id, of.CreatedAt, f)
 }
 
+// stepOf is how many events a step redelivers at a pace.
+func stepOf(pace int) int {
+	usual := max(pace/stepsASecond, 1)
+	return min(usual, max(stepBeside, usual/4), stepMost)
+}
+
 // Step implements job.Handler: it redelivers the next events, as many as the pace
 // allows in a tenth of a second.
 func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
@@ -133,7 +142,7 @@ func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
 	began, tally := r.c.Now(), of.Progress
 	l := r.looking(j.Tenant, s, cond, &tally, j.Cursor)
 	o := Order{Job: j.ID, Each: map[string]string{}, Force: s.Force}
-	for most := min(max(s.Pace/stepsASecond, 1), stepMost); l.more && len(o.Each) < most && r.c.Now().Sub(began) < stepLook; {
+	for most := stepOf(s.Pace); l.more && len(o.Each) < most && r.c.Now().Sub(began) < stepLook; {
 		found, err := l.next(ctx, most-len(o.Each))
 		if err != nil {
 			return job.Step{}, err
