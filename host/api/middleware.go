@@ -72,7 +72,8 @@ func (s *server) observe(next http.Handler) http.Handler {
 		if status == 0 {
 			status = http.StatusOK
 		}
-		s.metrics.requests.WithLabelValues(methodLabel(r.Method), pattern, strconv.Itoa(status)).Inc()
+		// A method is any word that a stranger sends, and each new one would be counted for ever.
+		s.metrics.requests.WithLabelValues(telemetry.Method(r.Method), pattern, strconv.Itoa(status)).Inc()
 		s.metrics.seconds.WithLabelValues(pattern).Observe(took.Seconds())
 		s.tell(r, pattern, status, found, telemetry.Span{Begin: began, End: began.Add(took)})
 		level := slog.LevelInfo
@@ -96,7 +97,7 @@ func (s *server) tell(r *http.Request, pattern string, status int, found *teleme
 	if status >= http.StatusInternalServerError {
 		span.Code = strconv.Itoa(status)
 	}
-	method := methodLabel(r.Method)
+	method := telemetry.Method(r.Method)
 	span.Name, span.Kind = method+" "+pattern, telemetry.Server
 	span.Attributes = []telemetry.Attribute{
 		telemetry.Text("http.request.method", method), telemetry.Text("http.route", pattern), telemetry.Number("http.response.status_code", int64(status)),
@@ -107,17 +108,6 @@ func (s *server) tell(r *http.Request, pattern string, status int, found *teleme
 		ctx = telemetry.From(ctx, r.Header)
 	}
 	s.tracer.Tell(ctx, span)
-}
-
-// methodLabel bounds the label: a method is any word that a stranger sends, and
-// each new one would be counted for ever.
-func methodLabel(method string) string {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-		return method
-	default:
-		return "other"
-	}
 }
 
 // metrics are the API's own.

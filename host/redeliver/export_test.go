@@ -14,3 +14,6 @@ func Selects(ctx context.Context, filter string, e event.Event) (selected bool, 
 	}
 	return c.selects(ctx, e)
 }
+
+// StepOf is how many events a step redelivers at a pace.
+var StepOf = stepOf

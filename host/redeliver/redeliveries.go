@@ -122,14 +122,15 @@ func (r *Redeliveries) Outcomes(ctx context.Context, tenant, id string, f Outcom
 	return r.c.Store.Redelivered(ctx, tenant, id, of.CreatedAt, f)
 }
 
-// stepOf is how many events a step redelivers at a pace.
+// stepOf is how many events a step redelivers at a pace: those of a tenth of a second, or
+// of a part of it.
 func stepOf(pace int) int {
 	usual := max(pace/stepsASecond, 1)
 	return min(usual, max(stepBeside, usual/4), stepMost)
 }
 
-// Step implements job.Handler: it redelivers the next events, as many as the pace
-// allows in a tenth of a second.
+// Step implements job.Handler: it redelivers the next events, as many as stepOf
+// says, and waits for what the pace gives them.
 func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
 	of, err := redeliveryOf(j)
 	if err != nil {
