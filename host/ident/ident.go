@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -50,15 +51,22 @@ func Bound(prefix string, at time.Time) string {
 	return prefix + id.String()
 }
 
-// Derive returns the id of what parts belong to, made at a time: the same each time
-// that it is asked for, and no other parts' (of a million, two are the same with a
-// probability of 1 in 2^41).
-func Derive(prefix string, at time.Time, parts ...string) string {
+// tick is the time in which the ids that are derived from others sort at random.
+const tick = 16 * time.Millisecond
+
+// Derive returns the id of what follows from another id and from parts, made at a time:
+// the same each time that it is asked for, and no others'. Those of one time sort as what
+// they follow from, to 16 ms and within two years, so that rows that are written one after
+// the other lie together in a database's index. (Of a thousand that follow from ids of one
+// such tick, two are the same with a probability of 1 in 2^29.)
+func Derive(prefix string, at time.Time, from string, parts ...string) string {
 	h := sha256.New()
-	for _, p := range parts {
+	for _, p := range append([]string{from}, parts...) {
 		_, _ = fmt.Fprintf(h, "%d:%s", len(p), p) // A hash takes everything.
 	}
-	return prefix + ulid.MustNew(ulid.Timestamp(at), bytes.NewReader(h.Sum(nil))).String()
+	made, _ := Time(from)
+	rest := binary.BigEndian.AppendUint32(nil, uint32(made.UnixMilli()/tick.Milliseconds()))
+	return prefix + ulid.MustNew(ulid.Timestamp(at), bytes.NewReader(h.Sum(rest))).String()
 }
 
 // Time is when an id was made, to the millisecond; false if it is none.

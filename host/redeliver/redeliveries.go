@@ -20,8 +20,10 @@ const (
 	stepsASecond = 10
 	// stepBeside is how many live work hardly notices in one transaction: a pace that would
 	// have more has more steps, up to four times as many.
-	stepBeside = 50
-	// windowMost is how many events are looked at by one query.
+	stepBeside = 25
+	// windowMost is how many events are looked at by one query. The first window has as
+	// many as are wanted, and each that has too few of them is followed by one twice as
+	// large.
 	windowMost = 1000
 	// stepLook is how long a step looks for events, so that a pause need not wait for
 	// long, and planLook how long a Plan does: somebody waits for its answer.
@@ -109,7 +111,7 @@ func (r *Redeliveries) Start(ctx context.Context, tenant string, s Spec) (Redeli
 }
 
 // Outcomes lists the executions that a redelivery has made, in the order of their ids,
-// which is none of the events'.
+// which is that of the events to 16 ms.
 func (r *Redeliveries) Outcomes(ctx context.Context, tenant, id string, f OutcomeFilter) ([]Outcome, error) {
 	of, err := r.Get(ctx, tenant, id)
 	if err != nil {
@@ -149,7 +151,7 @@ func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
 			return job.Step{}, err
 		}
 		for _, f := range found {
-			o.Each[f.Event] = ident.Derive(ident.Execution, j.CreatedAt, j.ID, f.Event)
+			o.Each[f.Event] = ident.Derive(ident.Execution, j.CreatedAt, f.Event, j.ID)
 		}
 	}
 	if len(o.Each) > 0 {
@@ -199,6 +201,8 @@ type look struct {
 	// after is the last event that was looked at, and more whether any may follow.
 	after string
 	more  bool
+	// window is how many events the next window has, 0 for as many as are wanted.
+	window int
 }
 
 func (r *Redeliveries) looking(tenant string, s Spec, cond *condition, t *Tally, after string) *look {
@@ -208,10 +212,12 @@ func (r *Redeliveries) looking(tenant string, s Spec, cond *condition, t *Tally,
 // next finds the events of the next window, most of them at the most: the rest is found
 // again.
 func (l *look) next(ctx context.Context, most int) ([]Found, error) {
-	w, err := l.r.c.Store.Deliveries(ctx, l.tenant, l.spec, l.after, windowMost)
+	l.window = min(max(l.window, most), windowMost)
+	w, err := l.r.c.Store.Deliveries(ctx, l.tenant, l.spec, l.after, l.window)
 	if err != nil {
 		return nil, fmt.Errorf("look for events: %w", err)
 	}
+	l.window *= 2
 	var matched []Found
 	for len(w.Found) > 0 && len(matched) < most {
 		n := l.piece(w.Found)

@@ -264,6 +264,42 @@ func (s slow) Deliveries(ctx context.Context, tenant string, spec redeliver.Spec
 	return s.Store.Deliveries(ctx, tenant, spec, after, 1)
 }
 
+// counting is a store that notes how large its windows are.
+type counting struct {
+	redeliver.Store
+	windows *[]int
+}
+
+func (c counting) Deliveries(ctx context.Context, tenant string, spec redeliver.Spec, after string, limit int) (redeliver.Window, error) {
+	*c.windows = append(*c.windows, limit)
+	return c.Store.Deliveries(ctx, tenant, spec, after, limit)
+}
+
+// TestAStepLooksAtWhatItNeeds: it reads no thousand events for the few that it redelivers,
+// and does not read those one by one that a filter leaves out.
+func TestAStepLooksAtWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	for filter, want := range map[string][]int{"": {5}, "body.n >= 25": {5, 10, 20}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := setup(t)
+			b.arrive(t, 40, execution.Dead, func(i int) string { return fmt.Sprintf(`{"n":%d}`, i) })
+			var windows []int
+			all := b.redeliveries(counting{b.store, &windows})
+			r := b.start(t, redeliver.Spec{Installation: b.installation, Pace: 50, Filter: filter})
+			j, err := b.jobs.Get(t.Context(), b.tenant, r.ID)
+			must(t, err)
+			step, err := all.Step(t.Context(), j)
+			must(t, err)
+			if diff := cmp.Diff(want, windows); diff != "" || step.Done {
+				t.Errorf("%q: (-want +got) %s", filter, diff)
+			}
+			if made := b.outcomes(t, r.ID); len(made) != 5 {
+				t.Errorf("%q: it made %v", filter, made)
+			}
+		})
+	}
+}
+
 func TestPlanSaysThatItStoppedEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -441,7 +477,7 @@ func TestSpecsThatAreWrong(t *testing.T) {
 // has more than 50 steps a second.
 func TestStepsOfAPace(t *testing.T) {
 	t.Parallel()
-	for pace, want := range map[int]int{1: 1, 9: 1, 50: 5, 500: 50, 600: 50, 1000: 50, 2000: 50, 4000: 100, 8000: 200, 10_000: 200} {
+	for pace, want := range map[int]int{1: 1, 9: 1, 50: 5, 250: 25, 500: 25, 1000: 25, 2000: 50, 4000: 100, 8000: 200, 10_000: 200} {
 		if got := redeliver.StepOf(pace); got != want {
 			t.Errorf("a pace of %d has steps of %d events, want %d", pace, got, want)
 		}

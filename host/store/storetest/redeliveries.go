@@ -37,7 +37,7 @@ func testRedeliveries(t *testing.T, open Open) {
 func (b *bundle) ordered(job string, events ...string) redeliver.Order {
 	o := redeliver.Order{Job: job, Each: map[string]string{}}
 	for _, e := range events {
-		o.Each[e] = ident.Derive(ident.Execution, b.clock.now(), job, e)
+		o.Each[e] = ident.Derive(ident.Execution, b.clock.now(), e, job)
 	}
 	return o
 }
