@@ -41,7 +41,7 @@ func schemaBefore(t *testing.T, s store.Store, m schema.Migrator, now func() tim
 	b.acme, b.other = b.newPlace(t, "acme"), b.newPlace(t, "other")
 	b.runAll(t, 2, "early")
 
-	// What was there before is read and written as ever, and what is new is refused.
+	// What was there before is read and written as ever, and what is not there is refused.
 	ins, err := b.Installation(ctx, b.acme.tenant, b.acme.installation)
 	must(t, err)
 	paused := ins
@@ -68,8 +68,10 @@ func schemaBefore(t *testing.T, s store.Store, m schema.Migrator, now func() tim
 	must(t, b.UpdateTenant(ctx, held, ten))
 	must(t, b.UpdateTenant(ctx, ten, held))
 
+	must2(t)(m.DB.ExecContext(ctx, `ALTER TABLE destinations RENAME TO none`))
 	_, err = b.DueDestinations(ctx, 9)
 	wantFault(t, err, fault.Platform, fault.CodeSchemaTooOld)
+	must2(t)(m.DB.ExecContext(ctx, `ALTER TABLE none RENAME TO destinations`))
 
 	from, to, err := b.Migrate(ctx)
 	must(t, err)
