@@ -55,6 +55,7 @@ func (s *SQL) Heartbeat(ctx context.Context, worker string, lease time.Duration)
 	var lost bool
 	var cancelled []string
 	err := s.write(ctx, "extend a worker's lease", func(ctx context.Context, tx Conn) error {
+		lost = false
 		now := s.d.Clock()
 		n, err := execOn(ctx, tx, `UPDATE workers SET lease_until = $2 WHERE id = $1 AND NOT reaped`, worker, column.Micros(now.Add(lease)))
 		if err != nil {
@@ -159,6 +160,7 @@ func (s *SQL) promote(ctx context.Context, now int64, limit int) ([]string, erro
 func (s *SQL) reap(ctx context.Context, worker string) ([]string, error) {
 	var tenants []string
 	err := s.write(ctx, "reap a worker", func(ctx context.Context, tx Conn) error {
+		tenants = nil
 		now := column.Micros(s.d.Clock())
 		n, err := execOn(ctx, tx,
 			`UPDATE workers SET reaped = TRUE WHERE id = $1 AND NOT reaped AND lease_until < $2`, worker, now)

@@ -42,6 +42,7 @@ const (
 func (s *SQL) Reserve(ctx context.Context, k Key, at time.Time) (*Answered, error) {
 	var earlier *Answered
 	err := s.write(ctx, "reserve an idempotency key", func(ctx context.Context, tx Conn) error {
+		earlier = nil
 		n, err := execOn(ctx, tx,
 			`INSERT INTO idempotency_keys (scope, key, digest, status, body, created_at) VALUES ($1, $2, $3, 0, NULL, $4)
 			 ON CONFLICT (scope, key) DO UPDATE SET digest = excluded.digest, status = 0, body = NULL, created_at = excluded.created_at

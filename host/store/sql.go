@@ -30,7 +30,8 @@ type Driver interface {
 	Reader() Conn
 	// Write runs fn in one durable transaction and returns after its commit. If
 	// ctx ends first the error is ctx's, though fn may still take effect: what fn
-	// set must not be read then.
+	// set must not be read then. Fn may be called again, after what it did was undone:
+	// it sets anew whatever it sets outside.
 	Write(ctx context.Context, fn func(ctx context.Context, tx Conn) error) error
 	// Clock is the database's time.
 	Clock() time.Time

@@ -74,7 +74,7 @@ const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker 
 // so that it is never exceeded, and there is no counter that could drift. A
 // worker without a lease is execution.ErrFenced.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota) ([]execution.Claimed, error) {
-	quotas = merged(quotas)
+	quotas = lane.Merged(quotas)
 	if len(quotas) == 0 {
 		return nil, nil
 	}
@@ -135,13 +135,7 @@ func (s *Store) order(claimed []execution.Claimed) {
 		}
 		return a.QueuedAt.Compare(b.QueuedAt)
 	})
-	used := make(map[string]int)
-	for _, c := range claimed {
-		used[c.Tenant]++
-	}
-	for t, n := range used {
-		s.turns.Advance(t, n)
-	}
+	s.turns.Used(claimed)
 }
 
 // found is what a claim looks at: how many run, who is due, and what room is left under
@@ -286,26 +280,6 @@ func scanClaimed(row pgx.CollectableRow) (execution.Claimed, error) {
 	c.Attempt++
 	c.Lane, c.QueuedAt = event.Lane(l), column.Time(runAt)
 	return c, err
-}
-
-// merged adds up quotas of one tenant, whose rows must not be asked for twice,
-// and drops those that ask for nothing.
-func merged(quotas []execution.Quota) []execution.Quota {
-	at := make(map[string]int, len(quotas))
-	var out []execution.Quota
-	for _, q := range quotas {
-		if q.N <= 0 || q.Running <= 0 {
-			continue
-		}
-		if i, ok := at[q.Tenant]; ok {
-			out[i].N += q.N
-			out[i].Running = min(out[i].Running, q.Running)
-			continue
-		}
-		at[q.Tenant] = len(out)
-		out = append(out, q)
-	}
-	return out
 }
 
 // stripesOf are the locks of some names, in the order in which all take them.

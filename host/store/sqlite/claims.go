@@ -18,6 +18,10 @@ import (
 // Claim implements execution.Claims. The one writer sees every claim, so that
 // what runs can be counted. A worker without a lease is execution.ErrFenced.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota) ([]execution.Claimed, error) {
+	quotas = lane.Merged(quotas)
+	if len(quotas) == 0 {
+		return nil, nil
+	}
 	var claimed []execution.Claimed
 	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
 		c := claimer{tx: tx, worker: worker, now: column.Micros(s.driver.Clock()), turns: &s.turns}
@@ -28,6 +32,7 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 	if err != nil {
 		return nil, store.Fault(s.driver, err, "claim executions")
 	}
+	s.turns.Used(claimed)
 	return claimed, nil
 }
 
@@ -77,8 +82,6 @@ func (c *claimer) claim(ctx context.Context, quotas []execution.Quota) ([]execut
 		if err != nil {
 			return nil, err
 		}
-		// A tenant may be named twice.
-		running.tenants[q.Tenant] += len(got)
 		claimed = append(claimed, got...)
 	}
 	return claimed, nil
@@ -179,7 +182,6 @@ func (c *claimer) tenant(ctx context.Context, tenant string, n int) ([]execution
 		claimed = append(claimed, d.Claimed)
 	}
 	slices.SortStableFunc(claimed, func(a, b execution.Claimed) int { return int(a.Lane) - int(b.Lane) })
-	c.turns.Advance(tenant, len(claimed))
 	return claimed, nil
 }
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/cofferdam-run/cofferdam/host/store"
@@ -41,6 +42,20 @@ func AcceptAll(ctx context.Context, s store.Store, all []*storetest.Arrival) {
 	for i, a := range all {
 		a.Accepted, a.Err = items[i].Value.accept.accepted, store.Fault(own.driver, items[i].Err, "accept an event")
 	}
+}
+
+// Troubled has each group of a store begun anew: a call that fails, once it has written,
+// comes with it. It is for a store that nobody uses yet.
+func Troubled(s store.Store) {
+	d := s.(*Store).driver
+	d.group.Close()
+	d.group = group.New(context.Background(), group.Config{Workers: 1, Size: groupSize}, func(ctx context.Context, items []*group.Item[call]) {
+		trouble := &group.Item[call]{Value: call{write: func(ctx context.Context, tx store.Conn) error {
+			_, err := tx.ExecContext(ctx, `UPDATE sequences SET value = value + 1 WHERE name = 'ready'`)
+			return errors.Join(err, errors.New("trouble"))
+		}}}
+		d.commit(ctx, append(slices.Clone(items), trouble))
+	})
 }
 
 // Log is how many pages the log has, and how many of them are in the file.

@@ -15,6 +15,18 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, open)
 }
 
+// TestStoreWhoseGroupsAreBegunAnew has whatever is written be written twice, the first
+// time in vain.
+func TestStoreWhoseGroupsAreBegunAnew(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(tb testing.TB, now func() time.Time) store.Store {
+		tb.Helper()
+		s := open(tb, now)
+		sqlite.Troubled(s)
+		return s
+	})
+}
+
 func TestGroups(t *testing.T) {
 	t.Parallel()
 	storetest.Groups(t, open, sqlite.AcceptAll)

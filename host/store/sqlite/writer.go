@@ -13,7 +13,6 @@ import (
 	modernc "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"github.com/cofferdam-run/cofferdam/host/fault"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
@@ -159,6 +158,7 @@ func (d *driver) closeConns() error {
 // commit runs one group in one transaction, the accepts first. What fails is undone
 // alone. If the transaction itself fails, every one has failed.
 func (d *driver) commit(ctx context.Context, items []*group.Item[call]) {
+	slices.SortStableFunc(items, func(a, b *group.Item[call]) int { return acceptsFirst(a.Value) - acceptsFirst(b.Value) })
 	// Where one could not be rolled back it may be open still.
 	err := d.tx.run(ctx, "BEGIN IMMEDIATE")
 	if err == nil {
@@ -174,24 +174,6 @@ func (d *driver) commit(ctx context.Context, items []*group.Item[call]) {
 	d.checkpoints.committed()
 }
 
-// runAll runs the calls of a group. It returns an error if the whole transaction is lost.
-func (d *driver) runAll(ctx context.Context, items []*group.Item[call]) error {
-	slices.SortStableFunc(items, func(a, b *group.Item[call]) int { return acceptsFirst(a.Value) - acceptsFirst(b.Value) })
-	accepts := 0
-	for accepts < len(items) && items[accepts].Value.accept != nil {
-		accepts++
-	}
-	if err := d.acceptAll(ctx, items[:accepts]); err != nil {
-		return err
-	}
-	for _, it := range items[accepts:] {
-		if err := d.savepoint(ctx, it); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func acceptsFirst(c call) int {
 	if c.accept != nil {
 		return 0
@@ -199,21 +181,23 @@ func acceptsFirst(c call) int {
 	return 1
 }
 
-// acceptAll accepts events without a savepoint for each, which would have SQLite keep
-// every page as it was: nothing is in the transaction before them, so that if one of them
-// fails it is begun anew, and each gets a savepoint then.
-func (d *driver) acceptAll(ctx context.Context, items []*group.Item[call]) error {
+// runAll runs the calls of a group without a savepoint for each, which would have SQLite
+// keep every page as it was: hardly a call fails after it has changed something. Where one
+// does, the transaction is begun anew, and each gets a savepoint then. It returns an error
+// if the whole transaction is lost.
+func (d *driver) runAll(ctx context.Context, items []*group.Item[call]) error {
 	in := d.accepting()
-	var failed error
 	for _, it := range items {
-		if it.Err = in.accept(ctx, it.Value.accept); it.Err != nil && !isRefusal(it.Err) {
-			failed = it.Err
-			break
+		d.tx.wrote = false
+		if it.Err = d.do(ctx, in, it.Value); it.Err != nil && d.tx.wrote {
+			return d.runApart(ctx, items, it.Err)
 		}
 	}
-	if failed == nil {
-		return nil
-	}
+	return nil
+}
+
+// runApart runs the calls of a group again, each so that it can be undone alone.
+func (d *driver) runApart(ctx context.Context, items []*group.Item[call], failed error) error {
 	for _, again := range []string{"ROLLBACK", "BEGIN IMMEDIATE"} {
 		if err := d.tx.run(ctx, again); err != nil {
 			return errors.Join(failed, err) // The transaction has ended by itself, as on a full disk.
@@ -227,21 +211,14 @@ func (d *driver) acceptAll(ctx context.Context, items []*group.Item[call]) error
 	return nil
 }
 
-// isRefusal tells what the store says of a call from what the database says: no statement
-// of such a call has failed, nor has one changed anything.
-func isRefusal(err error) bool {
-	_, ok := errors.AsType[*fault.Error](err)
-	return ok
-}
-
 func (d *driver) accepting() *accepting {
 	return &accepting{tx: d.tx, now: column.Micros(d.now()), open: map[string]bool{}}
 }
 
 // do makes one call.
-func (d *driver) do(ctx context.Context, c call) error {
+func (d *driver) do(ctx context.Context, in *accepting, c call) error {
 	if c.accept != nil {
-		return d.accepting().accept(ctx, c.accept)
+		return in.accept(ctx, c.accept)
 	}
 	return c.write(ctx, d.tx)
 }
@@ -251,7 +228,7 @@ func (d *driver) savepoint(ctx context.Context, it *group.Item[call]) error {
 	if err := d.tx.run(ctx, "SAVEPOINT one"); err != nil {
 		return err
 	}
-	if it.Err = d.do(ctx, it.Value); it.Err != nil {
+	if it.Err = d.do(ctx, d.accepting(), it.Value); it.Err != nil {
 		// A full disk or a failed read ends the transaction by itself: then there
 		// is no savepoint to go back to, and this fails.
 		if err := d.tx.run(ctx, "ROLLBACK TO one"); err != nil {
@@ -280,12 +257,42 @@ func failAll(items []*group.Item[call], err error) {
 type writeConn struct {
 	cached
 	conn *sql.Conn
+	// wrote says that a statement since it was unset may have changed something.
+	wrote bool
+}
+
+// ExecContext implements store.Conn. A statement that fails may have changed some rows.
+func (c *writeConn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	r, err := c.cached.ExecContext(ctx, query, args...)
+	if err == nil {
+		var n int64
+		if n, err = r.RowsAffected(); err == nil && n == 0 {
+			return r, nil
+		}
+	}
+	c.wrote = true
+	return r, err
+}
+
+// QueryContext implements store.Conn.
+func (c *writeConn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	c.wrote = c.wrote || returns(query)
+	return c.cached.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext implements store.Conn.
+func (c *writeConn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	c.wrote = c.wrote || returns(query)
+	return c.cached.QueryRowContext(ctx, query, args...)
 }
 
 func (c *writeConn) run(ctx context.Context, query string) error {
-	_, err := c.ExecContext(ctx, query)
+	_, err := c.cached.ExecContext(ctx, query)
 	return err
 }
+
+// returns says that a query changes something and says what.
+func returns(query string) bool { return strings.Contains(query, "RETURNING") }
 
 func (c *writeConn) close() error { return errors.Join(c.cached.close(), c.conn.Close()) }
 

@@ -4,7 +4,11 @@
 // no turn is wasted.
 package lane
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/cofferdam-run/cofferdam/host/execution"
+)
 
 // Count is the number of lanes.
 const Count = 3
@@ -45,6 +49,17 @@ func (t *Turns) At(tenant string) int {
 	return int(t.at[tenant])
 }
 
+// Used moves tenants on by the turns that claims have used.
+func (t *Turns) Used(claimed []execution.Claimed) {
+	used := make(map[string]int)
+	for _, c := range claimed {
+		used[c.Tenant]++
+	}
+	for tenant, n := range used {
+		t.Advance(tenant, n)
+	}
+}
+
 // Advance moves the tenant on by n turns that it used.
 func (t *Turns) Advance(tenant string, n int) {
 	t.mu.Lock()
@@ -59,4 +74,24 @@ func (t *Turns) Advance(tenant string, n int) {
 		t.at = make(map[string]uint8)
 	}
 	t.at[tenant] = uint8(next)
+}
+
+// Merged adds up quotas of one tenant, which must not be asked for twice, and drops
+// those that ask for nothing.
+func Merged(quotas []execution.Quota) []execution.Quota {
+	at := make(map[string]int, len(quotas))
+	var out []execution.Quota
+	for _, q := range quotas {
+		if q.N <= 0 || q.Running <= 0 {
+			continue
+		}
+		if i, ok := at[q.Tenant]; ok {
+			out[i].N += q.N
+			out[i].Running = min(out[i].Running, q.Running)
+			continue
+		}
+		at[q.Tenant] = len(out)
+		out = append(out, q)
+	}
+	return out
 }
