@@ -169,6 +169,12 @@ func create(path string) error {
 	return f.Close()
 }
 
+// writerCache is the page cache of the writer in KiB, below 0. SQLite splits a full page
+// under a page number beyond the file's end, and a commit after that goes through the whole
+// cache for more of such pages, so that each commit costs what the cache is large. What it
+// has not, the kernel's has.
+const writerCache = "cache_size(-8192)"
+
 // openDriver opens the connections and starts the writer.
 func openDriver(ctx context.Context, path string, o Options) (_ *driver, err error) {
 	d := &driver{now: o.Now}
@@ -181,7 +187,7 @@ func openDriver(ctx context.Context, path string, o Options) (_ *driver, err err
 	// What is deleted is overwritten: neither a free page nor the rest of a row has
 	// anything of somebody who is gone.
 	restart := fmt.Sprintf("wal_autocheckpoint(%d)", restartAt)
-	if d.writeDB, err = sql.Open(o.Driver, dsn(path, "cache_size(-65536)", restart, "secure_delete(1)")); err != nil {
+	if d.writeDB, err = sql.Open(o.Driver, dsn(path, writerCache, restart, "secure_delete(1)")); err != nil {
 		return nil, cannotOpen(path, err)
 	}
 	conn, err := d.writeDB.Conn(ctx)
