@@ -131,6 +131,8 @@ type redelivering struct {
 // redeliverable is an event with its latest execution.
 type redeliverable struct {
 	id, installation, kind, name, latest, orderKey string
+	// by is the redelivery that has made the latest execution.
+	by string
 	// state is that of the latest execution, -1 for none, and removed says so of the
 	// installation.
 	state   int
@@ -139,7 +141,7 @@ type redeliverable struct {
 
 func scanRedeliverable(r scanner) (redeliverable, error) {
 	var e redeliverable
-	err := r.Scan(&e.id, &e.installation, &e.kind, &e.name, &e.latest, &e.state, &e.removed, &e.orderKey)
+	err := r.Scan(&e.id, &e.installation, &e.kind, &e.name, &e.latest, &e.state, &e.removed, &e.orderKey, &e.by)
 	return e, err
 }
 
@@ -154,7 +156,7 @@ func (r *redelivering) run(ctx context.Context, tx Conn) error {
 		return err
 	}
 	found, err := listOn(ctx, tx, scanRedeliverable,
-		`SELECT e.id, e.installation, e.kind, e.name, e.execution, COALESCE(x.state, -1), COALESCE(i.state, 'removed') = 'removed', COALESCE(x.order_key, '')
+		`SELECT e.id, e.installation, e.kind, e.name, e.execution, COALESCE(x.state, -1), COALESCE(i.state, 'removed') = 'removed', COALESCE(x.order_key, ''), COALESCE(x.redelivery, '')
 		 FROM events e LEFT JOIN executions x ON x.tenant = e.tenant AND x.id = e.execution
 		 LEFT JOIN installations i ON i.tenant = e.tenant AND i.id = e.installation
 		 WHERE e.tenant = $1 AND `+r.s.each("e.id")+` AND e.kind <> 'purged' AND e.execution <> ''
@@ -190,6 +192,8 @@ func (r *redelivering) choose(found []redeliverable, made []string) []redelivera
 			continue
 		}
 		switch {
+		case e.by == r.o.Job:
+			r.redelivered++ // Under the id that another version of this program gave it.
 		case e.removed:
 			r.skipped.Gone++
 		case e.state >= column.Queued && e.state <= column.Waiting:

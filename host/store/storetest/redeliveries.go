@@ -196,6 +196,9 @@ func redeliverTwice(t *testing.T, b *bundle) {
 	}
 	b.redeliver(t, b.acme, both, 2, redeliver.Skipped{})
 	equal(t, 0, len(b.claim(t, "w1", b.acme, 9)))
+	// A version of the program that derives other ids finds them, too.
+	anew := redeliver.Order{Job: "job_1", Each: map[string]string{first: ident.New(ident.Execution, b.clock.now())}}
+	b.redeliver(t, b.acme, anew, 1, redeliver.Skipped{})
 	b.redeliver(t, b.acme, b.ordered("job_2", first, second), 2, redeliver.Skipped{})
 	b.redeliver(t, b.acme, both, 2, redeliver.Skipped{})
 	equal(t, 2, len(b.claim(t, "w1", b.acme, 9)))
