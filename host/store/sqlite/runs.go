@@ -54,7 +54,7 @@ func (s *Store) Append(ctx context.Context, c execution.Claimed, g journal.Segme
 	err = s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
 		// One statement is half of fence and row, and most segments have nothing else.
 		err := fenced(tx.ExecContext(ctx,
-			`INSERT INTO journal (tenant, execution, seq, body)
+			`INSERT OR FAIL INTO journal (tenant, execution, seq, body)
 			 SELECT tenant, id, $4, $5 FROM executions WHERE tenant = $1 AND id = $2 AND claim = $3 AND state = 1`,
 			c.Tenant, c.Execution, c.Claim, sealed.Seq, sealed.Data))
 		if err != nil {
@@ -136,7 +136,7 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c sealing.Completio
 		return err
 	}
 	_, err = tx.ExecContext(ctx,
-		`UPDATE executions SET state = $2, reason = $3, run_at = $4, finished_at = $5, attempt = attempt + $6,
+		`UPDATE OR FAIL executions SET state = $2, reason = $3, run_at = $4, finished_at = $5, attempt = attempt + $6,
 		   version_id = CASE WHEN $7 = '' THEN version_id ELSE $7 END, output = $8, error = $9, fingerprint = $10,
 		   tags = COALESCE($11, tags), worker = $13, changed_at = $12,
 		   crashes = CASE WHEN $2 = 0 OR $2 = 2 AND begun <> claim THEN crashes ELSE 0 END WHERE rowid = $1`,
