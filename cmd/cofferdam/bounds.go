@@ -91,7 +91,10 @@ func (a *app) pace() (host.Pace, error) {
 			return host.Pace{}, usagef("%s is %s: write a time such as 2s, or 0 for the default", of.flag, of.time)
 		}
 	}
-	first, most := cmp.Or(a.BreakerFirst, 5*time.Second), cmp.Or(a.BreakerMost, 5*time.Minute)
+	breaker := pace.BreakerConfig{
+		Window: a.BreakerWindow, Requests: a.BreakerRequests, Share: a.BreakerShare, First: a.BreakerFirst, Most: a.BreakerMost, Patience: a.BreakerPatience,
+	}
+	used := breaker.WithDefaults()
 	switch {
 	case a.PaceWaiters < 0:
 		return host.Pace{}, usagef("--pace-waiters is %d: write how many, or 0 for 8", a.PaceWaiters)
@@ -99,10 +102,8 @@ func (a *app) pace() (host.Pace, error) {
 		return host.Pace{}, usagef("--breaker-requests is %d: write how many, or 0 for 10", a.BreakerRequests)
 	case a.BreakerShare != -1 && !(a.BreakerShare >= 0 && a.BreakerShare <= 1): // NaN is none of them.
 		return host.Pace{}, usagef("--breaker-share is %g: write a share from 0 to 1, such as 0.5, or -1 to have no breaker open", a.BreakerShare)
-	case first > most:
-		return host.Pace{}, usagef("--breaker-first is %s and --breaker-most is %s: the first time that a breaker is open is not longer than the longest", first, most)
+	case used.First > used.Most:
+		return host.Pace{}, usagef("--breaker-first is %s and --breaker-most is %s: the first time that a breaker is open is not longer than the longest", used.First, used.Most)
 	}
-	return host.Pace{Wait: a.PaceWait, Waiters: a.PaceWaiters, Breaker: pace.BreakerConfig{
-		Window: a.BreakerWindow, Requests: a.BreakerRequests, Share: a.BreakerShare, First: a.BreakerFirst, Most: a.BreakerMost, Patience: a.BreakerPatience,
-	}}, nil
+	return host.Pace{Wait: a.PaceWait, Waiters: a.PaceWaiters, Breaker: breaker}, nil
 }

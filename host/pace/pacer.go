@@ -72,7 +72,7 @@ func NewPacer(c PacerConfig) *Pacer {
 	c.Wait = orDefault(c.Wait, time.Second)
 	c.Waiters = orDefault(c.Waiters, 8)
 	c.Fresh = orDefault(c.Fresh, time.Second)
-	c.Breaker = c.Breaker.withDefaults()
+	c.Breaker = c.Breaker.WithDefaults()
 	if c.Worker == nil {
 		c.Worker = func() string { return c.Holder }
 	}

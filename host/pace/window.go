@@ -53,7 +53,8 @@ type BreakerConfig struct {
 	Patience time.Duration
 }
 
-func (c BreakerConfig) withDefaults() BreakerConfig {
+// WithDefaults returns c with the defaults of what it does not say.
+func (c BreakerConfig) WithDefaults() BreakerConfig {
 	c.Window = orDefault(c.Window, 30*time.Second)
 	c.Requests = orDefault(c.Requests, 10)
 	c.Share = orDefault(c.Share, 0.5)
