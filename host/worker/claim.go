@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -122,6 +123,7 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	}
 	w.mu.Unlock()
 	w.runs.Go(func() {
+		growStack()
 		defer w.ended(t, key, c)
 		defer cancel(nil)
 		// Its turn ends when its end is stored: until then it is in flight.
@@ -132,6 +134,16 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 			w.complete(ctx, c, completion)
 		}
 	})
+}
+
+// growStack has the stack of a goroutine be as large as a run's calls out of its sandbox
+// need it. A stack that is too small is moved where it is deepest, with all its frames: a
+// twentieth of a small run's time.
+//
+//go:noinline
+func growStack() {
+	var room [24 << 10]byte
+	runtime.KeepAlive(&room)
 }
 
 // ended frees the slot of a run.
