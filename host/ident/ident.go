@@ -56,16 +56,18 @@ const tick = 16 * time.Millisecond
 
 // Derive returns the id of what follows from another id and from parts, made at a time:
 // the same each time that it is asked for, and no others'. Those of one time sort as what
-// they follow from, to 16 ms and within two years, so that rows that are written one after
-// the other lie together in a database's index. (Of a thousand that follow from ids of one
-// such tick, two are the same with a probability of 1 in 2^29.)
+// they follow from, to 16 ms, if that is of the two years before, so that rows that are
+// written one after the other lie together in a database's index. (Of a thousand that
+// follow from ids of one such tick, two are the same with a probability of 1 in 2^29.)
 func Derive(prefix string, at time.Time, from string, parts ...string) string {
 	h := sha256.New()
 	for _, p := range append([]string{from}, parts...) {
 		_, _ = fmt.Fprintf(h, "%d:%s", len(p), p) // A hash takes everything.
 	}
 	made, _ := Time(from)
-	rest := binary.BigEndian.AppendUint32(nil, uint32(made.UnixMilli()/tick.Milliseconds()))
+	// Others' clocks may be ahead. What is left of a negative number sorts as it does.
+	since := made.Sub(at.Add(time.Minute))
+	rest := binary.BigEndian.AppendUint32(nil, uint32(since/tick)) //nolint:gosec // It is meant.
 	return prefix + ulid.MustNew(ulid.Timestamp(at), bytes.NewReader(h.Sum(rest))).String()
 }
 

@@ -40,6 +40,12 @@ func TestDerive(t *testing.T) {
 	if a, b := of(beside, "job_1"), of(later, "job_1"); a >= b {
 		t.Errorf("%s does not come before %s: they must sort as what they follow from", a, b)
 	}
+	for day := range 365 * 2 {
+		before := ident.New(ident.Event, at.AddDate(0, 0, -day-1))
+		if a, b := of(before), of(ident.New(ident.Event, at.AddDate(0, 0, -day))); a >= b {
+			t.Fatalf("%d days before: %s does not come before %s", day, a, b)
+		}
+	}
 	if made, ok := ident.Time(of(first)); !ok || !made.Equal(at) {
 		t.Errorf("it is of %v, not of %v", made, at)
 	}

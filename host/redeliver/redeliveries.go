@@ -19,7 +19,7 @@ const (
 	stepMost     = 200
 	stepsASecond = 10
 	// stepBeside is how many live work hardly notices in one transaction: a pace that would
-	// have more has more steps, up to four times as many.
+	// have more has more steps, up to three times as many.
 	stepBeside = 25
 	// windowMost is how many events are looked at by one query. The first window has as
 	// many as are wanted, and each that has too few of them is followed by one twice as
@@ -128,7 +128,7 @@ func (r *Redeliveries) Outcomes(ctx context.Context, tenant, id string, f Outcom
 // of a part of it.
 func stepOf(pace int) int {
 	usual := max(pace/stepsASecond, 1)
-	return min(usual, max(stepBeside, usual/4), stepMost)
+	return min(usual, max(stepBeside, usual/3), stepMost)
 }
 
 // Step implements job.Handler: it redelivers the next events, as many as stepOf
