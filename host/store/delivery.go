@@ -78,6 +78,9 @@ func scanDueRef(r scanner) (outbound.Ref, error) {
 // one process claims of it at a time and counts what the others have claimed.
 func (s *SQL) ClaimDeliveries(ctx context.Context, r outbound.Ref, most int, lease time.Duration) ([]outbound.Delivery, error) {
 	now := s.d.Clock()
+	if sent, err := sending(ctx, s.d.Reader(), r, now); err != nil || sent >= most {
+		return nil, Fault(s.d, err, "count deliveries under way")
+	}
 	var rows []deliveryRow
 	err := s.write(ctx, "claim deliveries", func(ctx context.Context, tx Conn) error {
 		rows = nil
@@ -86,8 +89,7 @@ func (s *SQL) ClaimDeliveries(ctx context.Context, r outbound.Ref, most int, lea
 		if err != nil {
 			return err
 		}
-		sent, err := scanInt(tx.QueryRowContext(ctx,
-			`SELECT count(*) FROM deliveries WHERE destination = $1 AND state = 0 AND leased = 1 AND due_at > $2`, r.Destination, column.Micros(now)))
+		sent, err := sending(ctx, tx, r, now)
 		if err != nil {
 			return err
 		}
@@ -104,6 +106,12 @@ func (s *SQL) ClaimDeliveries(ctx context.Context, r outbound.Ref, most int, lea
 		return nil, err
 	}
 	return s.deliveries(ctx, rows)
+}
+
+// sending is how many deliveries to a destination are under way.
+func sending(ctx context.Context, c Conn, r outbound.Ref, now time.Time) (int, error) {
+	return scanInt(c.QueryRowContext(ctx,
+		`SELECT count(*) FROM deliveries WHERE destination = $1 AND state = 0 AND leased = 1 AND due_at > $2`, r.Destination, column.Micros(now)))
 }
 
 // claimOf claims of a destination whose row the transaction holds.

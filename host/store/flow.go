@@ -29,6 +29,10 @@ func (s *SQL) FlowTenant(ctx context.Context, id string) (string, bool, error) {
 // TakeFlow implements connect.Store.
 func (s *SQL) TakeFlow(ctx context.Context, id string) (connect.FlowRow, bool, error) {
 	f := connect.FlowRow{ID: id}
+	// Anybody may ask for one that is not there, which is no reason to write.
+	if _, there, err := s.FlowTenant(ctx, id); err != nil || !there {
+		return connect.FlowRow{}, false, err
+	}
 	var expires int64
 	err := s.write(ctx, "take a flow", func(ctx context.Context, tx Conn) error {
 		err := tx.QueryRowContext(ctx, `DELETE FROM oauth_flows WHERE id = $1 RETURNING tenant, sealed, expires_at`, id).Scan(&f.Tenant, &f.Sealed, &expires)

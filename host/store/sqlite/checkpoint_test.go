@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/ident"
@@ -39,13 +40,15 @@ func TestTheLogIsBroughtInBesideTheWriter(t *testing.T) {
 	t.Parallel()
 	s := open(t, nil)
 	writeMiB(t, s, 8) // Half of what has the writer do it.
-	for {
-		log, done, err := sqlite.Log(t.Context(), s)
-		if err != nil {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		_, done, err := sqlite.Log(t.Context(), s)
+		switch {
+		case err != nil:
 			t.Fatal(err)
-		}
-		if done > 0 && log >= done {
+		case done > 0:
 			return
+		case time.Now().After(deadline):
+			t.Fatal("after a minute none of the log is in the file")
 		}
 	}
 }

@@ -58,6 +58,19 @@ func Troubled(s store.Store) {
 	})
 }
 
+// BesideOneThatEnds makes a write in a group in which one before it ends the transaction, as
+// a SELECT does that finds the disk full, and returns what the write is told.
+func BesideOneThatEnds(ctx context.Context, s store.Store, write func(ctx context.Context, tx store.Conn) error) error {
+	d := s.(*Store).driver
+	ends := func(ctx context.Context, tx store.Conn) error {
+		_ = d.tx.run(ctx, "ROLLBACK") // The second time there is none to roll back.
+		return tx.QueryRowContext(ctx, "SELECT 1 FROM nowhere").Scan(new(int))
+	}
+	items := []*group.Item[call]{{Value: call{write: ends}}, {Value: call{write: write}}}
+	d.commit(ctx, items)
+	return items[1].Err
+}
+
 // Log is how many pages the log has, and how many of them are in the file.
 func Log(ctx context.Context, s store.Store) (log, done int, err error) {
 	conn, err := s.(*Store).driver.writeDB.Conn(ctx)

@@ -135,6 +135,10 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c sealing.Completio
 	if err != nil {
 		return err
 	}
+	table, err := changedState(ctx, tx, c, installation)
+	if err != nil {
+		return err
+	}
 	_, err = tx.ExecContext(ctx,
 		`UPDATE OR FAIL executions SET state = $2, reason = $3, run_at = $4, finished_at = $5, attempt = attempt + $6,
 		   version_id = CASE WHEN $7 = '' THEN version_id ELSE $7 END, output = $8, error = $9, fingerprint = $10,
@@ -164,15 +168,21 @@ func (s *Store) complete(ctx context.Context, tx store.Conn, c sealing.Completio
 	if !finish.Applies(c.Completion) {
 		return nil
 	}
-	return s.effects(ctx, tx, c, installation)
+	return s.effects(ctx, tx, c, effects{installation, table})
+}
+
+// effects are those of a completion: whose they are, and the state that it changes.
+type effects struct {
+	installation string
+	state        *kv.Table
 }
 
 // effects applies what a success or a checkpoint brings.
-func (s *Store) effects(ctx context.Context, tx store.Conn, c sealing.Completion, installation string) error {
-	if err := applyState(ctx, tx, c, installation); err != nil {
+func (s *Store) effects(ctx context.Context, tx store.Conn, c sealing.Completion, e effects) error {
+	if err := storeState(ctx, tx, c, e.state); err != nil {
 		return err
 	}
-	if err := storeRecords(ctx, tx, finish.Records(c, installation, s.driver.Clock()), c.Execution); err != nil {
+	if err := storeRecords(ctx, tx, finish.Records(c, e.installation, s.driver.Clock()), c.Execution); err != nil {
 		return err
 	}
 	for _, t := range c.Tags {
@@ -193,12 +203,14 @@ func (s *Store) effects(ctx context.Context, tx store.Conn, c sealing.Completion
 	return err
 }
 
-func applyState(ctx context.Context, tx store.Conn, c sealing.Completion, installation string) error {
-	keys := kv.Keys(c.Tenant, installation, c.State)
-	if len(keys) == 0 {
-		return nil
+// changedState is the state that a run has read or written, with what it changes. It
+// writes nothing: of a conflict, which is no rare thing, nothing has to be undone.
+func changedState(ctx context.Context, tx store.Conn, c sealing.Completion, installation string) (*kv.Table, error) {
+	table := &kv.Table{}
+	if !finish.Applies(c.Completion) {
+		return table, nil
 	}
-	var table kv.Table
+	keys := kv.Keys(c.Tenant, installation, c.State)
 	for _, k := range keys {
 		cell := kv.Cell{Key: k}
 		err := tx.QueryRowContext(ctx, `SELECT value, version FROM state_values WHERE tenant = $1 AND installation = $2 AND key = CAST($3 AS BLOB)`,
@@ -207,27 +219,28 @@ func applyState(ctx context.Context, tx store.Conn, c sealing.Completion, instal
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		table.Load(cell)
 	}
 	var version int64
 	if len(c.State.Writes) > 0 {
-		err := tx.QueryRowContext(ctx, `UPDATE sequences SET value = value + 1 WHERE name = 'state' RETURNING value`).Scan(&version)
-		if err != nil {
-			return err
+		if err := tx.QueryRowContext(ctx, `SELECT value + 1 FROM sequences WHERE name = 'state'`).Scan(&version); err != nil {
+			return nil, err
 		}
 	}
-	if err := table.Apply(kv.Of{Tenant: c.Tenant, Installation: installation, Keys: c.Keys}, c.State, version); err != nil {
-		return err
-	}
-	return storeState(ctx, tx, &table)
+	return table, table.Apply(kv.Of{Tenant: c.Tenant, Installation: installation, Keys: c.Keys}, c.State, version)
 }
 
-func storeState(ctx context.Context, tx store.Conn, table *kv.Table) error {
+func storeState(ctx context.Context, tx store.Conn, c sealing.Completion, table *kv.Table) error {
 	put, del, err := table.Written()
 	if err != nil {
 		return err
+	}
+	if len(c.State.Writes) > 0 {
+		if _, err := tx.ExecContext(ctx, `UPDATE sequences SET value = value + 1 WHERE name = 'state'`); err != nil {
+			return err
+		}
 	}
 	for _, k := range del {
 		_, err := tx.ExecContext(ctx, `DELETE FROM state_values WHERE tenant = $1 AND installation = $2 AND key = CAST($3 AS BLOB)`,

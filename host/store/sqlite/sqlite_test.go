@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 	"time"
@@ -25,6 +26,27 @@ func TestStoreWhoseGroupsAreBegunAnew(t *testing.T) {
 		sqlite.Troubled(s)
 		return s
 	})
+}
+
+// TestATransactionThatEndsByItselfKeepsNothing: what comes after in its group would be
+// committed statement by statement, and be told that it was not.
+func TestATransactionThatEndsByItselfKeepsNothing(t *testing.T) {
+	t.Parallel()
+	s := open(t, time.Now)
+	err := sqlite.BesideOneThatEnds(t.Context(), s, func(ctx context.Context, tx store.Conn) error {
+		_, err := tx.ExecContext(ctx, `UPDATE sequences SET value = 1000 WHERE name = 'ready'`)
+		return err
+	})
+	if err == nil {
+		t.Error("a write is told that it was made, in a transaction that has ended")
+	}
+	var value int
+	if err := sqlite.Reader(s).QueryRowContext(t.Context(), `SELECT value FROM sequences WHERE name = 'ready'`).Scan(&value); err != nil || value == 1000 {
+		t.Errorf("it reads %d, and %v: the write was made nevertheless", value, err)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("the next group: %v", err)
+	}
 }
 
 func TestGroups(t *testing.T) {

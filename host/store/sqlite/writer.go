@@ -189,11 +189,18 @@ func (d *driver) runAll(ctx context.Context, items []*group.Item[call]) error {
 	in := d.accepting()
 	for _, it := range items {
 		d.tx.wrote = false
-		if it.Err = d.do(ctx, in, it.Value); it.Err != nil && d.tx.wrote {
+		if it.Err = d.do(ctx, in, it.Value); it.Err != nil && (d.tx.wrote || isSQLite(it.Err)) {
 			return d.runApart(ctx, items, it.Err)
 		}
 	}
 	return nil
+}
+
+// isSQLite says that an error is the database's. Some end the transaction, also when a
+// statement has only read: what comes after would be committed statement by statement.
+func isSQLite(err error) bool {
+	_, ok := errors.AsType[*modernc.Error](err)
+	return ok
 }
 
 // runApart runs the calls of a group again, each so that it can be undone alone.
