@@ -30,7 +30,7 @@ func (a *app) tracing(ctx context.Context, logger *slog.Logger) (*otlp.Provider,
 	if !(a.OTLPSample > 0 && a.OTLPSample <= 1) { // NaN is neither.
 		return nil, usagef("--otlp-sample is %g: it is more than 0, and 1 at most", a.OTLPSample)
 	}
-	env := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT"))
+	name, env := collectorInEnvironment()
 	off := strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_TRACES_EXPORTER") == "none"
 	if a.OTLPEndpoint == "" && (env == "" || off) {
 		return nil, nil
@@ -38,6 +38,11 @@ func (a *app) tracing(ctx context.Context, logger *slog.Logger) (*otlp.Provider,
 	protocol := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), "http/protobuf")
 	if protocol != "http/protobuf" {
 		return nil, usagef("OTEL_EXPORTER_OTLP_PROTOCOL is %q: spans are sent by http/protobuf, to port 4318 of most collectors", protocol)
+	}
+	if a.OTLPEndpoint == "" {
+		if _, err := otlp.Endpoint(env); err != nil {
+			return nil, usagef("%s: %v", name, err)
+		}
 	}
 	p, err := otlp.New(ctx, otlp.Config{Endpoint: a.OTLPEndpoint, Sample: a.OTLPSample, Version: buildVersion().Version, Logger: logger})
 	switch {
@@ -47,6 +52,17 @@ func (a *app) tracing(ctx context.Context, logger *slog.Logger) (*otlp.Provider,
 		return nil, usagef("--otlp-endpoint: %v", err)
 	}
 	return p, nil
+}
+
+// collectorInEnvironment is where the environment says that spans go, and which of its
+// variables does.
+func collectorInEnvironment() (name, endpoint string) {
+	for _, name = range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
+		if endpoint = os.Getenv(name); endpoint != "" {
+			break
+		}
+	}
+	return name, endpoint
 }
 
 // tracingOf is what the host is given.

@@ -175,7 +175,7 @@ func From(ctx context.Context, h http.Header) context.Context {
 	return trace.ContextWithRemoteSpanContext(ctx, given.WithTraceState(trace.TraceState{}))
 }
 
-// Word is a code that may leave: one word of at most 64 letters, digits and underscores. Of any
+// Word is a code that may leave: one word of at most 64 small letters, digits and underscores. Of any
 // other it is "other": guests make up their own.
 func Word(code string) string {
 	for _, c := range code {
@@ -203,7 +203,7 @@ func told(all []Attribute) []Attribute {
 	return slices.DeleteFunc(slices.Clone(all), func(a Attribute) bool { return a.Value.Type() == attribute.STRING && a.Value.AsString() == "" })
 }
 
-// Method is a request's method as it may leave: any other word than HTTP's own is "other".
+// Method is a request's method as it may leave: any but the usual ones is "other".
 func Method(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -78,13 +77,11 @@ func New(ctx context.Context, c Config) (*Provider, error) {
 	}
 	var options []otlptracehttp.Option
 	if c.Endpoint != "" {
-		u, err := parsed(c.Endpoint)
+		u, err := Endpoint(c.Endpoint)
 		if err != nil {
 			return nil, err
 		}
 		options = append(options, otlptracehttp.WithEndpointURL(u.JoinPath("v1", "traces").String()))
-	} else if err := checkEnvironment(); err != nil {
-		return nil, err
 	}
 	exporter, err := otlptracehttp.New(ctx, options...)
 	if err != nil {
@@ -118,25 +115,14 @@ func New(ctx context.Context, c Config) (*Provider, error) {
 	return p, nil
 }
 
-// parsed is an endpoint's URL.
-func parsed(endpoint string) (*url.URL, error) {
+// Endpoint is a collector's URL. It is for whoever leaves Config.Endpoint to the environment,
+// too: the exporter would pass over what is none there, for its default.
+func Endpoint(endpoint string) (*url.URL, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
 		return nil, errors.New("the endpoint is not of the form http://host:4318: it has a scheme, http or https, a host, and perhaps a path")
 	}
 	return u, nil
-}
-
-// checkEnvironment refuses what the exporter would pass over for its default.
-func checkEnvironment() error {
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
-		if endpoint := os.Getenv(name); endpoint != "" {
-			if _, err := parsed(endpoint); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
-		}
-	}
-	return nil
 }
 
 // Describe implements prometheus.Collector.
