@@ -178,8 +178,8 @@ func setupCanaries(t *testing.T, db string) *canaries {
 func (c *canaries) told(t *testing.T) {
 	t.Helper()
 	last := telemetry.TraceID(c.executions[len(c.executions)-1].id).String()
-	processtest.Eventually(t, "the last execution's spans", func() bool {
-		return slices.ContainsFunc(c.spans.Spans()["execution"], func(s collectortest.Span) bool { return s.Trace == last })
+	c.spans.Await(t, func(spans map[string][]collectortest.Span) bool {
+		return slices.ContainsFunc(spans["execution"], func(s collectortest.Span) bool { return s.Trace == last })
 	})
 	raw := c.spans.Raw()
 	for what, m := range map[string]marker{"credentials": c.credential, "payloads": c.payload, "texts": c.open} {

@@ -179,6 +179,9 @@ func TestCopiesOfADeliveryRunOnce(t *testing.T) { //nolint:paralleltest // It wa
 	if executions != *deliveries || once != *deliveries || events != *deliveries {
 		t.Errorf("%d executions, %d that succeeded at once, %d events, want %d of each", executions, once, events, *deliveries)
 	}
+	if t.Failed() {
+		t.FailNow()
+	}
 	slices.Sort(s.took)
 	t.Logf("%d requests to %d processes in %.1f s, %.0f a second, p50 %s, p99 %s; %d were told to come again; %d executions, %d events",
 		len(order), processes, took.Seconds(), float64(len(order))/took.Seconds(), s.took[len(s.took)/2].Round(100*time.Microsecond),

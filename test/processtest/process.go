@@ -2,7 +2,7 @@
 // are killed as kill -9 does.
 //
 //	one := processtest.Serve(t, processtest.ServerConfig{Env: []string{"COFFERDAM_DB=" + dsn}})
-//	c := one.Client(t)                     // with the operator's token
+//	c := one.Client(t, one)                // with the operator's token
 //	one.Kill()                             // it is gone when this returns
 //
 // Start is what they stand on, for programs that are no tests.

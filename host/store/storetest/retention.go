@@ -426,15 +426,15 @@ func purgeRaces(t *testing.T, k *kept) {
 			if err != nil {
 				t.Error(err)
 			}
-			if err != nil || left(ctx, t, k, before) == 0 {
-				return
-			}
 			lock.Lock()
 			purged += got.Executions
 			lock.Unlock()
+			if err != nil || left(ctx, t, k, before) == 0 {
+				return
+			}
 		}
 	})
-	if purged > n {
+	if purged != n {
 		t.Errorf("%d were purged of %d", purged, n)
 	}
 	for _, c := range claims {

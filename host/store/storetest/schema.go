@@ -79,7 +79,7 @@ func schemaBefore(t *testing.T, s store.Store, m schema.Migrator, now func() tim
 		t.Errorf("migrated from %d to %d, want one more", from, to)
 	}
 	must(t, b.Ready(ctx))
-	// Nothing of what came before is lost, and the same store has what is new.
+	// Nothing of what came before is lost, and all is as ever.
 	got, err := b.Key(ctx, b.other.tenant)
 	must(t, err)
 	equal(t, next, got)

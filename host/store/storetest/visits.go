@@ -140,10 +140,14 @@ func testVisits(t *testing.T, open Open) {
 			must2(t)(b.AskDeletion(t.Context(), ten, 0))
 			must2(t)(b.DestroyKey(t.Context(), b.acme.tenant))
 			must(t, b.InsertVisit(t.Context(), b.visit(b.acme)))
-			must(t, b.InsertFlow(t.Context(), b.flow(b.acme)))
+			f := b.flow(b.acme)
+			must(t, b.InsertFlow(t.Context(), f))
 			all, err := b.Visits(t.Context(), b.acme.tenant, "", 9)
 			must(t, err)
 			equal(t, 0, len(all))
+			_, there, err := b.FlowTenant(t.Context(), f.ID)
+			must(t, err)
+			equal(t, false, there)
 		},
 	})
 }
