@@ -109,7 +109,7 @@ func (r *rig) enroll(ctx context.Context, name string) (*vendor, error) {
 	return &vendor{r: r, tenant: t.ID, endpoint: e.ID, secret: secret, body: body}, err
 }
 
-// send makes one new delivery, and returns the status of the answer.
+// send makes one new delivery, and returns the answer.
 func (v *vendor) send(ctx context.Context) (*httptest.ResponseRecorder, error) {
 	signed, err := v.r.scheme.Sign(signature.Outgoing{
 		Request: signature.Request{Method: http.MethodPost, Body: v.body}, Secret: v.secret, ID: rand.Text(), At: time.Now(),

@@ -54,8 +54,9 @@ func (s *suite) throughput(ctx context.Context, d *database.Database) (err error
 		return err
 	}
 	value := stopwatch.Over(off[0], on[0], rig.ByWall)
+	ratios := stopwatch.Each(off[0], on[0], rig.ByWall, stopwatch.Divided)
 	s.print("throughput_ratio_"+d.Name, value, "ratio", s.goal(value, 0.95),
-		peer("worst", stopwatch.Quantile(stopwatch.Each(off[0], on[0], rig.ByWall, stopwatch.Divided), 0)), peer("best", stopwatch.Quantile(stopwatch.Each(off[0], on[0], rig.ByWall, stopwatch.Divided), 1)),
+		peer("worst", stopwatch.Quantile(ratios, 0)), peer("best", stopwatch.Quantile(ratios, 1)),
 		peer("on_per_s", 1/stopwatch.Middle(on[0], rig.ByWall)), peer("off_per_s", 1/stopwatch.Middle(off[0], rig.ByWall)),
 		peer("cpu", stopwatch.Over(off[0], on[0], rig.ByCPU)), peer("handmade", stopwatch.Over(handOff[0], handOn[0], rig.ByWall)))
 	s.print("throughput_cpu_us_"+d.Name, 1e6*stopwatch.Apart(on[0], off[0], rig.ByCPU), "us",

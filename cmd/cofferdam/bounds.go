@@ -32,7 +32,7 @@ type boundSettings struct {
 func (a *app) boundFlags(c *cobra.Command) {
 	flags := c.Flags()
 	flags.IntVar(&a.IngestDeliveries, "ingest-deliveries", a.IngestDeliveries, "how many webhooks are verified and stored at once; those beyond are answered 503; 0 is 1024 (COFFERDAM_INGEST_DELIVERIES)")
-	flags.Var(&a.IngestBytes, "ingest-bytes", "how much of webhooks' bodies is held at once, each about four times while it is stored; 0 is 32MiB (COFFERDAM_INGEST_BYTES)")
+	flags.Var(&a.IngestBytes, "ingest-bytes", "how much of webhooks' bodies is held at once, at least as much as an endpoint's max body, and each about four times while it is stored; 0 is 32MiB (COFFERDAM_INGEST_BYTES)")
 	flags.Var(&a.HeaderBytes, "header-bytes", "how much the headers of a request may have, others are answered 431; 0 is 64KiB (COFFERDAM_HEADER_BYTES)")
 	flags.DurationVar(&a.PaceWait, "pace-wait", a.PaceWait, "how long a request waits in its sandbox for its turn with a connection, before its run is put off; 0 is 1s (COFFERDAM_PACE_WAIT)")
 	flags.IntVar(&a.PaceWaiters, "pace-waiters", a.PaceWaiters, "how many requests of a connection wait so at a time; 0 is 8 (COFFERDAM_PACE_WAITERS)")
@@ -40,13 +40,13 @@ func (a *app) boundFlags(c *cobra.Command) {
 	flags.IntVar(&a.BreakerRequests, "breaker-requests", a.BreakerRequests, "of how many requests at least; 0 is 10 (COFFERDAM_BREAKER_REQUESTS)")
 	flags.DurationVar(&a.BreakerWindow, "breaker-window", a.BreakerWindow, "within which time; 0 is 30s (COFFERDAM_BREAKER_WINDOW)")
 	flags.DurationVar(&a.BreakerFirst, "breaker-first", a.BreakerFirst, "for how long a breaker is open before a request tries it; each that fails doubles it; 0 is 5s (COFFERDAM_BREAKER_FIRST)")
-	flags.DurationVar(&a.BreakerMost, "breaker-most", a.BreakerMost, "and for how long at most; 0 is 5m (COFFERDAM_BREAKER_MOST)")
+	flags.DurationVar(&a.BreakerMost, "breaker-most", a.BreakerMost, "and for how long at most, and up to a quarter more; 0 is 5m (COFFERDAM_BREAKER_MOST)")
 	flags.DurationVar(&a.BreakerPatience, "breaker-patience", a.BreakerPatience, "how long the request that tries may take before another does; 0 is 1m (COFFERDAM_BREAKER_PATIENCE)")
 }
 
 const (
 	// leastBytes is the largest body that an endpoint takes unless it says otherwise: with
-	// less room it would never be taken.
+	// less room it would never be taken. One that is to take more needs as much.
 	leastBytes = 5 << 20
 	// The headers of vendors have a few KiB, and each connection may hold as much as it may
 	// send.

@@ -148,7 +148,7 @@ func (s *server) build(ctx context.Context, a *app, way egress.Config, within se
 		return errors.Join(err, closeTracing(ctx, s.spans))
 	}
 	if s.firstToken, err = s.host.Tokens.Bootstrap(ctx); err != nil {
-		return errors.Join(err, s.host.Close(ctx))
+		return errors.Join(err, s.host.Close(ctx), closeTracing(ctx, s.spans))
 	}
 	s.api = alsoBelow(a.publicURL(), api.Handler(s.host, options))
 	return nil

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
+	goruntime "runtime"
 	"runtime/debug"
 	"time"
 
@@ -143,7 +143,7 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 //go:noinline
 func growStack() {
 	var room [24 << 10]byte
-	runtime.KeepAlive(&room)
+	goruntime.KeepAlive(&room)
 }
 
 // ended frees the slot of a run.

@@ -8,8 +8,8 @@ import (
 	"github.com/cofferdam-run/cofferdam/hostfns/journal"
 )
 
-// The statements that write journals have two forms each. The short one is for a group
-// in which there is nothing but what most runs write, as each part of a statement costs
+// The statements that write journals have two or three forms each. The short ones are for
+// groups in which there is nothing but what most runs write, as each part of a statement costs
 // the server its time, rows or not.
 //
 // The long ones begin with a table "live": the runs that may write, each with what it

@@ -59,8 +59,8 @@ const (
 	// groupSize is the most calls of one group; more gain little (facts: 64 calls
 	// share a sync for 2 % of its cost each).
 	groupSize = 128
-	// groupBytes is about the most that the completions of one transaction carry,
-	// unless it is one: 128 large ones would be encoded in memory at once, as often
+	// groupBytes is about the most that the calls of one transaction carry, unless it
+	// is one: 128 large ones would be encoded in memory at once, as often
 	// as there are flushers, in a statement that takes longer than it may.
 	groupBytes = 8 << 20
 	// groupTimeout is longer than the server's statement timeout, which speaks first.
