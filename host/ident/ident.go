@@ -67,7 +67,7 @@ func Derive(prefix string, at time.Time, from string, parts ...string) string {
 	made, _ := Time(from)
 	// Others' clocks may be ahead. What is left of a negative number sorts as it does.
 	since := made.Sub(at.Add(time.Minute))
-	rest := binary.BigEndian.AppendUint32(nil, uint32(since/tick)) //nolint:gosec // It is meant.
+	rest := binary.BigEndian.AppendUint32(nil, uint32(since/tick))
 	return prefix + ulid.MustNew(ulid.Timestamp(at), bytes.NewReader(h.Sum(rest))).String()
 }
 

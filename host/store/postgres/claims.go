@@ -89,7 +89,8 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 	if err != nil {
 		return nil, store.Fault(s.driver, err, "claim executions")
 	}
-	s.order(claimed)
+	lane.Order(claimed)
+	s.turns.Used(claimed)
 	return claimed, nil
 }
 
@@ -125,17 +126,6 @@ func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) ([]exe
 		claimed[i].Capped = f.capped[claimed[i].Execution]
 	}
 	return claimed, nil
-}
-
-// order puts claims into lanes' order, oldest first, and moves the tenants on.
-func (s *Store) order(claimed []execution.Claimed) {
-	slices.SortFunc(claimed, func(a, b execution.Claimed) int {
-		if a.Lane != b.Lane {
-			return int(a.Lane) - int(b.Lane)
-		}
-		return a.QueuedAt.Compare(b.QueuedAt)
-	})
-	s.turns.Used(claimed)
 }
 
 // found is what a claim looks at: how many run, who is due, and what room is left under

@@ -32,6 +32,7 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 	if err != nil {
 		return nil, store.Fault(s.driver, err, "claim executions")
 	}
+	lane.Order(claimed)
 	s.turns.Used(claimed)
 	return claimed, nil
 }
@@ -181,7 +182,6 @@ func (c *claimer) tenant(ctx context.Context, tenant string, n int) ([]execution
 		}
 		claimed = append(claimed, d.Claimed)
 	}
-	slices.SortStableFunc(claimed, func(a, b execution.Claimed) int { return int(a.Lane) - int(b.Lane) })
 	return claimed, nil
 }
 

@@ -16,6 +16,7 @@ import (
 func testClaims(t *testing.T, open Open) {
 	each(t, open, map[string]func(*testing.T, *bundle){
 		"the oldest of a lane first":                      claimOrder,
+		"lanes first, over tenants, and then the oldest":  claimLanes,
 		"every lane gets its share":                       claimShares,
 		"each execution is claimed once":                  claimOnce,
 		"a tenant's cap is never exceeded":                claimCap,
@@ -175,6 +176,23 @@ func claimQuotas(t *testing.T, b *bundle) {
 	equal(t, map[string]int{}, claim(execution.Quota{Tenant: "ten_none", N: 9, Running: 3}))
 	q := execution.Quota{Tenant: b.acme.tenant, N: 1, Running: 9}
 	equal(t, map[string]int{b.acme.tenant: 2}, claim(q, q))
+}
+
+func claimLanes(t *testing.T, b *bundle) {
+	work := func(p place, l event.Lane) string {
+		b.clock.advance(time.Second)
+		return b.work(t, p, l)
+	}
+	backfill, live := work(b.acme, event.Backfill), work(b.other, event.Live)
+	first, second := work(b.other, event.Interactive), work(b.acme, event.Interactive)
+	must2(t)(b.Heartbeat(t.Context(), "w1", time.Minute))
+	claimed, err := b.Claim(t.Context(), "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 9, Running: 9}, {Tenant: b.other.tenant, N: 9, Running: 9}})
+	must(t, err)
+	var got []string
+	for _, c := range claimed {
+		got = append(got, c.Execution)
+	}
+	equal(t, []string{first, second, live, backfill}, got)
 }
 
 func claimUnleased(t *testing.T, b *bundle) {

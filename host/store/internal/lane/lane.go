@@ -5,6 +5,8 @@
 package lane
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"github.com/cofferdam-run/cofferdam/host/execution"
@@ -74,6 +76,13 @@ func (t *Turns) Advance(tenant string, n int) {
 		t.at = make(map[string]uint8)
 	}
 	t.at[tenant] = uint8(next)
+}
+
+// Order puts claims into the order of their lanes, the oldest of a lane first.
+func Order(claimed []execution.Claimed) {
+	slices.SortStableFunc(claimed, func(a, b execution.Claimed) int {
+		return cmp.Or(cmp.Compare(a.Lane, b.Lane), a.QueuedAt.Compare(b.QueuedAt))
+	})
 }
 
 // Merged adds up quotas of one tenant, which must not be asked for twice, and drops
