@@ -285,7 +285,7 @@ func (w *wiring) jobs() {
 	c, h := w.c, w.h
 	h.Jobs = job.New(job.Config{Store: c.Store, Wake: func() { h.runner.Wake() }, Now: c.Now})
 	h.Redrives = redrive.New(redrive.Config{Store: c.Store, Jobs: h.Jobs, Executions: h.Executions, Now: c.Now})
-	h.Redeliveries = redeliver.New(redeliver.Config{Store: c.Store, Jobs: h.Jobs, Wake: w.wake, Made: w.counter("cofferdam_redelivered_total", "Executions that redeliveries have made."), Now: c.Now})
+	h.Redeliveries = redeliver.New(redeliver.Config{Store: c.Store, Jobs: h.Jobs, Wake: w.wake, Made: w.counter("cofferdam_redelivered_total", "Executions that redeliveries have made."), Now: c.Now, After: c.After})
 	h.Shadows = shadow.New(shadow.Config{
 		Store: c.Store, Jobs: h.Jobs, Plugins: h.Plugins, Read: w.recordings, Installation: c.Store.Installation,
 		Runtime: h.runtime, Functions: c.Functions, Limits: c.Limits, Now: c.Now,

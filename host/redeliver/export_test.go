@@ -15,5 +15,5 @@ func Selects(ctx context.Context, filter string, e event.Event) (selected bool, 
 	return c.selects(ctx, e)
 }
 
-// StepOf is how many events a step redelivers at a pace.
-var StepOf = stepOf
+// PieceOf is how many events are redelivered in one transaction at a pace.
+var PieceOf = pieceOf

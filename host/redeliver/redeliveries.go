@@ -13,17 +13,18 @@ import (
 )
 
 const (
-	// stepMost is how many events a step redelivers at most, in one transaction, and
-	// stepsASecond how many steps a pace is cut into: what comes at once takes all slots at
-	// once, and something live has to wait until one of them is free.
-	stepMost     = 200
-	stepsASecond = 10
-	// stepBeside is how many live work hardly notices in one transaction: a pace that would
-	// have more has more steps, up to three times as many.
-	stepBeside = 25
-	// windowMost is how many events are looked at by one query. The first window has as
-	// many as are wanted, and each that has too few of them is followed by one twice as
-	// large.
+	// stepTime is how much of a pace a step makes, and so how long a pause waits for it.
+	stepTime = 500 * time.Millisecond
+	// pieceMost is how many events are redelivered at most in one transaction, and
+	// piecesASecond how many of those a pace is cut into: what comes at once takes all slots
+	// at once, and something live has to wait until one of them is free.
+	pieceMost     = 200
+	piecesASecond = 10
+	// pieceBeside is how many live work hardly notices in one transaction: a pace that would
+	// have more has more transactions, up to three times as many.
+	pieceBeside = 25
+	// windowMost is how many events are looked at by one query. A window has as many as are
+	// wanted, and one that has too few of them is followed by one twice as large.
 	windowMost = 1000
 	// stepLook is how long a step looks for events, so that a pause need not wait for
 	// long, and planLook how long a Plan does: somebody waits for its answer.
@@ -44,7 +45,9 @@ type Config struct {
 	Wake func(ctx context.Context, tenant string)
 	// Made is told how many. Defaults to nobody.
 	Made func(n int)
-	Now  func() time.Time
+	// Now is the clock, and After what is waited on.
+	Now   func() time.Time
+	After func(d time.Duration) <-chan time.Time
 }
 
 // Redeliveries send events again. They are the job.Handler of Kind, and safe for
@@ -124,15 +127,15 @@ func (r *Redeliveries) Outcomes(ctx context.Context, tenant, id string, f Outcom
 	return r.c.Store.Redelivered(ctx, tenant, id, of.CreatedAt, f)
 }
 
-// stepOf is how many events a step redelivers at a pace: those of a tenth of a second, or
-// of a part of it.
-func stepOf(pace int) int {
-	usual := max(pace/stepsASecond, 1)
-	return min(usual, max(stepBeside, usual/3), stepMost)
+// pieceOf is how many events are redelivered in one transaction at a pace: those of a tenth
+// of a second, or of a part of it.
+func pieceOf(pace int) int {
+	usual := max(pace/piecesASecond, 1)
+	return min(usual, max(pieceBeside, usual/3), pieceMost)
 }
 
-// Step implements job.Handler: it redelivers the next events, as many as stepOf
-// says, and waits for what the pace gives them.
+// Step implements job.Handler: it redelivers the next events, those of half a second of the
+// pace, piece by piece. One that is made again finds what it has made.
 func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
 	of, err := redeliveryOf(j)
 	if err != nil {
@@ -143,33 +146,56 @@ func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
 		return job.Step{}, err
 	}
 	began, tally := r.c.Now(), of.Progress
+	past := func() time.Duration { return r.c.Now().Sub(began) }
 	l := r.looking(j.Tenant, s, cond, &tally, j.Cursor)
-	o := Order{Job: j.ID, Each: map[string]string{}, Force: s.Force}
-	for most := stepOf(s.Pace); l.more && len(o.Each) < most && r.c.Now().Sub(began) < stepLook; {
-		found, err := l.next(ctx, most-len(o.Each))
-		if err != nil {
+	due := time.Duration(0) // When the next piece is, since it began.
+	for l.more && due < stepTime && past() < stepLook && r.wait(ctx, due-past()) {
+		o := Order{Job: j.ID, Each: map[string]string{}, Force: s.Force}
+		for most := pieceOf(s.Pace); l.more && len(o.Each) < most && past() < stepLook; {
+			found, err := l.next(ctx, most-len(o.Each))
+			if err != nil {
+				return job.Step{}, err
+			}
+			for _, f := range found {
+				o.Each[f.Event] = ident.Derive(ident.Execution, j.CreatedAt, f.Event, j.ID)
+			}
+		}
+		if err := r.redeliver(ctx, j.Tenant, o, &tally); err != nil {
 			return job.Step{}, err
 		}
-		for _, f := range found {
-			o.Each[f.Event] = ident.Derive(ident.Execution, j.CreatedAt, f.Event, j.ID)
-		}
+		due += time.Duration(len(o.Each)) * time.Second / time.Duration(s.Pace)
 	}
-	if len(o.Each) > 0 {
-		redelivered, skipped, err := r.c.Store.Redeliver(ctx, j.Tenant, o)
-		if err != nil {
-			return job.Step{}, fmt.Errorf("redeliver %d events: %w", len(o.Each), err)
-		}
-		tally.add(redelivered, skipped)
-		r.c.Made(redelivered)
-		r.c.Wake(ctx, j.Tenant)
-	}
-	step := job.Step{Cursor: l.after, Done: !l.more}
+	step := job.Step{Cursor: l.after, Done: !l.more, Wait: max(0, due-past())}
 	if step.Progress, err = json.Marshal(tally); err != nil {
 		return job.Step{}, fmt.Errorf("encode the progress of a redelivery: %w", err)
 	}
-	pace := time.Duration(len(o.Each)) * time.Second / time.Duration(s.Pace)
-	step.Wait = max(0, pace-r.c.Now().Sub(began))
 	return step, nil
+}
+
+// wait waits for a time, and says whether to go on.
+func (r *Redeliveries) wait(ctx context.Context, d time.Duration) bool {
+	if d > 0 {
+		select {
+		case <-ctx.Done():
+		case <-r.c.After(d):
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// redeliver redelivers some events in one transaction.
+func (r *Redeliveries) redeliver(ctx context.Context, tenant string, o Order, t *Tally) error {
+	if len(o.Each) == 0 {
+		return nil
+	}
+	redelivered, skipped, err := r.c.Store.Redeliver(ctx, tenant, o)
+	if err != nil {
+		return fmt.Errorf("redeliver %d events: %w", len(o.Each), err)
+	}
+	t.add(redelivered, skipped)
+	r.c.Made(redelivered)
+	r.c.Wake(ctx, tenant)
+	return nil
 }
 
 // would counts an event by what would become of it.
@@ -217,7 +243,6 @@ func (l *look) next(ctx context.Context, most int) ([]Found, error) {
 	if err != nil {
 		return nil, fmt.Errorf("look for events: %w", err)
 	}
-	l.window *= 2
 	var matched []Found
 	for len(w.Found) > 0 && len(matched) < most {
 		n := l.piece(w.Found)
@@ -232,6 +257,9 @@ func (l *look) next(ctx context.Context, most int) ([]Found, error) {
 	}
 	if at, ok := ident.Time(l.after); ok {
 		l.tally.At = at
+	}
+	if l.window *= 2; len(matched) == most {
+		l.window = most
 	}
 	return matched, nil
 }

@@ -58,7 +58,7 @@ func setup(t *testing.T) *bundle {
 
 func (b *bundle) redeliveries(s redeliver.Store) *redeliver.Redeliveries {
 	return redeliver.New(redeliver.Config{
-		Store: s, Jobs: b.jobs, Now: time.Now, Wake: func(context.Context, string) { b.woken.Add(1) },
+		Store: s, Jobs: b.jobs, Now: time.Now, After: time.After, Wake: func(context.Context, string) { b.woken.Add(1) },
 	})
 }
 
@@ -275,11 +275,19 @@ func (c counting) Deliveries(ctx context.Context, tenant string, spec redeliver.
 	return c.Store.Deliveries(ctx, tenant, spec, after, limit)
 }
 
-// TestAStepLooksAtWhatItNeeds: it reads no thousand events for the few that it redelivers,
-// and does not read those one by one that a filter leaves out.
+// TestAStepLooksAtWhatItNeeds: it redelivers what half a second of its pace has, piece by
+// piece. It reads no thousand events for the few of a piece, nor those one by one that a
+// filter leaves out.
 func TestAStepLooksAtWhatItNeeds(t *testing.T) {
 	t.Parallel()
-	for filter, want := range map[string][]int{"": {5}, "body.n >= 25": {5, 10, 20}} {
+	for filter, want := range map[string]struct {
+		windows []int
+		made    int
+		done    bool
+	}{
+		"":             {[]int{5, 5, 5, 5, 5}, 25, false},
+		"body.n >= 25": {[]int{5, 10, 20, 5, 5, 5}, 15, true},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := setup(t)
 			b.arrive(t, 40, execution.Dead, func(i int) string { return fmt.Sprintf(`{"n":%d}`, i) })
@@ -288,13 +296,17 @@ func TestAStepLooksAtWhatItNeeds(t *testing.T) {
 			r := b.start(t, redeliver.Spec{Installation: b.installation, Pace: 50, Filter: filter})
 			j, err := b.jobs.Get(t.Context(), b.tenant, r.ID)
 			must(t, err)
+			began := time.Now()
 			step, err := all.Step(t.Context(), j)
 			must(t, err)
-			if diff := cmp.Diff(want, windows); diff != "" || step.Done {
+			if diff := cmp.Diff(want.windows, windows); diff != "" {
 				t.Errorf("%q: (-want +got) %s", filter, diff)
 			}
-			if made := b.outcomes(t, r.ID); len(made) != 5 {
-				t.Errorf("%q: it made %v", filter, made)
+			if made := b.outcomes(t, r.ID); len(made) != want.made || step.Done != want.done {
+				t.Errorf("%q: it made %d, want %d, and is done: %v", filter, len(made), want.made, step.Done)
+			}
+			if took, due := time.Since(began)+step.Wait, time.Duration(want.made)*time.Second/50; took != due {
+				t.Errorf("%q: the next one is after %v, want %v", filter, took, due)
 			}
 		})
 	}
@@ -473,16 +485,16 @@ func TestSpecsThatAreWrong(t *testing.T) {
 	})
 }
 
-// TestStepsOfAPace: what comes at once is little where live work runs beside it, and no pace
-// has more than thirty steps a second.
-func TestStepsOfAPace(t *testing.T) {
+// TestPiecesOfAPace: what comes at once is little where live work runs beside it, and no pace
+// has more than thirty pieces a second.
+func TestPiecesOfAPace(t *testing.T) {
 	t.Parallel()
 	for pace, want := range map[int]int{1: 1, 9: 1, 50: 5, 250: 25, 500: 25, 600: 25, 1000: 33, 2000: 66, 4000: 133, 8000: 200, 10_000: 200} {
-		if got := redeliver.StepOf(pace); got != want {
-			t.Errorf("a pace of %d has steps of %d events, want %d", pace, got, want)
+		if got := redeliver.PieceOf(pace); got != want {
+			t.Errorf("a pace of %d has pieces of %d events, want %d", pace, got, want)
 		}
-		if steps := pace / redeliver.StepOf(pace); steps > 30 && pace <= 6000 {
-			t.Errorf("a pace of %d has %d steps a second", pace, steps)
+		if pieces := pace / redeliver.PieceOf(pace); pieces > 30 && pace <= 6000 {
+			t.Errorf("a pace of %d has %d pieces a second", pace, pieces)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func opened(t *testing.T, dsn string) store.Store {
 }
 
 func redeliveries(db store.Store) *redeliver.Redeliveries {
-	return redeliver.New(redeliver.Config{Store: db, Jobs: job.New(job.Config{Store: db, Now: time.Now}), Now: time.Now})
+	return redeliver.New(redeliver.Config{Store: db, Jobs: job.New(job.Config{Store: db, Now: time.Now}), Now: time.Now, After: time.After})
 }
 
 // storm is a tenant's dead events that are redelivered, and live ones.
