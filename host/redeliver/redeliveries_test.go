@@ -275,39 +275,46 @@ func (c counting) Deliveries(ctx context.Context, tenant string, spec redeliver.
 	return c.Store.Deliveries(ctx, tenant, spec, after, limit)
 }
 
-// TestAStepLooksAtWhatItNeeds: it redelivers what half a second of its pace has, piece by
-// piece. It reads no thousand events for the few of a piece, nor those one by one that a
+// TestAStepLooksAtWhatItNeeds: it redelivers what a tenth of a second of its pace has, piece
+// by piece. It reads no thousand events for the few of a piece, nor those one by one that a
 // filter leaves out.
 func TestAStepLooksAtWhatItNeeds(t *testing.T) {
 	t.Parallel()
-	for filter, want := range map[string]struct {
+	for name, tt := range map[string]struct {
+		pace    int
+		filter  string
 		windows []int
 		made    int
 		done    bool
 	}{
-		"":             {[]int{5, 5, 5, 5, 5}, 25, false},
-		"body.n >= 25": {[]int{5, 10, 20, 5, 5, 5}, 15, true},
+		"one piece":             {50, "", []int{5}, 5, false},
+		"many are left out":     {50, "body.n >= 25", []int{5, 10, 20}, 5, false},
+		"a fast pace has more":  {500, "", []int{25, 25}, 50, false},
+		"the last are not full": {1000, "", []int{33, 33}, 60, true},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			b := setup(t)
-			b.arrive(t, 40, execution.Dead, func(i int) string { return fmt.Sprintf(`{"n":%d}`, i) })
-			var windows []int
-			all := b.redeliveries(counting{b.store, &windows})
-			r := b.start(t, redeliver.Spec{Installation: b.installation, Pace: 50, Filter: filter})
-			j, err := b.jobs.Get(t.Context(), b.tenant, r.ID)
-			must(t, err)
-			began := time.Now()
-			step, err := all.Step(t.Context(), j)
-			must(t, err)
-			if diff := cmp.Diff(want.windows, windows); diff != "" {
-				t.Errorf("%q: (-want +got) %s", filter, diff)
-			}
-			if made := b.outcomes(t, r.ID); len(made) != want.made || step.Done != want.done {
-				t.Errorf("%q: it made %d, want %d, and is done: %v", filter, len(made), want.made, step.Done)
-			}
-			if took, due := time.Since(began)+step.Wait, time.Duration(want.made)*time.Second/50; took != due {
-				t.Errorf("%q: the next one is after %v, want %v", filter, took, due)
-			}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t)
+				b.arrive(t, 60, execution.Dead, func(i int) string { return fmt.Sprintf(`{"n":%d}`, i) })
+				var windows []int
+				all := b.redeliveries(counting{b.store, &windows})
+				r := b.start(t, redeliver.Spec{Installation: b.installation, Pace: tt.pace, Filter: tt.filter})
+				j, err := b.jobs.Get(t.Context(), b.tenant, r.ID)
+				must(t, err)
+				began := time.Now()
+				step, err := all.Step(t.Context(), j)
+				must(t, err)
+				if diff := cmp.Diff(tt.windows, windows); diff != "" {
+					t.Errorf("(-want +got) %s", diff)
+				}
+				if made, err := all.Outcomes(t.Context(), b.tenant, r.ID, redeliver.OutcomeFilter{Limit: 200}); err != nil || len(made) != tt.made || step.Done != tt.done {
+					t.Errorf("it made %d and %v, want %d, and is done: %v", len(made), err, tt.made, step.Done)
+				}
+				if took, due := time.Since(began)+step.Wait, time.Duration(tt.made)*time.Second/time.Duration(tt.pace); took != due {
+					t.Errorf("the next one is after %v, want %v", took, due)
+				}
+			})
 		})
 	}
 }
