@@ -21,9 +21,11 @@ const (
 	// at once, and something live has to wait until one of them is free.
 	pieceMost     = 200
 	piecesASecond = 10
-	// pieceBeside is how many live work hardly notices in one transaction: a pace that would
-	// have more has more transactions, up to three times as many.
-	pieceBeside = 25
+	// pieceBeside is how many live work hardly notices in one transaction, and in the claim
+	// that it waits behind: a pace that would have more has more transactions, up to eight
+	// times as many.
+	pieceBeside = 8
+	besideMost  = 8
 	// windowMost is how many events are looked at by one query. A window has as many as are
 	// wanted, and one that has too few of them is followed by one twice as large.
 	windowMost = 1000
@@ -132,7 +134,7 @@ func (r *Redeliveries) Outcomes(ctx context.Context, tenant, id string, f Outcom
 // of a second, or of a part of it.
 func pieceOf(pace int) int {
 	usual := max(pace/piecesASecond, 1)
-	return min(usual, max(pieceBeside, usual/3), pieceMost)
+	return min(usual, max(pieceBeside, usual/besideMost), pieceMost)
 }
 
 // Step implements job.Handler: it redelivers the next events, those of a tenth of a second

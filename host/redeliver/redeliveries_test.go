@@ -289,14 +289,14 @@ func TestAStepLooksAtWhatItNeeds(t *testing.T) {
 	}{
 		"one piece":             {50, "", []int{5}, 5, false},
 		"many are left out":     {50, "body.n >= 25", []int{5, 10, 20}, 5, false},
-		"a fast pace has more":  {500, "", []int{25, 25}, 50, false},
-		"the last are not full": {1000, "", []int{33, 33}, 60, true},
+		"a fast pace has more":  {500, "", []int{8, 8, 8, 8, 8, 8, 8}, 56, false},
+		"the last are not full": {1000, "", []int{12, 12, 12, 12, 12}, 58, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := setup(t)
-				b.arrive(t, 60, execution.Dead, func(i int) string { return fmt.Sprintf(`{"n":%d}`, i) })
+				b.arrive(t, 58, execution.Dead, func(i int) string { return fmt.Sprintf(`{"n":%d}`, i) })
 				var windows []int
 				all := b.redeliveries(counting{b.store, &windows})
 				r := b.start(t, redeliver.Spec{Installation: b.installation, Pace: tt.pace, Filter: tt.filter})
@@ -493,14 +493,14 @@ func TestSpecsThatAreWrong(t *testing.T) {
 }
 
 // TestPiecesOfAPace: what comes at once is little where live work runs beside it, and no pace
-// has more than thirty pieces a second.
+// has more than ninety pieces a second.
 func TestPiecesOfAPace(t *testing.T) {
 	t.Parallel()
-	for pace, want := range map[int]int{1: 1, 9: 1, 50: 5, 250: 25, 500: 25, 600: 25, 1000: 33, 2000: 66, 4000: 133, 8000: 200, 10_000: 200} {
+	for pace, want := range map[int]int{1: 1, 9: 1, 50: 5, 250: 8, 500: 8, 719: 8, 1000: 12, 2000: 25, 4000: 50, 8000: 100, 16_000: 200, 20_000: 200} {
 		if got := redeliver.PieceOf(pace); got != want {
 			t.Errorf("a pace of %d has pieces of %d events, want %d", pace, got, want)
 		}
-		if pieces := pace / redeliver.PieceOf(pace); pieces > 30 && pace <= 6000 {
+		if pieces := pace / redeliver.PieceOf(pace); pieces > 90 && pace <= 16_000 {
 			t.Errorf("a pace of %d has %d pieces a second", pace, pieces)
 		}
 	}
