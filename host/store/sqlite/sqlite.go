@@ -209,7 +209,7 @@ func openDriver(ctx context.Context, path string, o Options) (_ *driver, err err
 		return nil, cannotOpen(path, err)
 	}
 	// Callers' contexts must not reach the writer, nor the one that opened it.
-	d.group = group.New(context.WithoutCancel(ctx), group.Config{Workers: 1, Size: groupSize}, d.commit)
+	d.group = group.New(context.WithoutCancel(ctx), group.Config{Workers: 1, Size: groupSize, Apart: groupsApart}, d.commit)
 	return d, nil
 }
 

@@ -43,6 +43,11 @@ type Config struct {
 	// comes while one is under way, and one that is stuck does not hold up the rest.
 	// Defaults to none: a group begins as soon as a worker is free.
 	Patience time.Duration
+	// Apart, if there is any, is how long after the beginning of a group the next one begins
+	// at the earliest, where calls come side by side: that one had more than one, and was not
+	// full. What a commit costs is then shared by more of them; who calls alone does not wait.
+	// Defaults to none. It is for one worker, or for some with Patience.
+	Apart time.Duration
 }
 
 // Group gathers calls.
@@ -50,7 +55,10 @@ type Group[T any] struct {
 	c     Config
 	calls chan *Item[T]
 	// turn is with the worker that may gather; nil where all may.
-	turn    chan struct{}
+	turn chan struct{}
+	// begin is when the next group may begin, nil for at once. It belongs to the worker that
+	// gathers.
+	begin   <-chan time.Time
 	closing chan struct{}
 	stopped chan struct{}
 	once    sync.Once
@@ -116,6 +124,7 @@ func (g *Group[T]) work(ctx context.Context, run func(context.Context, []*Item[T
 		select {
 		case it := <-g.calls:
 			items = g.gather(append(items[:0], it))
+			g.later(len(items))
 			pass := g.passLater(len(items))
 			run(ctx, items)
 			pass()
@@ -159,14 +168,37 @@ func (g *Group[T]) passLater(n int) (pass func()) {
 	}
 }
 
-// gather adds the calls that are waiting already; it waits for none.
+// later notes when the group after one of n calls, which begins now, may begin.
+func (g *Group[T]) later(n int) {
+	if g.c.Apart == 0 {
+		return
+	}
+	g.begin = nil
+	if n > 1 && n < g.c.Size {
+		g.begin = time.After(g.c.Apart)
+	}
+}
+
+// gather adds the calls that are waiting already, and those that come until the group may
+// begin.
 func (g *Group[T]) gather(items []*Item[T]) []*Item[T] {
-	for len(items) < g.c.Size {
+	for begin := g.begin; len(items) < g.c.Size; {
 		select {
 		case it := <-g.calls:
 			items = append(items, it)
+			continue
 		default:
-			return items
+		}
+		if begin == nil {
+			break
+		}
+		select {
+		case it := <-g.calls:
+			items = append(items, it)
+		case <-begin:
+			begin = nil
+		case <-g.closing:
+			begin = nil
 		}
 	}
 	return items

@@ -230,3 +230,69 @@ func equal(t *testing.T, want, got []int) {
 		t.Errorf("got groups of %v, want %v", got, want)
 	}
 }
+
+func TestGroupsBeginApartWhereCallsComeSideBySide(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		type begun struct {
+			at time.Duration
+			n  int
+		}
+		const us = time.Microsecond
+		var got []begun
+		start := time.Now()
+		g := group.New(t.Context(), group.Config{Workers: 1, Size: 4, Apart: 2000 * us}, func(_ context.Context, items []*group.Item[int]) {
+			got = append(got, begun{time.Since(start), len(items)})
+			time.Sleep(1000 * us)
+		})
+		var wg sync.WaitGroup
+		for at, n := range map[time.Duration]int{0: 1, 500 * us: 2, 1500 * us: 1, 2500 * us: 1, 3500 * us: 1, 5500 * us: 4, 6500 * us: 2, 7500 * us: 1} {
+			for range n {
+				wg.Go(func() {
+					time.Sleep(at)
+					if err := g.Do(t.Context(), n); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		g.Close()
+		want := []begun{
+			{0, 1}, {1000 * us, 2}, // Who calls alone is followed at once.
+			{3000 * us, 2}, {5000 * us, 1}, // Others wait until it is time, and what comes meanwhile is with them.
+			{6000 * us, 4}, {7000 * us, 2}, // A full one is followed at once, too.
+			{9000 * us, 1},
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("groups began at %v, want %v", got, want)
+		}
+	})
+}
+
+func TestWhatWaitsForItsTimeIsMadeAtOnceByAClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		g := group.New(t.Context(), group.Config{Workers: 1, Size: 4, Apart: time.Hour}, func(_ context.Context, items []*group.Item[int]) {
+			sizes = append(sizes, len(items))
+			time.Sleep(time.Second)
+		})
+		began := time.Now()
+		var wg sync.WaitGroup
+		for i, at := range []time.Duration{0, 1, 1, 2e9} {
+			wg.Go(func() {
+				time.Sleep(at)
+				if err := g.Do(t.Context(), i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(3 * time.Second)
+		g.Close()
+		wg.Wait()
+		if want := []int{1, 2, 1}; !slices.Equal(sizes, want) || time.Since(began) != 4*time.Second {
+			t.Errorf("groups of %v after %v, want %v after 4s", sizes, time.Since(began), want)
+		}
+	})
+}
