@@ -11,8 +11,10 @@ import (
 )
 
 // settleWithin is how soon after its answer an effect's outcome is durable: what a
-// guest then computes for seconds must not leave an effect in doubt if it crashes.
-const settleWithin = 10 * time.Millisecond
+// guest then computes for seconds must not leave an effect in doubt if it crashes. It is
+// longer than a guest takes to its next effect, whose intent carries the outcome, on a
+// machine that has more to do than it can.
+const settleWithin = 50 * time.Millisecond
 
 // Log keeps entries where a crash does not reach them.
 type Log interface {

@@ -111,7 +111,7 @@ func TestOutcomeIsDurableSoon(t *testing.T) {
 	if err := post(t.Context(), t, j, l); err != nil {
 		t.Fatal(err)
 	}
-	if got := <-clock.asked; got != 10*time.Millisecond {
+	if got := <-clock.asked; got != 50*time.Millisecond {
 		t.Errorf("it waits for %s", got)
 	}
 	clock.pass <- epoch
