@@ -175,7 +175,7 @@ func (g *Group[T]) later(n int) {
 	}
 	g.begin = nil
 	if n > 1 && n < g.c.Size {
-		g.begin = time.After(g.c.Apart)
+		g.begin = time.NewTimer(g.c.Apart).C
 	}
 }
 
