@@ -410,3 +410,31 @@ func TestEntriesHaveTheirCallsAndTheFuelOfThem(t *testing.T) {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
 }
+
+// TestALiveAnswerIsToldAsItWillBeAgain: byte for byte, and one that could not be told again
+// is not told at all.
+func TestALiveAnswerIsToldAsItWillBeAgain(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{`{"a":1}`, " {\"a\": 1}\n", `null`, ` "<b>"`, `{"a":`, ``} {
+		told := func(c journal.Config, layers ...hostfns.Layer) (*journal.Journal, string, error) {
+			c.Start, c.Log, c.Now = epoch, &store{}, func() time.Time { return epoch }
+			j := journal.New(c)
+			gate := hostfns.NewGate(hostfns.GateConfig{
+				Funcs:   []hostfns.Func{{Name: "http", Answer: func(context.Context, json.RawMessage) (any, error) { return nil, nil }}},
+				Journal: j.Outer, Layers: append([]hostfns.Layer{j.Inner}, layers...), Now: c.Now,
+			})
+			a, err := gate.Call(t.Context(), runtime.Crossing{Func: "http", Request: []byte(`{}`)})
+			return j, string(a.Response), err
+		}
+		j, live, err := told(journal.Config{}, func(hostfns.Handler) hostfns.Handler {
+			return func(context.Context, runtime.Crossing) (json.RawMessage, error) { return json.RawMessage(raw), nil }
+		})
+		if valid := json.Valid([]byte(raw)); valid != (err == nil) {
+			t.Errorf("%q: got %v", raw, err)
+		}
+		_, again, err2 := told(journal.Config{Entries: j.Entries(), Mode: journal.Replay})
+		if live != again || (err == nil) != (err2 == nil) {
+			t.Errorf("%q is told as %q and %v, and again as %q and %v", raw, live, err, again, err2)
+		}
+	}
+}

@@ -123,6 +123,7 @@ func (g *Group[T]) work(ctx context.Context, run func(context.Context, []*Item[T
 	for g.mayGather() {
 		select {
 		case it := <-g.calls:
+			g.await()
 			items = g.gather(append(items[:0], it))
 			g.later(len(items))
 			pass := g.passLater(len(items))
@@ -179,26 +180,25 @@ func (g *Group[T]) later(n int) {
 	}
 }
 
-// gather adds the calls that are waiting already, and those that come until the group may
-// begin.
+// await waits until the next group may begin.
+func (g *Group[T]) await() {
+	if g.begin == nil {
+		return
+	}
+	select {
+	case <-g.begin:
+	case <-g.closing:
+	}
+}
+
+// gather adds the calls that are waiting already; it waits for none.
 func (g *Group[T]) gather(items []*Item[T]) []*Item[T] {
-	for begin := g.begin; len(items) < g.c.Size; {
+	for len(items) < g.c.Size {
 		select {
 		case it := <-g.calls:
 			items = append(items, it)
-			continue
 		default:
-		}
-		if begin == nil {
-			break
-		}
-		select {
-		case it := <-g.calls:
-			items = append(items, it)
-		case <-begin:
-			begin = nil
-		case <-g.closing:
-			begin = nil
+			return items
 		}
 	}
 	return items
