@@ -31,7 +31,7 @@ var (
 	redeliverPace   = flag.Int("redeliver.pace", 10_000, "how many of them a second")
 	redeliverProbes = flag.Int("redeliver.probes", 500, "how many live events tell how long such ones wait, alone and beside")
 	redeliverTurns  = flag.Int("redeliver.turns", 4, "in how many parts, each sent beside the redelivery and while it is paused")
-	redeliverEvents = flag.Int("redeliver.events", 5000, "how many events a redelivery is killed in the middle of")
+	redeliverEvents = flag.Int("redeliver.events", 20_000, "how many events a redelivery is killed in the middle of")
 )
 
 // childDSN names the database of a process that the test below starts.
