@@ -24,10 +24,10 @@ const (
 	// pieceBeside is how many live work hardly notices in one transaction, and in the claim
 	// that it waits behind: a pace that would have more has more transactions, up to eight
 	// times as many.
-	pieceBeside = 8
+	pieceBeside = 25
 	besideMost  = 8
 	// windowMost is how many events are looked at by one query. A window has as many as are
-	// wanted, and one that has too few of them is followed by one twice as large.
+	// wanted in a step, and one that has too few of them is followed by one twice as large.
 	windowMost = 1000
 	// stepLook is how long a step looks for events, so that a pause need not wait for
 	// long, and planLook how long a Plan does: somebody waits for its answer.
@@ -83,7 +83,7 @@ func (r *Redeliveries) Plan(ctx context.Context, tenant string, s Spec) (Plan, e
 		return Plan{}, err
 	}
 	var p Plan
-	l := r.looking(tenant, s, cond, &p.Tally, "")
+	l := r.looking(tenant, s, cond, &p.Tally, "", windowMost)
 	for end := r.c.Now().Add(planLook); !p.Complete && r.c.Now().Before(end); p.Complete = !l.more {
 		found, err := l.next(ctx, windowMost)
 		if err != nil {
@@ -150,12 +150,14 @@ func (r *Redeliveries) Step(ctx context.Context, j job.Job) (job.Step, error) {
 	}
 	began, tally := r.c.Now(), of.Progress
 	past := func() time.Duration { return r.c.Now().Sub(began) }
-	l := r.looking(j.Tenant, s, cond, &tally, j.Cursor)
+	piece := pieceOf(s.Pace)
+	each := time.Duration(piece) * time.Second / time.Duration(s.Pace)
+	l := r.looking(j.Tenant, s, cond, &tally, j.Cursor, piece*int((stepTime+each-1)/each))
 	due := time.Duration(0) // When the next piece is, since it began.
 	for l.more && due < stepTime && past() < stepLook && r.wait(ctx, due-past()) {
 		o := Order{Job: j.ID, Each: map[string]string{}, Force: s.Force}
-		for most := pieceOf(s.Pace); l.more && len(o.Each) < most && past() < stepLook; {
-			found, err := l.next(ctx, most-len(o.Each))
+		for l.more && len(o.Each) < piece && past() < stepLook {
+			found, err := l.next(ctx, piece-len(o.Each))
 			if err != nil {
 				return job.Step{}, err
 			}
@@ -230,39 +232,42 @@ type look struct {
 	// after is the last event that was looked at, and more whether any may follow.
 	after string
 	more  bool
-	// window is how many events the next window has, 0 for as many as are wanted.
-	window int
+	// wanted is how many are wanted in all, and window how many events the next window has.
+	wanted, window int
+	// ahead is what is left of the window. Of the first known of it read is what the filter
+	// looks at.
+	ahead Window
+	known int
+	read  map[string]event.Event
 }
 
-func (r *Redeliveries) looking(tenant string, s Spec, cond *condition, t *Tally, after string) *look {
-	return &look{r: r, tenant: tenant, spec: s, cond: cond, tally: t, after: after, more: true}
+func (r *Redeliveries) looking(tenant string, s Spec, cond *condition, t *Tally, after string, wanted int) *look {
+	return &look{r: r, tenant: tenant, spec: s, cond: cond, tally: t, after: after, more: true, wanted: wanted, window: wanted}
 }
 
-// next finds the events of the next window, most of them at the most: the rest is found
-// again.
-func (l *look) next(ctx context.Context, most int) ([]Found, error) {
-	l.window = min(max(l.window, most), windowMost)
-	w, err := l.r.c.Store.Deliveries(ctx, l.tenant, l.spec, l.after, l.window)
-	if err != nil {
-		return nil, fmt.Errorf("look for events: %w", err)
+// next finds the next events of the window, most of them at the most.
+func (l *look) next(ctx context.Context, most int) (matched []Found, err error) {
+	if len(l.ahead.Found) == 0 {
+		if l.ahead, err = l.r.c.Store.Deliveries(ctx, l.tenant, l.spec, l.after, min(l.window, windowMost)); err != nil {
+			return nil, fmt.Errorf("look for events: %w", err)
+		}
+		l.window *= 2
 	}
-	var matched []Found
-	for len(w.Found) > 0 && len(matched) < most {
-		n := l.piece(w.Found)
-		some, looked, err := l.match(ctx, w.Found[:n], most-len(matched))
+	for len(l.ahead.Found) > 0 && len(matched) < most {
+		some, err := l.match(ctx, most-len(matched))
 		if err != nil {
 			return nil, err
 		}
-		matched, w.Found = append(matched, some...), w.Found[looked:]
+		matched = append(matched, some...)
 	}
-	if len(w.Found) == 0 {
-		l.after, l.more = w.End, w.More
+	if len(l.ahead.Found) == 0 {
+		l.after, l.more = l.ahead.End, l.ahead.More
 	}
 	if at, ok := ident.Time(l.after); ok {
 		l.tally.At = at
 	}
-	if l.window *= 2; len(matched) == most {
-		l.window = most
+	if len(matched) == most {
+		l.window = l.wanted
 	}
 	return matched, nil
 }
@@ -289,22 +294,23 @@ func (l *look) sizeOf(f Found) int {
 	return f.Bytes
 }
 
-// match finds those that the filter selects, most of them at the most, and says how many
-// were looked at for that.
-func (l *look) match(ctx context.Context, found []Found, most int) (matched []Found, looked int, err error) {
-	read, err := l.read(ctx, found)
-	if err != nil {
-		return nil, 0, err
+// match finds those that the filter selects, most of them at the most, among the first of
+// what is ahead.
+func (l *look) match(ctx context.Context, most int) (matched []Found, err error) {
+	if l.known == 0 {
+		l.known = l.piece(l.ahead.Found)
+		if err := l.readAll(ctx, l.ahead.Found[:l.known]); err != nil {
+			return nil, err
+		}
 	}
-	for _, f := range found {
-		if len(matched) == most {
-			break
-		}
-		looked++
-		selected, err := l.selects(ctx, f, read)
+	for l.known > 0 && len(matched) < most {
+		f := l.ahead.Found[0]
+		selected, err := l.selects(ctx, f)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
+		l.ahead.Found = l.ahead.Found[1:]
+		l.known--
 		l.after = f.Event
 		l.tally.Looked++
 		if selected {
@@ -312,13 +318,13 @@ func (l *look) match(ctx context.Context, found []Found, most int) (matched []Fo
 			matched = append(matched, f)
 		}
 	}
-	return matched, looked, nil
+	return matched, nil
 }
 
-// read reads what the filter looks at.
-func (l *look) read(ctx context.Context, found []Found) (map[string]event.Event, error) {
+// readAll reads what the filter looks at.
+func (l *look) readAll(ctx context.Context, found []Found) error {
 	if l.cond == nil {
-		return nil, nil
+		return nil
 	}
 	ids := make([]string, 0, len(found))
 	for _, f := range found {
@@ -328,20 +334,20 @@ func (l *look) read(ctx context.Context, found []Found) (map[string]event.Event,
 	}
 	all, err := l.r.c.Store.EventsOf(ctx, l.tenant, ids, l.cond.bodies)
 	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
+		return fmt.Errorf("read events: %w", err)
 	}
-	read := make(map[string]event.Event, len(all))
+	l.read = make(map[string]event.Event, len(all))
 	for _, e := range all {
-		read[e.ID] = e
+		l.read[e.ID] = e
 	}
-	return read, nil
+	return nil
 }
 
-func (l *look) selects(ctx context.Context, f Found, read map[string]event.Event) (bool, error) {
+func (l *look) selects(ctx context.Context, f Found) (bool, error) {
 	if l.cond == nil {
 		return true, nil
 	}
-	e, ok := read[f.Event]
+	e, ok := l.read[f.Event]
 	if !ok && f.Bytes <= bodyMost {
 		return false, nil // It was purged meanwhile.
 	}

@@ -289,8 +289,9 @@ func TestAStepLooksAtWhatItNeeds(t *testing.T) {
 	}{
 		"one piece":             {50, "", []int{5}, 5, false},
 		"many are left out":     {50, "body.n >= 25", []int{5, 10, 20}, 5, false},
-		"a fast pace has more":  {500, "", []int{8, 8, 8, 8, 8, 8, 8}, 56, false},
-		"the last are not full": {1000, "", []int{12, 12, 12, 12, 12}, 58, true},
+		"a fast pace has more":  {500, "", []int{50}, 50, false},
+		"pieces share a window": {500, "body.n >= 10", []int{50, 50}, 48, true},
+		"the last are not full": {1000, "", []int{100}, 58, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -496,7 +497,7 @@ func TestSpecsThatAreWrong(t *testing.T) {
 // has more than ninety pieces a second.
 func TestPiecesOfAPace(t *testing.T) {
 	t.Parallel()
-	for pace, want := range map[int]int{1: 1, 9: 1, 50: 5, 250: 8, 500: 8, 719: 8, 1000: 12, 2000: 25, 4000: 50, 8000: 100, 16_000: 200, 20_000: 200} {
+	for pace, want := range map[int]int{1: 1, 9: 1, 50: 5, 100: 10, 250: 25, 500: 25, 719: 25, 1000: 25, 2000: 25, 4000: 50, 8000: 100, 16_000: 200, 20_000: 200} {
 		if got := redeliver.PieceOf(pace); got != want {
 			t.Errorf("a pace of %d has pieces of %d events, want %d", pace, got, want)
 		}

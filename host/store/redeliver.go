@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
@@ -128,73 +126,59 @@ type redelivering struct {
 	skipped     redeliver.Skipped
 }
 
-// redeliverable is an event with its latest execution.
+// redeliverable is an event that is to be redelivered, with its latest execution.
 type redeliverable struct {
-	id, installation, kind, name, latest, orderKey string
+	id, latest string
 	// by is the redelivery that has made the latest execution.
 	by string
-	// state is that of the latest execution, -1 for none, and removed says so of the
-	// installation.
-	state   int
-	removed bool
+	// state is that of the latest execution, -1 for none.
+	state int
+	// made says that the order's execution exists, and gone that there is nobody to send the
+	// event to, or no such event.
+	made, gone bool
 }
 
 func scanRedeliverable(r scanner) (redeliverable, error) {
 	var e redeliverable
-	err := r.Scan(&e.id, &e.installation, &e.kind, &e.name, &e.latest, &e.state, &e.removed, &e.orderKey, &e.by)
+	err := r.Scan(&e.id, &e.made, &e.gone, &e.latest, &e.state, &e.by)
 	return e, err
 }
 
 func (r *redelivering) run(ctx context.Context, tx Conn) error {
 	r.redelivered, r.skipped = 0, redeliver.Skipped{}
-	names, err := texts(slices.Sorted(maps.Keys(r.o.Each)))
-	if err != nil {
-		return err
-	}
-	executions, err := texts(slices.Sorted(maps.Values(r.o.Each)))
+	each, err := column.JSON(r.o.Each)
 	if err != nil {
 		return err
 	}
 	found, err := listOn(ctx, tx, scanRedeliverable,
-		`SELECT e.id, e.installation, e.kind, e.name, e.execution, COALESCE(x.state, -1), COALESCE(i.state, 'removed') = 'removed', COALESCE(x.order_key, ''), COALESCE(x.redelivery, '')
-		 FROM events e LEFT JOIN executions x ON x.tenant = e.tenant AND x.id = e.execution
-		 LEFT JOIN installations i ON i.tenant = e.tenant AND i.id = e.installation
-		 WHERE e.tenant = $1 AND `+r.s.each("e.id")+` AND e.kind <> 'purged' AND e.execution <> ''
-		   AND EXISTS (SELECT 1 FROM tenants t WHERE t.id = $1 AND t.state IN ('active', 'paused')) ORDER BY e.id`, r.tenant, names)
+		`WITH o (event, execution) AS (`+r.s.d.Pairs("$2")+`)
+		 SELECT o.event, m.id IS NOT NULL, i.id IS NULL, COALESCE(e.execution, ''), COALESCE(x.state, -1), COALESCE(x.redelivery, '')
+		 FROM o LEFT JOIN executions m ON m.tenant = $1 AND m.id = o.execution AND m.redelivery = $3
+		 LEFT JOIN events e ON e.tenant = $1 AND e.id = o.event AND e.kind <> 'purged' AND e.execution <> ''
+		   AND EXISTS (SELECT 1 FROM tenants t WHERE t.id = $1 AND t.state IN ('active', 'paused'))
+		 LEFT JOIN executions x ON x.tenant = $1 AND x.id = e.execution
+		 LEFT JOIN installations i ON i.tenant = $1 AND i.id = e.installation AND i.state <> 'removed'
+		 ORDER BY o.event`, r.tenant, string(each), r.o.Job)
 	if err != nil {
 		return err
 	}
-	made, err := listOn(ctx, tx, scanString,
-		`SELECT event FROM executions WHERE tenant = $1 AND `+r.s.each("id")+` AND redelivery = $3`, r.tenant, executions, r.o.Job)
-	if err != nil {
-		return err
+	if chosen := r.choose(found); len(chosen) > 0 {
+		return r.make(ctx, tx, chosen)
 	}
-	slices.Sort(made)
-	chosen := r.choose(found, made)
-	if len(chosen) == 0 {
-		return nil
-	}
-	if err := r.take(ctx, tx, chosen); err != nil {
-		return err
-	}
-	return r.insert(ctx, tx, chosen)
+	return nil
 }
 
-// choose counts what becomes of events, and returns those that get an execution.
-func (r *redelivering) choose(found []redeliverable, made []string) []redeliverable {
-	r.redelivered = len(made)
-	known := 0
-	var chosen []redeliverable
+// choose counts what becomes of events, and returns those that get an execution, each
+// with its latest one.
+func (r *redelivering) choose(found []redeliverable) map[string]string {
+	chosen := make(map[string]string, len(found))
 	for _, e := range found {
-		_, again := slices.BinarySearch(made, e.id)
-		if again {
-			known++
-			continue
-		}
 		switch {
+		case e.made:
+			r.redelivered++
 		case e.by == r.o.Job:
 			r.redelivered++ // Under the id that another version of this program gave it.
-		case e.removed:
+		case e.gone:
 			r.skipped.Gone++
 		case e.state >= column.Queued && e.state <= column.Waiting:
 			r.skipped.Unfinished++
@@ -202,57 +186,56 @@ func (r *redelivering) choose(found []redeliverable, made []string) []redelivera
 			r.skipped.Succeeded++
 		default:
 			r.redelivered++
-			chosen = append(chosen, e)
+			chosen[e.id] = e.latest
 		}
 	}
-	r.skipped.Gone += len(r.o.Each) - len(found) - (len(made) - known)
 	return chosen
 }
 
-// take has the events name their new executions, in the order of their ids, and looks
-// whether the ones before are still what they were.
-func (r *redelivering) take(ctx context.Context, tx Conn, chosen []redeliverable) error {
-	all := make([]Statement, len(chosen))
-	before := make([]string, len(chosen))
-	for i, e := range chosen {
-		before[i] = e.latest
-		all[i] = Statement{
-			Query: `UPDATE events SET execution = $3 WHERE tenant = $1 AND id = $2 AND execution = $4 AND kind <> 'purged'`,
-			Args:  []any{r.tenant, e.id, r.o.Each[e.id], e.latest},
-		}
+// make has the events name their new executions, and then makes those: each with the order
+// key of the one before, and by those keys, as the schema wants it; those of one key in the
+// order of their events. Whether the ones before are still what they were is looked at once
+// nobody else can change the events.
+func (r *redelivering) make(ctx context.Context, tx Conn, chosen map[string]string) error {
+	each := make(map[string]string, len(chosen))
+	for id := range chosen {
+		each[id] = r.o.Each[id]
 	}
-	n, err := r.s.d.ExecAll(ctx, tx, all)
+	executions, err := column.JSON(each)
 	if err != nil {
 		return err
 	}
-	names, err := texts(before)
+	latest, err := column.JSON(chosen)
 	if err != nil {
 		return err
 	}
-	late, err := scanInt(tx.QueryRowContext(ctx,
-		`SELECT count(*) FROM executions WHERE tenant = $1 AND `+r.s.each("id")+` AND (state < 3 OR state = 3 AND NOT $3)`,
-		r.tenant, names, r.o.Force))
-	if err == nil && (n != len(chosen) || late > 0) {
-		return errMoved
+	taken, err := execOn(ctx, tx,
+		`WITH o (event, execution) AS (`+r.s.d.Pairs("$2")+`), l (event, execution) AS (`+r.s.d.Pairs("$3")+`)
+		 UPDATE events SET execution = o.execution FROM o JOIN l ON l.event = o.event
+		 WHERE events.tenant = $1 AND events.id = o.event AND events.execution = l.execution AND events.kind <> 'purged'`,
+		r.tenant, string(executions), string(latest))
+	if err != nil || int(taken) != len(chosen) {
+		return cmp.Or(err, errMoved)
 	}
-	return err
+	made, err := execOn(ctx, tx,
+		`WITH l (event, execution) AS (`+r.s.d.Pairs("$2")+`)
+		 INSERT INTO executions (tenant, id, installation, event, kind, name, lane, redelivery, follows, run_at, created_at, changed_at, order_key)
+		 SELECT e.tenant, e.execution, e.installation, e.id, e.kind, e.name, $3, $4, l.execution, $5, $5, $5, COALESCE(x.order_key, '')
+		 FROM l JOIN events e ON e.tenant = $1 AND e.id = l.event LEFT JOIN executions x ON x.tenant = $1 AND x.id = l.execution
+		 WHERE COALESCE(x.state, $6) >= $7 ORDER BY COALESCE(x.order_key, ''), e.id`,
+		r.tenant, string(latest), int(event.Backfill), r.o.Job, column.Micros(r.s.d.Clock()), column.Dead, r.least())
+	if err != nil || int(made) != len(chosen) {
+		return cmp.Or(err, errMoved)
+	}
+	return nil
 }
 
-// insert makes the executions, each with the order key of the one before, by those keys,
-// as the schema wants it; those of one key are redelivered in the order of their events.
-func (r *redelivering) insert(ctx context.Context, tx Conn, chosen []redeliverable) error {
-	slices.SortStableFunc(chosen, func(a, b redeliverable) int { return cmp.Compare(a.orderKey, b.orderKey) })
-	now := column.Micros(r.s.d.Clock())
-	all := make([]Statement, len(chosen))
-	for i, e := range chosen {
-		all[i] = Statement{
-			Query: `INSERT INTO executions (tenant, id, installation, event, kind, name, lane, redelivery, follows, run_at, created_at, changed_at, order_key)
-			 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $10, $11)`,
-			Args: []any{r.tenant, r.o.Each[e.id], e.installation, e.id, e.kind, e.name, int(event.Backfill), r.o.Job, e.latest, now, e.orderKey},
-		}
+// least is the first state of executions whose events are redelivered.
+func (r *redelivering) least() int {
+	if r.o.Force {
+		return column.Succeeded
 	}
-	_, err := r.s.d.ExecAll(ctx, tx, all)
-	return err
+	return column.Dead
 }
 
 // Redelivered implements redeliver.Store. The ids of what a job has made lie in the

@@ -24,8 +24,23 @@ type SQL struct {
 	sealing *sealing.Sealing
 }
 
+// Dialect is what differs between databases in the text of statements.
+type Dialect interface {
+	// Pick is the condition "is one of these rows", given the part of a SELECT
+	// that begins with FROM. Rows that another transaction holds are left out.
+	Pick(from string) string
+	// In is the condition that a column has one of the values that a query of one
+	// column gives. The query is run once, and the column's index used.
+	In(column, query string) string
+	// Each is a query of the texts in a parameter that is a JSON array of them.
+	Each(param string) string
+	// Pairs is a query of the names and texts in a parameter that is a JSON object of them.
+	Pairs(param string) string
+}
+
 // Driver is what differs between databases for SQL.
 type Driver interface {
+	Dialect
 	// Reader runs statements that only read.
 	Reader() Conn
 	// Write runs fn in one durable transaction and returns after its commit. If
@@ -35,14 +50,6 @@ type Driver interface {
 	Write(ctx context.Context, fn func(ctx context.Context, tx Conn) error) error
 	// Clock is the database's time.
 	Clock() time.Time
-	// Pick is the condition "is one of these rows", given the part of a SELECT
-	// that begins with FROM. Rows that another transaction holds are left out.
-	Pick(from string) string
-	// In is the condition that a column has one of the values that a query of one
-	// column gives. The query is run once, and the column's index used.
-	In(column, query string) string
-	// Each is a query of the texts in a parameter that is a JSON array of them.
-	Each(param string) string
 	// ExecAll runs statements of one transaction, and returns how many rows all have
 	// changed.
 	ExecAll(ctx context.Context, tx Conn, all []Statement) (changed int, err error)

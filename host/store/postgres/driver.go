@@ -69,19 +69,24 @@ func (d *driver) Write(ctx context.Context, fn func(ctx context.Context, tx stor
 // Clock implements store.Driver.
 func (d *driver) Clock() time.Time { return d.now().Add(time.Duration(d.offset.Load())) }
 
-// Pick implements store.Driver. A join on what was locked would be planned as a
+// Pick implements store.Dialect. A join on what was locked would be planned as a
 // scan of the whole table; the rows' places are exact. A row that moves
 // meanwhile is left out, as one that is locked is.
 func (d *driver) Pick(from string) string {
 	return "ctid = ANY(ARRAY(SELECT ctid " + from + " FOR UPDATE SKIP LOCKED))"
 }
 
-// In implements store.Driver. A join with the query would be planned as a scan.
+// In implements store.Dialect. A join with the query would be planned as a scan.
 func (d *driver) In(column, query string) string { return column + " = ANY(ARRAY(" + query + "))" }
 
-// Each implements store.Driver.
+// Each implements store.Dialect.
 func (d *driver) Each(param string) string {
 	return "SELECT json_array_elements_text(" + param + "::json)"
+}
+
+// Pairs implements store.Dialect.
+func (d *driver) Pairs(param string) string {
+	return "SELECT key, value FROM json_each_text(" + param + "::json)"
 }
 
 // transaction is a store.Conn with the connection that it is on.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/postgres"
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
+	"github.com/cofferdam-run/cofferdam/host/worker"
 	"github.com/cofferdam-run/cofferdam/test/processtest"
 )
 
@@ -63,7 +63,7 @@ func opened(t *testing.T, dsn string) store.Store {
 }
 
 func redeliveries(db store.Store) *redeliver.Redeliveries {
-	return redeliver.New(redeliver.Config{Store: db, Jobs: job.New(job.Config{Store: db, Now: time.Now}), Now: time.Now, After: time.After})
+	return redeliver.New(redeliver.Config{Store: db, Jobs: job.New(job.Config{Store: db, Now: time.Now}), Wake: db.Wake, Now: time.Now, After: time.After})
 }
 
 // executionID is an id of an execution without a pointer: a garbage collection would look
@@ -75,13 +75,26 @@ type storm struct {
 	db                   store.Store
 	dsn                  string
 	tenant, installation string
+	worker               *worker.Worker
 
 	mu sync.Mutex
 	// ledger counts how often each execution was run.
 	ledger map[executionID]int
-	// live is how long each live event has waited for its claim.
+	// live is how long each live event has waited for its run.
 	live []time.Duration
 	sent map[string]time.Time
+}
+
+// Run implements worker.Runner: it notes the execution, and is done.
+func (s *storm) Run(_ context.Context, c execution.Claimed, _ func() bool) (worker.Ended, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at, ok := s.sent[c.Execution]; ok {
+		s.live = append(s.live, time.Since(at))
+	} else {
+		s.ledger[executionID([]byte(c.Execution))]++
+	}
+	return worker.Ended{VersionID: "plv_1"}, nil
 }
 
 // TestMillionRedeliveredExactlyOnce kills the redelivering process three times, if it takes
@@ -93,11 +106,7 @@ func TestMillionRedeliveredExactlyOnce(t *testing.T) {
 	s.add(t)
 	n := *redeliverEvents
 	s.fill(t, n)
-	ctx, stop := context.WithCancel(t.Context())
-	var busy sync.WaitGroup
-	busy.Go(func() { s.work(ctx, t) })
-	defer busy.Wait()
-	defer stop()
+	defer s.work(t)()
 	before := p99(s.probe(t, *redeliverProbes))
 
 	r, err := redeliveries(s.db).Start(t.Context(), s.tenant, redeliver.Spec{Installation: s.installation, Pace: *redeliverPace})
@@ -138,7 +147,7 @@ func TestMillionRedeliveredExactlyOnce(t *testing.T) {
 		}
 	}
 	t.Logf("%d events redelivered in %v (%.0f/s), killed %d times on the way, each once", n, took.Round(time.Millisecond), float64(n)/took.Seconds(), kills)
-	t.Logf("a live event waits for its claim at p99 %v beside it and %v in turns while it is paused (%.2fx); %v before and %v after",
+	t.Logf("a live event waits for its run at p99 %v beside it and %v in turns while it is paused (%.2fx); %v before and %v after",
 		p99(beside), p99(alone), float64(p99(beside))/float64(p99(alone)), before, after)
 }
 
@@ -266,6 +275,7 @@ func (s *storm) probe(t *testing.T, n int) []time.Duration {
 		if err != nil {
 			t.Fatal(err)
 		}
+		s.worker.Wake(s.tenant)
 		time.Sleep(5 * time.Millisecond)
 	}
 	for {
@@ -287,63 +297,20 @@ func p99(waits []time.Duration) time.Duration {
 // slots is how many executions run at once.
 const slots = 64
 
-// work does what is queued until ctx ends, as a worker does: it claims for the slots that
-// are free, and does not wait for what runs. It notes what it claims in the ledger.
-func (s *storm) work(ctx context.Context, t *testing.T) {
+// work has a worker do what is queued, until end is called.
+func (s *storm) work(t *testing.T) (end func()) {
 	t.Helper()
-	if _, err := s.db.Heartbeat(ctx, "wrk_1", time.Hour); err != nil {
-		t.Error(err)
-		return
-	}
-	var free atomic.Int64
-	free.Store(slots)
-	ended := make(chan struct{}, 1)
-	var runs sync.WaitGroup
-	defer runs.Wait()
-	for ctx.Err() == nil {
-		var claimed []execution.Claimed
-		if n := int(free.Load()); n > 0 {
-			var err error
-			claimed, err = s.db.Claim(ctx, "wrk_1", []execution.Quota{{Tenant: s.tenant, N: n, Running: 1 << 20}})
-			if err != nil && ctx.Err() == nil {
-				t.Error(err)
-				return
-			}
+	s.worker = worker.New(worker.Config{
+		Store: s.db, Runner: s, Name: func() string { return ident.New(ident.Worker, time.Now()) }, Slots: slots, Now: time.Now, After: time.After,
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.worker.Run(ctx) }()
+	return func() {
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
 		}
-		s.note(claimed)
-		free.Add(-int64(len(claimed)))
-		for _, c := range claimed {
-			runs.Go(func() {
-				err := s.db.Complete(ctx, execution.Completion{Tenant: c.Tenant, Execution: c.Execution, Claim: c.Claim, Outcome: execution.Succeeded, Counted: true})
-				if err != nil && ctx.Err() == nil {
-					t.Error(err)
-				}
-				free.Add(1)
-				select {
-				case ended <- struct{}{}:
-				default:
-				}
-			})
-		}
-		if len(claimed) > 0 {
-			continue
-		}
-		select {
-		case <-ended:
-		case <-time.After(time.Millisecond): // Something new may have come.
-		}
-	}
-}
-
-func (s *storm) note(claimed []execution.Claimed) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, c := range claimed {
-		if at, ok := s.sent[c.Execution]; ok {
-			s.live = append(s.live, time.Since(at))
-			continue
-		}
-		s.ledger[executionID([]byte(c.Execution))]++
 	}
 }
 

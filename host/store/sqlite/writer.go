@@ -56,14 +56,17 @@ func (d *driver) Write(ctx context.Context, fn func(ctx context.Context, tx stor
 // Clock implements store.Driver.
 func (d *driver) Clock() time.Time { return d.now() }
 
-// Pick implements store.Driver. There is one writer, so no row is held by another.
+// Pick implements store.Dialect. There is one writer, so no row is held by another.
 func (d *driver) Pick(from string) string { return "rowid IN (SELECT rowid " + from + ")" }
 
-// In implements store.Driver.
+// In implements store.Dialect.
 func (d *driver) In(column, query string) string { return column + " IN (" + query + ")" }
 
-// Each implements store.Driver.
+// Each implements store.Dialect.
 func (d *driver) Each(param string) string { return "SELECT value FROM json_each(" + param + ")" }
+
+// Pairs implements store.Dialect.
+func (d *driver) Pairs(param string) string { return "SELECT key, value FROM json_each(" + param + ")" }
 
 // ExecAll implements store.Driver. There is no way to save between statements here.
 func (d *driver) ExecAll(ctx context.Context, tx store.Conn, all []store.Statement) (int, error) {
