@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/cofferdam-run/cofferdam/host/event"
@@ -209,11 +211,17 @@ func (r *redelivering) make(ctx context.Context, tx Conn, chosen map[string]stri
 	if err != nil {
 		return err
 	}
+	before, err := texts(slices.Collect(maps.Values(chosen)))
+	if err != nil {
+		return err
+	}
+	// The ids are said twice: a join alone would be planned as a scan of the tenant's events.
 	taken, err := execOn(ctx, tx,
-		`WITH o (event, execution) AS (`+r.s.d.Pairs("$2")+`), l (event, execution) AS (`+r.s.d.Pairs("$3")+`)
-		 UPDATE events SET execution = o.execution FROM o JOIN l ON l.event = o.event
-		 WHERE events.tenant = $1 AND events.id = o.event AND events.execution = l.execution AND events.kind <> 'purged'`,
-		r.tenant, string(executions), string(latest))
+		`WITH o (event, execution) AS (`+r.s.d.Pairs("$2")+`)
+		 UPDATE events SET execution = o.execution FROM o
+		 WHERE events.tenant = $1 AND events.id = o.event AND `+r.s.d.In("events.id", "SELECT event FROM o")+`
+		   AND `+r.s.d.In("events.execution", r.s.d.Each("$3"))+` AND events.kind <> 'purged'`,
+		r.tenant, string(executions), before)
 	if err != nil || int(taken) != len(chosen) {
 		return cmp.Or(err, errMoved)
 	}
@@ -221,7 +229,8 @@ func (r *redelivering) make(ctx context.Context, tx Conn, chosen map[string]stri
 		`WITH l (event, execution) AS (`+r.s.d.Pairs("$2")+`)
 		 INSERT INTO executions (tenant, id, installation, event, kind, name, lane, redelivery, follows, run_at, created_at, changed_at, order_key)
 		 SELECT e.tenant, e.execution, e.installation, e.id, e.kind, e.name, $3, $4, l.execution, $5, $5, $5, COALESCE(x.order_key, '')
-		 FROM l JOIN events e ON e.tenant = $1 AND e.id = l.event LEFT JOIN executions x ON x.tenant = $1 AND x.id = l.execution
+		 FROM l JOIN events e ON e.tenant = $1 AND e.id = l.event AND `+r.s.d.In("e.id", "SELECT event FROM l")+`
+		 LEFT JOIN executions x ON x.tenant = $1 AND x.id = l.execution
 		 WHERE COALESCE(x.state, $6) >= $7 ORDER BY COALESCE(x.order_key, ''), e.id`,
 		r.tenant, string(latest), int(event.Backfill), r.o.Job, column.Micros(r.s.d.Clock()), column.Dead, r.least())
 	if err != nil || int(made) != len(chosen) {
