@@ -237,16 +237,19 @@ func TestActionRuns(t *testing.T) {
 	if err != nil || got.State != execution.Succeeded || string(got.Output) != `{"n":1}` {
 		t.Errorf("it is %s with %s and %v, want succeeded with its input", got.State, got.Output, err)
 	}
-	families, err := b.h.Metrics.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == "cofferdam_runs_total" {
-			return
+	// It is counted once its end is stored, which is what was waited for.
+	eventually(t, "the metrics have cofferdam_runs_total", func() bool {
+		families, err := b.h.Metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	t.Error("the metrics lack cofferdam_runs_total")
+		for _, f := range families {
+			if f.GetName() == "cofferdam_runs_total" {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func TestPauseKeepsAndResumeRuns(t *testing.T) {
