@@ -116,13 +116,13 @@ func (s telling) Accept(ctx context.Context, e event.Event, w *event.Work) (even
 	return s.Store.Accept(ctx, e, w)
 }
 
-func (s telling) Claim(ctx context.Context, worker string, quotas []execution.Quota) ([]execution.Claimed, error) {
+func (s telling) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
 	s.told.tell(claiming)
-	claimed, err := s.Store.Claim(ctx, worker, quotas)
-	for _, c := range claimed {
+	taken, err := s.Store.Claim(ctx, worker, quotas, backfill)
+	for _, c := range taken.Claimed {
 		s.told.tell("claimed", c.Execution, c.Claim)
 	}
-	return claimed, err
+	return taken, err
 }
 
 func (s telling) Begin(ctx context.Context, c execution.Claimed, b execution.Beginning) error {

@@ -65,10 +65,10 @@ func errAway(method string) error {
 	return fault.New(fault.Platform, fault.CodeDatabaseUnreachable, "the database did not answer %s", method)
 }
 
-func (b *breaking) Claim(ctx context.Context, worker string, quotas []execution.Quota) ([]execution.Claimed, error) {
+func (b *breaking) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
 	b.gate.RLock()
 	defer b.gate.RUnlock()
-	return through(b, "Claim", func() ([]execution.Claimed, error) { return b.Store.Claim(ctx, worker, quotas) })
+	return through(b, "Claim", func() (execution.Taken, error) { return b.Store.Claim(ctx, worker, quotas, backfill) })
 }
 
 func (b *breaking) Backlogs(ctx context.Context) ([]execution.Backlog, error) {

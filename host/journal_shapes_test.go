@@ -246,9 +246,9 @@ func (f *frozen) Heartbeat(ctx context.Context, worker string, lease time.Durati
 	return f.Store.Heartbeat(ctx, worker, lease)
 }
 
-func (f *frozen) Claim(ctx context.Context, worker string, quotas []execution.Quota) ([]execution.Claimed, error) {
+func (f *frozen) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
 	f.hold()
-	return f.Store.Claim(ctx, worker, quotas)
+	return f.Store.Claim(ctx, worker, quotas, backfill)
 }
 
 func (f *frozen) Reap(ctx context.Context) ([]string, error) {

@@ -176,7 +176,8 @@ func (b *bundle) die(tb testing.TB, n int, fingerprint string) {
 	for range n {
 		b.queue(tb, "")
 	}
-	claimed, err := b.Claim(tb.Context(), workerID, []execution.Quota{{Tenant: acme, N: n, Running: 1000}})
+	taken, err := b.Claim(tb.Context(), workerID, []execution.Quota{{Tenant: acme, N: n, Running: 1000}}, 1000)
+	claimed := taken.Claimed
 	must(tb, err)
 	for _, c := range claimed {
 		err := b.Complete(tb.Context(), execution.Completion{
@@ -318,7 +319,7 @@ func TestTheQueueIsLate(t *testing.T) {
 		b.want(t)
 		b.pass(t, 3*time.Minute)
 		b.want(t, "queue_late")
-		_, err := b.Claim(t.Context(), workerID, []execution.Quota{{Tenant: acme, N: 10, Running: 1000}})
+		_, err := b.Claim(t.Context(), workerID, []execution.Quota{{Tenant: acme, N: 10, Running: 1000}}, 0)
 		must(t, err)
 		b.pass(t, 2*time.Minute)
 		b.want(t, "queue_late", "queue_caught_up")

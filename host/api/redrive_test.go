@@ -34,7 +34,8 @@ func (b *bundle) grave(t *testing.T, tenant, installation string, died *fault.Er
 	if _, err := s.Heartbeat(ctx, "wrk_grave", time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	claimed, err := s.Claim(ctx, "wrk_grave", []execution.Quota{{Tenant: tenant, N: 1, Running: 100}})
+	taken, err := s.Claim(ctx, "wrk_grave", []execution.Quota{{Tenant: tenant, N: 1, Running: 100}}, 1000)
+	claimed := taken.Claimed
 	if err != nil || len(claimed) != 1 || claimed[0].Execution != id {
 		t.Fatalf("claimed %+v and %v", claimed, err)
 	}

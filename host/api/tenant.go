@@ -28,7 +28,7 @@ func tenantRoutes() []route {
 		},
 		{
 			Method: http.MethodPatch, Path: one, Reach: operated, Scope: token.Admin, ID: "limitTenant", Tag: "tenants",
-			Summary: "Change a tenant's limits, and how long it keeps things", Description: "What is left out stays as it is.",
+			Summary: "Change a tenant's limits, and how long it keeps things", Description: "What is left out stays as it is. `running` is how many of its executions run at once, in the cluster; what is redelivered or redriven in numbers leaves a quarter of that, rounded up, to live work, but for a single one.",
 			Example: `{"limits":{"running":32},"retention":{"days":7}}`, bind: handle((*server).limitTenant),
 		},
 		{

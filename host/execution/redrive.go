@@ -25,6 +25,9 @@ type Redriving struct {
 	// Claim, unless 0, is the one that the journal was looked at under: if there was
 	// another since, nothing is done.
 	Claim int64
+	// Backfill moves it into that lane, as one of many; else it leaves that lane. What has an
+	// order key stays in its own, as live work of that key is behind it.
+	Backfill bool
 }
 
 // The codes with which a redrive is refused.
@@ -73,6 +76,16 @@ func (x *Executions) Redrive(ctx context.Context, tenant, id string, mode Mode) 
 		return Execution{}, err
 	}
 	return x.redrive(ctx, e, Redriving{Mode: mode, Claim: e.Claim})
+}
+
+// RedriveBehind is Redrive for one of many: it runs in the lane of backfill then, so that live
+// work does not wait for them.
+func (x *Executions) RedriveBehind(ctx context.Context, tenant, id string, mode Mode) (Execution, error) {
+	e, err := x.redrivable(ctx, tenant, id, mode)
+	if err != nil {
+		return Execution{}, err
+	}
+	return x.redrive(ctx, e, Redriving{Mode: mode, Claim: e.Claim, Backfill: true})
 }
 
 // Redrivable returns the fault with which Redrive would be refused, and nil if it

@@ -11,36 +11,47 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/queue"
 )
 
 // work is a store of queued executions: just enough of Claims to drive a Ring.
 type work struct {
-	mu      sync.Mutex
-	queued  map[string]int
-	running map[string]int
-	limits  map[string]execution.Backlog
+	mu              sync.Mutex
+	queued, running map[string]lanes
+	limits          map[string]execution.Backlog
 }
 
+// lanes are how many executions there are, by lane.
+type lanes [3]int
+
+func (l lanes) sum() int { return l[event.Interactive] + l[event.Live] + l[event.Backfill] }
+
 func newWork(limits ...execution.Backlog) *work {
-	w := &work{queued: map[string]int{}, running: map[string]int{}, limits: map[string]execution.Backlog{}}
+	w := &work{queued: map[string]lanes{}, running: map[string]lanes{}, limits: map[string]execution.Backlog{}}
 	for _, l := range limits {
 		w.limits[l.Tenant] = l
 	}
 	return w
 }
 
-func (w *work) add(tenant string, n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.queued[tenant] += n
+func change(of map[string]lanes, tenant string, lane event.Lane, by int) {
+	l := of[tenant]
+	l[lane] += by
+	of[tenant] = l
 }
 
-func (w *work) done(tenant string) {
+func (w *work) add(tenant string, lane event.Lane, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.running[tenant]--
+	change(w.queued, tenant, lane, n)
+}
+
+func (w *work) done(c execution.Claimed) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(w.running, c.Tenant, c.Lane, -1)
 }
 
 func (w *work) backlogs() []execution.Backlog {
@@ -48,25 +59,41 @@ func (w *work) backlogs() []execution.Backlog {
 	defer w.mu.Unlock()
 	var all []execution.Backlog
 	for _, t := range slices.Sorted(maps.Keys(w.queued)) {
-		if w.queued[t] > 0 {
+		if w.queued[t].sum() > 0 {
 			all = append(all, w.limits[t])
 		}
 	}
 	return all
 }
 
-func (w *work) claim(quotas []execution.Quota) []execution.Claimed {
+func (w *work) claim(quotas []execution.Quota, backfill int) (taken execution.Taken) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var claimed []execution.Claimed
 	for _, q := range quotas {
-		for range min(q.N, w.queued[q.Tenant], q.Running-w.running[q.Tenant]) {
-			w.queued[q.Tenant]--
-			w.running[q.Tenant]++
-			claimed = append(claimed, execution.Claimed{Tenant: q.Tenant})
+		t := q.Tenant
+		take := func(lane event.Lane) {
+			change(w.queued, t, lane, -1)
+			change(w.running, t, lane, 1)
+			taken.Claimed = append(taken.Claimed, execution.Claimed{Tenant: t, Lane: lane})
+		}
+		room := min(q.N, q.Running-w.running[t].sum())
+		for ; room > 0 && w.queued[t][event.Live] > 0; room-- {
+			take(event.Live)
+		}
+		most := q.Running - execution.Reserve(q.Running)
+		for ; room > 0 && w.queued[t][event.Backfill] > 0 && w.running[t][event.Backfill] < most && backfill > 0; room-- {
+			take(event.Backfill)
+			backfill--
+		}
+		switch {
+		case room <= 0 || w.queued[t][event.Backfill] == 0:
+		case w.running[t][event.Backfill] == most:
+			taken.Full = append(taken.Full, t)
+		default:
+			taken.Left = append(taken.Left, t)
 		}
 	}
-	return claimed
+	return taken
 }
 
 func backlog(tenant string, running, weight int) execution.Backlog {
@@ -82,7 +109,7 @@ func TestTakeSharesOneRoundByWeight(t *testing.T) {
 		{Tenant: "b", N: 7, Running: 100},
 		{Tenant: "c", N: 2, Running: 2},
 	}
-	if diff := cmp.Diff(want, ring.Take(12)); diff != "" {
+	if diff := cmp.Diff(want, ring.Take(12, 12)); diff != "" {
 		t.Errorf("quotas of one Take (-want +got):\n%s", diff)
 	}
 }
@@ -93,7 +120,7 @@ func TestTakeGoesOnWhereTheLastOneWasCut(t *testing.T) {
 	ring.Refresh([]execution.Backlog{backlog("a", 100, 3), backlog("b", 100, 3)})
 	var got []string
 	for range 12 {
-		for _, q := range ring.Take(1) {
+		for _, q := range ring.Take(1, 1) {
 			got = append(got, q.Tenant)
 		}
 	}
@@ -108,7 +135,7 @@ func TestHintOfATenantThatNoScanHasSeenAsksForOne(t *testing.T) {
 	ring := queue.NewRing()
 	ring.Hint("new")
 	want := []execution.Quota{{Tenant: "new", N: 1, Running: 1}}
-	if diff := cmp.Diff(want, ring.Take(8)); diff != "" {
+	if diff := cmp.Diff(want, ring.Take(8, 8)); diff != "" {
 		t.Errorf("quotas (-want +got):\n%s", diff)
 	}
 }
@@ -123,13 +150,13 @@ func TestShortClaimLeavesTheRingUntilAHintOrAScan(t *testing.T) {
 			t.Parallel()
 			ring := queue.NewRing()
 			ring.Refresh([]execution.Backlog{backlog("a", 4, 1)})
-			ring.Result(ring.Take(4), []execution.Claimed{{Tenant: "a"}})
-			if got := ring.Take(4); len(got) != 0 {
+			ring.Result(ring.Take(4, 4), execution.Taken{Claimed: []execution.Claimed{{Tenant: "a"}}})
+			if got := ring.Take(4, 4); len(got) != 0 {
 				t.Fatalf("after a short claim Take gave %v, want nothing", got)
 			}
 			wake(ring)
 			want := []execution.Quota{{Tenant: "a", N: 3, Running: 4}}
-			if diff := cmp.Diff(want, ring.Take(4)); diff != "" {
+			if diff := cmp.Diff(want, ring.Take(4, 4)); diff != "" {
 				t.Errorf("quotas after it was woken (-want +got):\n%s", diff)
 			}
 		})
@@ -140,10 +167,10 @@ func TestHintDuringAClaimIsNotLost(t *testing.T) {
 	t.Parallel()
 	ring := queue.NewRing()
 	ring.Refresh([]execution.Backlog{backlog("a", 4, 1)})
-	quotas := ring.Take(4)
+	quotas := ring.Take(4, 4)
 	ring.Hint("a") // queued after the claim has looked
-	ring.Result(quotas, nil)
-	if got := ring.Take(4); len(got) != 1 {
+	ring.Result(quotas, execution.Taken{})
+	if got := ring.Take(4, 4); len(got) != 1 {
 		t.Errorf("Take gave %v, want the tenant that was hinted while its claim was under way", got)
 	}
 }
@@ -152,14 +179,141 @@ func TestCapHoldsUntilDone(t *testing.T) {
 	t.Parallel()
 	ring := queue.NewRing()
 	ring.Refresh([]execution.Backlog{backlog("a", 2, 1)})
-	ring.Result(ring.Take(8), []execution.Claimed{{Tenant: "a"}, {Tenant: "a"}})
-	if got := ring.Take(8); len(got) != 0 {
+	ring.Result(ring.Take(8, 8), execution.Taken{Claimed: []execution.Claimed{{Tenant: "a"}, {Tenant: "a"}}})
+	if got := ring.Take(8, 8); len(got) != 0 {
 		t.Fatalf("at its cap Take gave %v, want nothing", got)
 	}
-	ring.Done("a")
+	ring.Done("a", event.Live)
 	want := []execution.Quota{{Tenant: "a", N: 1, Running: 2}}
-	if diff := cmp.Diff(want, ring.Take(8)); diff != "" {
+	if diff := cmp.Diff(want, ring.Take(8, 8)); diff != "" {
 		t.Errorf("quotas after one was done (-want +got):\n%s", diff)
+	}
+}
+
+// backfill is a backlog of nothing else.
+func backfill(tenant string, running, weight int) execution.Backlog {
+	return execution.Backlog{Tenant: tenant, Lane: event.Backfill, Running: running, Weight: weight}
+}
+
+func TestTakeLeavesBackfillItsRoom(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Refresh([]execution.Backlog{backlog("a", 9, 3), backfill("b", 9, 3), backlog("c", 9, 3), backfill("d", 9, 3)})
+	want := []execution.Quota{{Tenant: "a", N: 5, Running: 9}, {Tenant: "b", N: 2, Running: 9}, {Tenant: "c", N: 3, Running: 9}}
+	if diff := cmp.Diff(want, ring.Take(10, 2)); diff != "" {
+		t.Errorf("quotas (-want +got):\n%s", diff)
+	}
+}
+
+func TestBackfillWithoutRoomIsSetAside(t *testing.T) {
+	t.Parallel()
+	all := []execution.Quota{{Tenant: "a", N: 4, Running: 9}}
+	for name, test := range map[string]struct {
+		// then is what happens after a tenant was set aside.
+		then     func(*queue.Ring)
+		backfill int
+		want     []execution.Quota
+	}{
+		"until there is room":               {func(*queue.Ring) {}, 3, []execution.Quota{{Tenant: "a", N: 3, Running: 9}}},
+		"until a hint":                      {func(r *queue.Ring) { r.Hint("a") }, 0, all},
+		"until a scan finds something else": {func(r *queue.Ring) { r.Refresh([]execution.Backlog{backlog("a", 9, 1)}) }, 0, all},
+		"over scans that find the same":     {func(r *queue.Ring) { r.Refresh([]execution.Backlog{backfill("a", 9, 1)}) }, 0, nil},
+		"until a scan does not find it":     {func(r *queue.Ring) { r.Refresh(nil) }, 9, nil},
+		"however often nothing is taken":    {func(r *queue.Ring) { r.Take(4, 0); r.Take(0, 9) }, 1, []execution.Quota{{Tenant: "a", N: 1, Running: 9}}},
+		"where there is less than none":     {func(*queue.Ring) {}, -1, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ring := queue.NewRing()
+			ring.Refresh([]execution.Backlog{backfill("a", 9, 1)})
+			if got := ring.Take(4, 0); len(got) != 0 {
+				t.Fatalf("without room for backfill Take gave %v, want nothing", got)
+			}
+			test.then(ring)
+			if diff := cmp.Diff(test.want, ring.Take(4, test.backfill)); diff != "" {
+				t.Errorf("quotas (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A scan that began before something was queued does not know of it.
+func TestHintDuringAScanIsNotLost(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Hint("a")
+	ring.Refresh([]execution.Backlog{backfill("a", 9, 1)})
+	if got := ring.Take(1, 0); len(got) != 1 {
+		t.Errorf("Take gave %v, want the tenant that was hinted", got)
+	}
+}
+
+func TestShortClaimThatLeavesBackfill(t *testing.T) {
+	t.Parallel()
+	one := []execution.Claimed{{Tenant: "a", Lane: event.Backfill}}
+	for name, test := range map[string]struct {
+		taken execution.Taken
+		then  func(*queue.Ring)
+		// room and none say whether the tenant is asked then with room for backfill, and without.
+		room, none bool
+	}{
+		"nothing is left":                      {execution.Taken{Claimed: one}, func(*queue.Ring) {}, false, false},
+		"the worker had no room":               {execution.Taken{Claimed: one, Left: []string{"a"}}, func(*queue.Ring) {}, true, false},
+		"it has all that it may":               {execution.Taken{Claimed: one, Full: []string{"a"}}, func(*queue.Ring) {}, false, false},
+		"it has, until one has ended":          {execution.Taken{Claimed: one, Full: []string{"a"}}, func(r *queue.Ring) { r.Done("a", event.Backfill) }, true, false},
+		"it has, and another lane's has ended": {execution.Taken{Claimed: one, Full: []string{"a"}}, func(r *queue.Ring) { r.Done("a", event.Live) }, false, false},
+		"it has, and there is a hint":          {execution.Taken{Claimed: one, Full: []string{"a"}}, func(r *queue.Ring) { r.Hint("a") }, true, true},
+	} {
+		for backfill, want := range map[int]bool{4: test.room, 0: test.none} {
+			t.Run(fmt.Sprint(name, ", room for ", backfill), func(t *testing.T) {
+				t.Parallel()
+				ring := queue.NewRing()
+				ring.Refresh([]execution.Backlog{backlog("a", 9, 1)})
+				ring.Result(ring.Take(4, 4), test.taken)
+				test.then(ring)
+				if got := ring.Take(4, backfill); (len(got) == 1) != want {
+					t.Errorf("Take gave %v, want one quota: %v", got, want)
+				}
+			})
+		}
+	}
+}
+
+// However little room for backfill there is at a time, turns are as long as weights say.
+func TestBackfillHasTurnsByWeight(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Refresh([]execution.Backlog{backfill("a", 99, 3), backfill("b", 99, 1), backfill("c", 99, 2)})
+	var got string
+	for range 12 {
+		quotas := ring.Take(8, 1)
+		for _, q := range quotas {
+			got += q.Tenant
+			ring.Result(quotas, execution.Taken{Claimed: []execution.Claimed{{Tenant: q.Tenant, Lane: event.Backfill}}})
+		}
+		// There is no slot, and then no room.
+		ring.Take(0, 1)
+		ring.Take(8, 0)
+	}
+	if want := "aaabccaaabcc"; got != want {
+		t.Errorf("turns %s, want %s", got, want)
+	}
+}
+
+// A tenant that has only backfill gets its turns beside one that floods with live work, as long
+// as there is room.
+func TestLiveFloodDoesNotStarveBackfill(t *testing.T) {
+	t.Parallel()
+	ring := queue.NewRing()
+	ring.Refresh([]execution.Backlog{backlog("live", 1000, 1), backfill("late", 1000, 1)})
+	served := map[string]int{}
+	for range 100 {
+		for _, q := range ring.Take(1, 1) {
+			served[q.Tenant]++
+		}
+	}
+	if served["live"] != 50 || served["late"] != 50 {
+		t.Errorf("turns are %v, want half of them each", served)
 	}
 }
 
@@ -167,12 +321,12 @@ func TestReturnedQuotasCanBeTakenAgain(t *testing.T) {
 	t.Parallel()
 	ring := queue.NewRing()
 	ring.Refresh([]execution.Backlog{backlog("a", 2, 1)})
-	first := ring.Take(8)
-	if got := ring.Take(8); len(got) != 0 {
+	first := ring.Take(8, 8)
+	if got := ring.Take(8, 8); len(got) != 0 {
 		t.Fatalf("while the claim is under way Take gave %v, want nothing", got)
 	}
 	ring.Return(first)
-	if diff := cmp.Diff(first, ring.Take(8)); diff != "" {
+	if diff := cmp.Diff(first, ring.Take(8, 8)); diff != "" {
 		t.Errorf("quotas after Return (-want +got):\n%s", diff)
 	}
 }
@@ -181,13 +335,13 @@ func TestScansForgetTenantsThatAreGone(t *testing.T) {
 	t.Parallel()
 	ring := queue.NewRing()
 	ring.Refresh([]execution.Backlog{backlog("a", 9, 9)})
-	ring.Result(ring.Take(9), nil)
+	ring.Result(ring.Take(9, 9), execution.Taken{})
 	for range 100 {
 		ring.Refresh(nil)
 	}
 	ring.Hint("a")
 	want := []execution.Quota{{Tenant: "a", N: 1, Running: 1}}
-	if diff := cmp.Diff(want, ring.Take(9)); diff != "" {
+	if diff := cmp.Diff(want, ring.Take(9, 9)); diff != "" {
 		t.Errorf("quotas of a tenant whose limits were forgotten (-want +got):\n%s", diff)
 	}
 }
@@ -215,6 +369,7 @@ func TestSharesFollowWeightsWhateverIsQueued(t *testing.T) {
 			limits = append(limits, backlog(fmt.Sprint("t", i), 1000, weight))
 		}
 		store, ring := newWork(limits...), queue.NewRing()
+		lane := rapid.SampledFrom([]event.Lane{event.Live, event.Backfill}).Draw(t, "lane")
 		const rounds = 40
 		for i, l := range limits {
 			// The first floods; the others have just enough to stay backlogged.
@@ -222,21 +377,21 @@ func TestSharesFollowWeightsWhateverIsQueued(t *testing.T) {
 			if i == 0 {
 				extra = 1_000_000
 			}
-			store.add(l.Tenant, extra)
+			store.add(l.Tenant, lane, extra)
 		}
 		ring.Refresh(store.backlogs())
 		served := map[string]int{}
 		for done := 0; done < rounds*total; {
-			quotas := ring.Take(min(slots, rounds*total-done))
-			claimed := store.claim(quotas)
-			ring.Result(quotas, claimed)
-			for _, c := range claimed {
+			quotas := ring.Take(min(slots, rounds*total-done), slots)
+			taken := store.claim(quotas, slots)
+			ring.Result(quotas, taken)
+			for _, c := range taken.Claimed {
 				served[c.Tenant]++
 				done++
-				store.done(c.Tenant)
-				ring.Done(c.Tenant)
+				store.done(c)
+				ring.Done(c.Tenant, c.Lane)
 			}
-			if len(claimed) == 0 {
+			if len(taken.Claimed) == 0 {
 				t.Fatalf("nothing was claimed although all have work: served %v", served)
 			}
 		}
@@ -262,18 +417,18 @@ func TestFlooderDelaysOthersByARoundAtMost(t *testing.T) {
 			round++
 		}
 		store, ring := newWork(limits...), queue.NewRing()
-		store.add("flood", 1_000_000)
+		store.add("flood", event.Live, 1_000_000)
 		for i := range others {
-			store.add(fmt.Sprint("other", i), rapid.IntRange(0, 30).Draw(t, "backlog"))
+			store.add(fmt.Sprint("other", i), event.Live, rapid.IntRange(0, 30).Draw(t, "backlog"))
 		}
 		ring.Refresh(store.backlogs())
 		step := func(n int) (tenants []string) {
-			quotas := ring.Take(n)
-			claimed := store.claim(quotas)
-			ring.Result(quotas, claimed)
-			for _, c := range claimed {
-				store.done(c.Tenant)
-				ring.Done(c.Tenant)
+			quotas := ring.Take(n, n)
+			taken := store.claim(quotas, n)
+			ring.Result(quotas, taken)
+			for _, c := range taken.Claimed {
+				store.done(c)
+				ring.Done(c.Tenant, c.Lane)
 				tenants = append(tenants, c.Tenant)
 			}
 			return tenants
@@ -281,7 +436,7 @@ func TestFlooderDelaysOthersByARoundAtMost(t *testing.T) {
 		for range rapid.IntRange(0, 40).Draw(t, "steps before") {
 			step(rapid.IntRange(1, 8).Draw(t, "slots"))
 		}
-		store.add("victim", 1)
+		store.add("victim", event.Live, 1)
 		ring.Hint("victim")
 		for before := 0; ; {
 			got := step(1)
@@ -295,11 +450,11 @@ func TestFlooderDelaysOthersByARoundAtMost(t *testing.T) {
 	})
 }
 
-// TestHammer queues, claims and finishes from many goroutines: nothing is lost,
-// nobody exceeds a cap, and no scan is needed for work that was hinted.
+// TestHammer queues, claims and finishes from many goroutines, in two lanes: nothing is
+// lost, nobody exceeds a cap, and no scan is needed for work that was hinted.
 func TestHammer(t *testing.T) {
 	t.Parallel()
-	const tenants, each, runners, slots = 20, 300, 8, 16
+	const tenants, each, runners, slots, backfill = 20, 300, 8, 16, 5
 	var limits []execution.Backlog
 	for i := range tenants {
 		limits = append(limits, backlog(fmt.Sprint("t", i), 1+i%4, 1+i%3))
@@ -314,14 +469,15 @@ func TestHammer(t *testing.T) {
 		default:
 		}
 	}
-	started := make(chan string, slots)
-	var free, finished atomic.Int64
+	started := make(chan execution.Claimed, slots)
+	var free, room, finished atomic.Int64
 	free.Store(slots)
+	room.Store(backfill)
 	var wg sync.WaitGroup
 	for _, l := range limits {
 		wg.Go(func() {
-			for range each {
-				store.add(l.Tenant, 1)
+			for n := range each {
+				store.add(l.Tenant, event.Live+event.Lane(n%2), 1)
 				ring.Hint(l.Tenant)
 				nudge()
 			}
@@ -329,33 +485,40 @@ func TestHammer(t *testing.T) {
 	}
 	for range runners {
 		wg.Go(func() {
-			for tenant := range started {
-				store.done(tenant)
-				ring.Done(tenant)
+			for c := range started {
+				store.done(c)
+				ring.Done(c.Tenant, c.Lane)
 				free.Add(1)
+				if c.Lane == event.Backfill {
+					room.Add(1)
+				}
 				finished.Add(1)
 				nudge()
 			}
 		})
 	}
 	for finished.Load() < tenants*each {
-		quotas := ring.Take(int(free.Load()))
+		left := int(room.Load())
+		quotas := ring.Take(int(free.Load()), left)
 		if len(quotas) == 0 {
 			<-wake
 			continue
 		}
-		claimed := store.claim(quotas)
-		ring.Result(quotas, claimed)
-		free.Add(-int64(len(claimed)))
-		for _, c := range claimed {
-			started <- c.Tenant
+		taken := store.claim(quotas, left)
+		ring.Result(quotas, taken)
+		free.Add(-int64(len(taken.Claimed)))
+		for _, c := range taken.Claimed {
+			if c.Lane == event.Backfill && room.Add(-1) < 0 {
+				t.Error("there was no room for as much backfill")
+			}
+			started <- c
 		}
 	}
 	close(started)
 	wg.Wait()
 	for _, l := range limits {
-		if store.queued[l.Tenant] != 0 || store.running[l.Tenant] != 0 {
-			t.Errorf("%s has %d queued and %d running left, want none", l.Tenant, store.queued[l.Tenant], store.running[l.Tenant])
+		if store.queued[l.Tenant].sum() != 0 || store.running[l.Tenant].sum() != 0 {
+			t.Errorf("%s has %v queued and %v running left, want none", l.Tenant, store.queued[l.Tenant], store.running[l.Tenant])
 		}
 	}
 }

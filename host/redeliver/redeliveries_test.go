@@ -91,19 +91,19 @@ func (b *bundle) end(t *testing.T, n int, outcome execution.State) {
 	_, err := b.store.Heartbeat(t.Context(), "wrk_1", 24*time.Hour)
 	must(t, err)
 	for n > 0 {
-		claimed, err := b.store.Claim(t.Context(), "wrk_1", []execution.Quota{{Tenant: b.tenant, N: min(n, 100), Running: 1 << 20}})
+		taken, err := b.store.Claim(t.Context(), "wrk_1", []execution.Quota{{Tenant: b.tenant, N: min(n, 100), Running: 1 << 20}}, 100)
 		must(t, err)
-		if len(claimed) == 0 {
+		if len(taken.Claimed) == 0 {
 			t.Fatalf("%d are missing", n)
 		}
-		for _, c := range claimed {
+		for _, c := range taken.Claimed {
 			end := execution.Completion{Tenant: c.Tenant, Execution: c.Execution, Claim: c.Claim, Outcome: outcome, Counted: true}
 			if outcome == execution.Dead {
 				end.Fingerprint, end.Error = "f", []byte(`{"class":"upstream","code":"http_500","message":"it broke"}`)
 			}
 			must(t, b.store.Complete(t.Context(), end))
 		}
-		n -= len(claimed)
+		n -= len(taken.Claimed)
 	}
 }
 

@@ -25,7 +25,7 @@ const (
 
 // Executions redrive one; see execution.Executions.
 type Executions interface {
-	Redrive(ctx context.Context, tenant, id string, mode execution.Mode) (execution.Execution, error)
+	RedriveBehind(ctx context.Context, tenant, id string, mode execution.Mode) (execution.Execution, error)
 	Redrivable(ctx context.Context, tenant, id string, mode execution.Mode) error
 }
 
@@ -168,7 +168,7 @@ func (r *Redrives) count(ctx context.Context, tenant string, s Spec) (Plan, erro
 
 // one redrives an execution and counts what became of that.
 func (r *Redrives) one(ctx context.Context, e execution.Execution, mode execution.Mode, p *Progress) error {
-	_, err := r.c.Executions.Redrive(ctx, e.Tenant, e.ID, mode)
+	_, err := r.c.Executions.RedriveBehind(ctx, e.Tenant, e.ID, mode)
 	switch refused := fault.From(err); {
 	case err == nil:
 		p.Redriven++

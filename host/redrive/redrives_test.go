@@ -38,8 +38,8 @@ type bundle struct {
 	log []time.Time
 }
 
-// Redrive implements redrive.Executions with the real ones.
-func (b *bundle) Redrive(ctx context.Context, tenant, id string, mode execution.Mode) (execution.Execution, error) {
+// RedriveBehind implements redrive.Executions with the real ones.
+func (b *bundle) RedriveBehind(ctx context.Context, tenant, id string, mode execution.Mode) (execution.Execution, error) {
 	b.mu.Lock()
 	b.log = append(b.log, time.Now())
 	b.mu.Unlock()
@@ -48,7 +48,7 @@ func (b *bundle) Redrive(ctx context.Context, tenant, id string, mode execution.
 			return execution.Execution{}, err
 		}
 	}
-	return b.executions().Redrive(ctx, tenant, id, mode)
+	return b.executions().RedriveBehind(ctx, tenant, id, mode)
 }
 
 // Redrivable implements redrive.Executions.
@@ -115,7 +115,8 @@ func (b *bundle) end(t *testing.T, n int, change func(*execution.Completion)) {
 		t.Fatal(err)
 	}
 	for n > 0 {
-		claimed, err := b.store.Claim(t.Context(), "wrk_1", []execution.Quota{{Tenant: b.tenant, N: min(n, 100), Running: 1 << 20}})
+		taken, err := b.store.Claim(t.Context(), "wrk_1", []execution.Quota{{Tenant: b.tenant, N: min(n, 100), Running: 1 << 20}}, 1000)
+		claimed := taken.Claimed
 		if err != nil || len(claimed) == 0 {
 			t.Fatalf("claimed %d and %v", len(claimed), err)
 		}

@@ -169,7 +169,8 @@ func (b *bundle) finish(tb testing.TB) {
 	ctx := tb.Context()
 	_, err := b.Heartbeat(ctx, "wrk_1", time.Hour)
 	must(tb, err)
-	claimed, err := b.Claim(ctx, "wrk_1", []execution.Quota{{Tenant: tenantID, N: 1000, Running: 1000}})
+	taken, err := b.Claim(ctx, "wrk_1", []execution.Quota{{Tenant: tenantID, N: 1000, Running: 1000}}, 1000)
+	claimed := taken.Claimed
 	must(tb, err)
 	for _, c := range claimed {
 		must(tb, b.Complete(ctx, execution.Completion{Tenant: tenantID, Execution: c.Execution, Claim: c.Claim, Outcome: execution.Succeeded, Output: []byte("{}")}))

@@ -15,16 +15,19 @@ const rememberReaped = 24 * time.Hour
 
 // Backlogs implements execution.Claims. It hops from tenant to tenant on the
 // index of what is queued, so that it costs the number of tenants and not the
-// length of their backlogs. The tenants are looked up one by one, because a join
-// may be planned as a comparison of all with all.
+// length of their backlogs. One look into the index finds a tenant and its first
+// lane, as one text. The tenants are looked up one by one, because a join may be
+// planned as a comparison of all with all.
 func (s *SQL) Backlogs(ctx context.Context) ([]execution.Backlog, error) {
 	return list(ctx, s, scanBacklog,
-		`WITH RECURSIVE b(tenant) AS (
-		   SELECT (SELECT e.tenant FROM executions e WHERE e.state = 0 ORDER BY e.tenant LIMIT 1)
+		`WITH RECURSIVE hop(lane_tenant) AS (
+		   SELECT (SELECT CAST(e.lane AS TEXT) || e.tenant FROM executions e WHERE e.state = 0 ORDER BY e.tenant, e.lane LIMIT 1)
 		   UNION ALL
-		   SELECT (SELECT e.tenant FROM executions e WHERE e.state = 0 AND e.tenant > b.tenant ORDER BY e.tenant LIMIT 1)
-		   FROM b WHERE b.tenant IS NOT NULL)
-		 SELECT b.tenant, (SELECT t.running FROM tenants t WHERE t.id = b.tenant), (SELECT t.weight FROM tenants t WHERE t.id = b.tenant)
+		   SELECT (SELECT CAST(e.lane AS TEXT) || e.tenant FROM executions e WHERE e.state = 0 AND e.tenant > substr(hop.lane_tenant, 2)
+		     ORDER BY e.tenant, e.lane LIMIT 1)
+		   FROM hop WHERE hop.lane_tenant IS NOT NULL
+		 ), b(tenant, lane) AS (SELECT substr(lane_tenant, 2), CAST(substr(lane_tenant, 1, 1) AS INTEGER) FROM hop)
+		 SELECT b.tenant, b.lane, (SELECT t.running FROM tenants t WHERE t.id = b.tenant), (SELECT t.weight FROM tenants t WHERE t.id = b.tenant)
 		 FROM b WHERE (SELECT t.state FROM tenants t WHERE t.id = b.tenant) = 'active' ORDER BY b.tenant`)
 }
 
@@ -195,7 +198,7 @@ func (s *SQL) forget(ctx context.Context) error {
 
 func scanBacklog(r scanner) (execution.Backlog, error) {
 	var b execution.Backlog
-	err := r.Scan(&b.Tenant, &b.Running, &b.Weight)
+	err := r.Scan(&b.Tenant, &b.Lane, &b.Running, &b.Weight)
 	return b, err
 }
 

@@ -250,18 +250,18 @@ func (f *failing) Heartbeat(ctx context.Context, name string, lease time.Duratio
 }
 
 // Claim implements execution.Claims.
-func (f *failing) Claim(ctx context.Context, name string, quotas []execution.Quota) ([]execution.Claimed, error) {
+func (f *failing) Claim(ctx context.Context, name string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
 	f.mu.Lock()
 	before, after := f.claim, f.claimAfter
 	f.mu.Unlock()
 	if before != nil {
-		return nil, before
+		return execution.Taken{}, before
 	}
-	claimed, err := f.Store.Claim(ctx, name, quotas)
+	taken, err := f.Store.Claim(ctx, name, quotas, backfill)
 	if after != nil {
-		return nil, after
+		return execution.Taken{}, after
 	}
-	return claimed, err
+	return taken, err
 }
 
 // Complete implements execution.Runs.

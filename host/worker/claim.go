@@ -76,14 +76,14 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 		return false, nil // The end of its run says that it makes sense again.
 	}
 	w.mu.Lock()
-	free := w.free
+	s := w.slots
 	w.mu.Unlock()
-	quotas := w.ring.Take(free)
+	quotas := w.ring.Take(s.free, s.backfill)
 	if len(quotas) == 0 {
 		return false, nil
 	}
 	began := w.c.Now()
-	claimed, err := w.c.Store.Claim(bounded, t.name, quotas)
+	taken, err := w.c.Store.Claim(bounded, t.name, quotas, s.backfill)
 	if errors.Is(err, execution.ErrFenced) {
 		w.ring.Return(quotas)
 		w.lose(t)
@@ -96,13 +96,13 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 		return false, fmt.Errorf("claim executions: %w", err)
 	}
 	w.metrics.claimed(w.c.Now().Sub(began))
-	w.ring.Result(quotas, claimed)
-	for _, c := range claimed {
+	w.ring.Result(quotas, taken)
+	for _, c := range taken.Claimed {
 		if c.Crashes < quarantineAfter {
 			w.lanes.expect(lane(c.Crashes))
 		}
 	}
-	for _, c := range claimed {
+	for _, c := range taken.Claimed {
 		w.start(alive, t, c)
 	}
 	return true, nil
@@ -115,7 +115,7 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	runCtx, cancel := context.WithCancelCause(ctx)
 	key := run{execution: c.Execution, claim: c.Claim}
 	w.mu.Lock()
-	w.free--
+	w.slots.take(c.Lane)
 	t.runs[key] = cancel
 	w.running[key] = struct{}{}
 	if t.lost {
@@ -149,7 +149,7 @@ func growStack() {
 // ended frees the slot of a run.
 func (w *Worker) ended(t *tenure, key run, c execution.Claimed) {
 	w.mu.Lock()
-	w.free++
+	w.slots.give(c.Lane)
 	delete(t.runs, key)
 	delete(w.running, key)
 	if len(t.runs) == 0 && t != w.current {
@@ -161,7 +161,7 @@ func (w *Worker) ended(t *tenure, key run, c execution.Claimed) {
 		// Its end may be what others of its tenant have waited for.
 		w.ring.Hint(c.Tenant)
 	}
-	w.ring.Done(c.Tenant)
+	w.ring.Done(c.Tenant, c.Lane)
 	signal(w.nudge)
 }
 
@@ -212,12 +212,12 @@ func (w *Worker) turn(ctx context.Context, c execution.Claimed) (end func()) {
 		return w.lanes.enter(ctx, in, nil)
 	}
 	w.mu.Lock()
-	w.free++
+	w.slots.give(c.Lane)
 	w.mu.Unlock()
 	signal(w.nudge)
 	defer func() {
 		w.mu.Lock()
-		w.free--
+		w.slots.take(c.Lane)
 		w.mu.Unlock()
 	}()
 	var given <-chan time.Time

@@ -88,7 +88,8 @@ func (b *bundle) claim(name, id string) execution.Claimed {
 	if _, err := b.store.Heartbeat(ctx, name, time.Second); err != nil {
 		b.t.Fatal(err)
 	}
-	claimed, err := b.store.Claim(ctx, name, []execution.Quota{{Tenant: "ten_a", N: 1, Running: 8}})
+	taken, err := b.store.Claim(ctx, name, []execution.Quota{{Tenant: "ten_a", N: 1, Running: 8}}, 1000)
+	claimed := taken.Claimed
 	if err != nil || len(claimed) != 1 || claimed[0].Execution != id {
 		b.t.Fatalf("claimed %v and %v, want %s", claimed, err, id)
 	}
@@ -139,7 +140,8 @@ func TestSuspectsRunAlone(t *testing.T) {
 		if _, err := b.store.Heartbeat(t.Context(), name, -time.Second); err != nil {
 			t.Fatal(err)
 		}
-		claimed, err := b.store.Claim(t.Context(), name, []execution.Quota{{Tenant: "ten_a", N: 8, Running: 8}})
+		taken, err := b.store.Claim(t.Context(), name, []execution.Quota{{Tenant: "ten_a", N: 8, Running: 8}}, 1000)
+		claimed := taken.Claimed
 		if err != nil || len(claimed) != 4 {
 			t.Fatalf("claimed %v and %v, want 4", claimed, err)
 		}

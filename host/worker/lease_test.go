@@ -156,8 +156,8 @@ func TestNobodyReapsUntilTheDatabaseWasUpForALease(t *testing.T) {
 			t.Fatal(err)
 		}
 		quotas := []execution.Quota{{Tenant: "ten_a", N: 1, Running: 4}}
-		if claimed, err := b.store.Claim(t.Context(), "wrk_gone", quotas); err != nil || len(claimed) != 1 {
-			t.Fatalf("claim gave %v and %v, want one", claimed, err)
+		if taken, err := b.store.Claim(t.Context(), "wrk_gone", quotas, 0); err != nil || len(taken.Claimed) != 1 {
+			t.Fatalf("claim gave %v and %v, want one", taken, err)
 		}
 		time.Sleep(time.Hour)
 		began := time.Now()

@@ -7,8 +7,9 @@
 //	w.Wake(tenant) // something was queued
 //
 // One goroutine claims, fairly by tenant (package queue), as many executions as
-// there are free slots; each claimed one runs in a goroutine of its own. Three
-// more goroutines keep the lease, promote what has waited long enough and reap
+// there are free slots; each claimed one runs in a goroutine of its own. A quarter of the
+// slots is never backfill's: live work finds one, however long what is redelivered runs.
+// Three more goroutines keep the lease, promote what has waited long enough and reap
 // the claims of dead workers, and take the hints of other processes.
 //
 // # The lease
@@ -103,7 +104,8 @@ type Config struct {
 	Runner Runner
 	// Name returns a new name for this worker, which no other has ever had.
 	Name func() string
-	// Slots is how many executions run at once. Defaults to 32.
+	// Slots is how many executions run at once, of which backfill is given no more than
+	// execution.Reserve leaves. Defaults to 32.
 	Slots int
 	// Lease is how long a dead worker keeps its executions. Defaults to 8 s.
 	Lease time.Duration
@@ -186,8 +188,9 @@ type Worker struct {
 	// runs are the goroutines of the runs in flight.
 	runs sync.WaitGroup
 
-	mu      sync.Mutex
-	free    int
+	mu sync.Mutex
+	// slots are those that are free.
+	slots   slots
 	current *tenure
 	tenures map[*tenure]struct{}
 	// running are the runs in flight, those of lost tenures too.
@@ -209,7 +212,7 @@ func New(c Config) *Worker {
 		health:    &health{logger: c.Logger, down: map[string]bool{}},
 		nudge:     make(chan struct{}, 1),
 		due:       make(chan struct{}, 1),
-		free:      c.Slots,
+		slots:     slots{free: c.Slots, backfill: c.Slots - execution.Reserve(c.Slots)},
 		tenures:   map[*tenure]struct{}{},
 		running:   map[run]struct{}{},
 		conflicts: map[string]int{},

@@ -120,7 +120,7 @@ func capped(ctx context.Context, d *database.Database, s Size) (figures []Figure
 			return err
 		}
 		quota := []execution.Quota{{Tenant: free.tenant, N: 1, Running: 1000}}
-		if _, err := b.store.Claim(ctx, worker, quota); err != nil { // The one that the cap lets run.
+		if _, err := b.store.Claim(ctx, worker, quota, 0); err != nil { // The one that the cap lets run.
 			return err
 		}
 		quota[0].N = 8
@@ -145,11 +145,12 @@ func (b *bed) claim(ctx context.Context, n int, quotas func(i int) []execution.Q
 	for i := range n {
 		qs := quotas(i)
 		began := time.Now()
-		got, err := b.store.Claim(ctx, worker, qs)
+		taken, err := b.store.Claim(ctx, worker, qs, 0)
 		if err != nil {
 			return nil, err
 		}
 		took[i] = float64(time.Since(began).Microseconds()) / 1000
+		got := taken.Claimed
 		err = together(len(got), func(i int) error {
 			return b.store.Complete(ctx, execution.Completion{
 				Tenant: got[i].Tenant, Execution: got[i].Execution, Claim: got[i].Claim, Outcome: execution.Succeeded, Counted: true,

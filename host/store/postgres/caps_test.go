@@ -55,7 +55,8 @@ func TestCapsHoldInTheDatabase(t *testing.T) {
 				return
 			}
 			for done.Load() < 2*total && !t.Failed() {
-				got, err := s.Claim(ctx, worker, []execution.Quota{{Tenant: acme, N: 4, Running: tenantMost}})
+				taken, err := s.Claim(ctx, worker, []execution.Quota{{Tenant: acme, N: 4, Running: tenantMost}}, 1000)
+				got := taken.Claimed
 				if err != nil {
 					t.Error(err)
 					return

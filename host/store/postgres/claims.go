@@ -25,14 +25,21 @@ const (
 	stripes = 256
 )
 
+// mostBackfill is more than a claim ever takes.
+const mostBackfill = 1 << 20
+
 const takeLocks = `SELECT pg_advisory_xact_lock($1, n) FROM unnest($2::int[]) AS n`
 
-// dueHeads are the oldest due executions of each tenant and lane. Room is what is left of
-// the cap of an installation, negative for none: see cappedHeads.
-const dueHeads = `SELECT x.tenant, l.lane, h.id, '' AS installation, -1 AS room
+// runningOf counts what runs of tenants.
+const runningOf = `SELECT tenant, count(*), count(*) FILTER (WHERE lane = 2) FROM executions
+ WHERE state = 1 AND tenant = ANY((SELECT $1::text[])::text[]) GROUP BY tenant`
+
+// dueHeads are the oldest due executions of each tenant and lane, of backfill no more than
+// tell whether there was room for all. For the columns after the id see cappedHeads.
+const dueHeads = `SELECT x.tenant, l.lane, h.id, '' AS installation, 0 AS most, 0 AS running, 0 AS backfill
  FROM unnest((SELECT $1::text[]), $2::int[]) AS x (tenant, n) CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
  CROSS JOIN LATERAL (SELECT e.id, e.run_at FROM executions e WHERE e.state = 0 AND e.tenant = x.tenant AND e.lane = l.lane
-   ORDER BY e.run_at, e.id LIMIT x.n) h
+   ORDER BY e.run_at, e.id LIMIT CASE WHEN l.lane = 2 THEN LEAST(x.n, $3::int) ELSE x.n END) h
  ORDER BY x.tenant, l.lane, h.run_at, h.id`
 
 // cappedTenants are those that have caps on installations.
@@ -40,7 +47,8 @@ const cappedTenants = `SELECT DISTINCT i.tenant FROM installations i WHERE i.run
 
 // cappedHeads are those of tenants that have caps on installations. It hops from one
 // installation to the next that has something queued, and looks at no more of each than
-// it has room for: what one cannot run is never passed through.
+// it has room for: what one cannot run is never passed through. Most is the installation's
+// cap, zero for none, and running and backfill are how many of it run.
 const cappedHeads = `WITH RECURSIVE x AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::int[]) AS x (tenant, n)
  ), hop (tenant, n, installation) AS (
    SELECT x.tenant, x.n, (SELECT e.installation FROM executions e WHERE e.state = 0 AND e.tenant = x.tenant
@@ -49,14 +57,15 @@ const cappedHeads = `WITH RECURSIVE x AS MATERIALIZED (SELECT * FROM unnest($1::
    SELECT hop.tenant, hop.n, (SELECT e.installation FROM executions e WHERE e.state = 0 AND e.tenant = hop.tenant AND e.installation > hop.installation
      ORDER BY e.installation LIMIT 1) FROM hop WHERE hop.installation IS NOT NULL
  ), r AS MATERIALIZED (
-   SELECT hop.tenant, hop.n, hop.installation, COALESCE((SELECT GREATEST(i.running - (
-       SELECT count(*)::int FROM executions e WHERE e.state = 1 AND e.tenant = hop.tenant AND e.installation = hop.installation), 0)
-     FROM installations i WHERE i.tenant = hop.tenant AND i.id = hop.installation AND i.running > 0), -1) AS room
-   FROM hop WHERE hop.installation IS NOT NULL
+   SELECT hop.tenant, hop.n, hop.installation, COALESCE(i.running, 0) AS most, COALESCE(c.running, 0) AS running, COALESCE(c.backfill, 0) AS backfill
+   FROM hop LEFT JOIN installations i ON i.tenant = hop.tenant AND i.id = hop.installation AND i.running > 0
+   LEFT JOIN LATERAL (SELECT count(*)::int AS running, (count(*) FILTER (WHERE e.lane = 2))::int AS backfill
+     FROM executions e WHERE e.state = 1 AND e.tenant = i.tenant AND e.installation = i.id) c ON true
+   WHERE hop.installation IS NOT NULL
  )
- SELECT r.tenant, l.lane, h.id, r.installation, r.room FROM r CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
+ SELECT r.tenant, l.lane, h.id, r.installation, r.most, r.running, r.backfill FROM r CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
  CROSS JOIN LATERAL (SELECT e.id, e.run_at FROM executions e WHERE e.state = 0 AND e.tenant = r.tenant AND e.installation = r.installation AND e.lane = l.lane
-   ORDER BY e.run_at, e.id LIMIT CASE WHEN r.room < 0 THEN r.n ELSE LEAST(r.n, r.room) END) h
+   ORDER BY e.run_at, e.id LIMIT CASE WHEN r.most = 0 THEN r.n ELSE LEAST(r.n, GREATEST(r.most - r.running, 0)) END) h
  ORDER BY r.tenant, l.lane, h.run_at, h.id`
 
 // takeDue claims what was chosen and is still queued. "+ 0" keeps the planner
@@ -73,67 +82,69 @@ const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker 
 // counts what runs and claims the rest of the cap: only claims raise the count,
 // so that it is never exceeded, and there is no counter that could drift. A
 // worker without a lease is execution.ErrFenced.
-func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota) ([]execution.Claimed, error) {
+func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
 	quotas = lane.Merged(quotas)
 	if len(quotas) == 0 {
-		return nil, nil
+		return execution.Taken{}, nil
 	}
-	var claimed []execution.Claimed
+	var taken execution.Taken
 	err := again(func() error {
 		return s.driver.transact(ctx, func(conn *pgxpool.Conn) error {
 			var err error
-			claimed, err = s.claim(ctx, conn, claimer{worker: worker, quotas: quotas})
+			taken, err = s.claim(ctx, conn, claimer{worker: worker, quotas: quotas, backfill: backfill})
 			return err
 		})
 	})
 	if err != nil {
-		return nil, store.Fault(s.driver, err, "claim executions")
+		return execution.Taken{}, store.Fault(s.driver, err, "claim executions")
 	}
-	lane.Order(claimed)
-	s.turns.Used(claimed)
-	return claimed, nil
+	lane.Order(taken.Claimed)
+	s.turns.Used(taken.Claimed)
+	return taken, nil
 }
 
 // claimer is a claim of a worker.
 type claimer struct {
-	worker string
-	quotas []execution.Quota
+	worker   string
+	quotas   []execution.Quota
+	backfill int
 }
 
 // claim looks in one round trip and takes in a second. Tenants that have caps on
 // installations are looked at in one between.
-func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) ([]execution.Claimed, error) {
+func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) (execution.Taken, error) {
 	f, err := c.look(ctx, conn)
 	if err != nil {
-		return nil, err
+		return execution.Taken{}, err
 	}
-	tenants, ids := f.choose(c.quotas, &s.turns)
+	claim := lane.Claim{Backfill: c.backfill}
+	tenants, ids := f.choose(&claim, c.quotas, &s.turns)
+	taken := execution.Taken{Left: claim.Left, Full: claim.Full}
 	if len(ids) == 0 {
-		return nil, nil
+		return taken, nil
 	}
-	var claimed []execution.Claimed
 	b := &pgx.Batch{}
 	b.Queue(takeDue, tenants, ids, c.worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
 		var err error
-		claimed, err = pgx.CollectRows(rows, scanClaimed)
+		taken.Claimed, err = pgx.CollectRows(rows, scanClaimed)
 		return err
 	})
 	b.Queue("COMMIT")
 	if err := send(ctx, conn, b); err != nil {
-		return nil, err
+		return execution.Taken{}, err
 	}
-	for i := range claimed {
-		claimed[i].Capped = f.capped[claimed[i].Execution]
+	for i := range taken.Claimed {
+		taken.Claimed[i].Capped = f.capped[taken.Claimed[i].Execution]
 	}
-	return claimed, nil
+	return taken, nil
 }
 
 // found is what a claim looks at: how many run, who is due, and what room is left under
 // the caps of installations.
 type found struct {
-	running map[string]int
+	running map[string]lane.Running
 	heads   map[string]*[lane.Count][]head
-	room    map[capKey]int
+	room    map[capKey]*lane.Room
 	// capped are the executions that were chosen under a cap.
 	capped map[string]bool
 }
@@ -146,8 +157,8 @@ type capKey struct{ tenant, installation string }
 
 func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 	f := &found{
-		running: make(map[string]int), heads: make(map[string]*[lane.Count][]head),
-		room: make(map[capKey]int), capped: make(map[string]bool),
+		running: make(map[string]lane.Running), heads: make(map[string]*[lane.Count][]head),
+		room: make(map[capKey]*lane.Room), capped: make(map[string]bool),
 	}
 	tenants := make([]string, len(c.quotas))
 	ns := make([]int32, len(c.quotas))
@@ -167,8 +178,8 @@ func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 		rows.Close()
 		return rows.Err()
 	})
-	b.Queue(`SELECT tenant, count(*) FROM executions WHERE state = 1 AND tenant = ANY((SELECT $1::text[])::text[]) GROUP BY tenant`, tenants).Query(f.scanRunning)
-	b.Queue(dueHeads, tenants, ns).Query(f.scanHeads)
+	b.Queue(runningOf, tenants).Query(f.scanRunning)
+	b.Queue(dueHeads, tenants, ns, min(max(c.backfill, 0), mostBackfill)+1).Query(f.scanHeads)
 	b.Queue(cappedTenants, tenants).Query(func(rows pgx.Rows) error {
 		var err error
 		capped, err = pgx.CollectRows(rows, pgx.RowTo[string])
@@ -201,44 +212,22 @@ func (c claimer) lookCapped(ctx context.Context, conn *pgxpool.Conn, f *found, t
 }
 
 // choose shares each tenant's room between its lanes.
-func (f *found) choose(quotas []execution.Quota, turns *lane.Turns) (tenants, ids []string) {
+func (f *found) choose(claim *lane.Claim, quotas []execution.Quota, turns *lane.Turns) (tenants, ids []string) {
 	for _, q := range quotas {
-		heads := f.heads[q.Tenant]
-		n := max(0, min(q.N, q.Running-f.running[q.Tenant]))
-		lane.Pick(turns.At(q.Tenant), n, func(l int) bool {
-			for len(heads[l]) > 0 {
-				h := heads[l][0]
-				heads[l] = heads[l][1:]
-				if f.admits(q.Tenant, h) {
-					tenants, ids = append(tenants, q.Tenant), append(ids, h.id)
-					return true
-				}
-			}
-			return false
-		})
+		t := lane.Tenant[head]{Quota: q, Running: f.running[q.Tenant], Turn: turns.At(q.Tenant), Heads: *f.heads[q.Tenant]}
+		under := func(h head) *lane.Room { return f.room[capKey{q.Tenant, h.installation}] }
+		for _, c := range lane.Choose(claim, t, under) {
+			tenants, ids = append(tenants, q.Tenant), append(ids, c.Head.id)
+			f.capped[c.Head.id] = c.Capped
+		}
 	}
 	return tenants, ids
 }
 
-// admits takes a place under the cap of an execution's installation, if that has one.
-func (f *found) admits(tenant string, h head) bool {
-	k := capKey{tenant, h.installation}
-	room, capped := f.room[k]
-	if !capped {
-		return true
-	}
-	if room == 0 {
-		return false
-	}
-	f.room[k] = room - 1
-	f.capped[h.id] = true
-	return true
-}
-
 func (f *found) scanRunning(rows pgx.Rows) error {
 	var tenant string
-	var n int
-	_, err := pgx.ForEachRow(rows, []any{&tenant, &n}, func() error {
+	var n lane.Running
+	_, err := pgx.ForEachRow(rows, []any{&tenant, &n.All, &n.Backfill}, func() error {
 		f.running[tenant] = n
 		return nil
 	})
@@ -248,13 +237,15 @@ func (f *found) scanRunning(rows pgx.Rows) error {
 func (f *found) scanHeads(rows pgx.Rows) error {
 	for rows.Next() {
 		var tenant string
-		var l, room int
+		var l, most int
+		var running lane.Running
 		var h head
-		if err := rows.Scan(&tenant, &l, &h.id, &h.installation, &room); err != nil {
+		if err := rows.Scan(&tenant, &l, &h.id, &h.installation, &most, &running.All, &running.Backfill); err != nil {
 			return err
 		}
-		if room >= 0 {
-			f.room[capKey{tenant, h.installation}] = room
+		if most > 0 {
+			room := running.Left(most)
+			f.room[capKey{tenant, h.installation}] = &room
 		}
 		heads := f.heads[tenant]
 		heads[l] = append(heads[l], h)

@@ -34,7 +34,8 @@ func TestWhoTakesAnExecutionBackWaitsForWhatIsBeingAppended(t *testing.T) {
 	quota := []execution.Quota{{Tenant: acme, N: 1, Running: 1}}
 	_, err = first.Heartbeat(ctx, "w1", time.Second)
 	must(err)
-	claimed, err := first.Claim(ctx, "w1", quota)
+	taken, err := first.Claim(ctx, "w1", quota, 0)
+	claimed := taken.Claimed
 	must(err)
 	must(first.Begin(ctx, claimed[0], execution.Beginning{VersionID: "plv_1"}))
 
@@ -66,7 +67,8 @@ func TestWhoTakesAnExecutionBackWaitsForWhatIsBeingAppended(t *testing.T) {
 
 	_, err = second.Heartbeat(ctx, "w2", time.Second)
 	must(err)
-	again, err := second.Claim(ctx, "w2", quota)
+	taken, err = second.Claim(ctx, "w2", quota, 0)
+	again := taken.Claimed
 	must(err)
 	if len(again) != 1 || again[0].Claim != 2 || again[0].Crashes != 1 {
 		t.Fatalf("claimed %+v, want the second claim, after a crash", again)

@@ -41,7 +41,8 @@ func newRunning(t *testing.T, n int, at func(dsn string) (address string)) *runn
 	}
 	_, err := r.Heartbeat(ctx, "w1", time.Second)
 	r.must(t, err)
-	r.runs, err = r.Claim(ctx, "w1", []execution.Quota{{Tenant: acme, N: n, Running: n}})
+	taken, err := r.Claim(ctx, "w1", []execution.Quota{{Tenant: acme, N: n, Running: n}}, 0)
+	r.runs = taken.Claimed
 	r.must(t, err)
 	if len(r.runs) != n {
 		t.Fatalf("claimed %d executions, want %d", len(r.runs), n)

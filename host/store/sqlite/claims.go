@@ -17,24 +17,24 @@ import (
 
 // Claim implements execution.Claims. The one writer sees every claim, so that
 // what runs can be counted. A worker without a lease is execution.ErrFenced.
-func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota) ([]execution.Claimed, error) {
+func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
 	quotas = lane.Merged(quotas)
 	if len(quotas) == 0 {
-		return nil, nil
+		return execution.Taken{}, nil
 	}
-	var claimed []execution.Claimed
+	var taken execution.Taken
 	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
-		c := claimer{tx: tx, worker: worker, now: column.Micros(s.driver.Clock()), turns: &s.turns}
-		var err error
-		claimed, err = c.claim(ctx, quotas)
+		c := claimer{tx: tx, worker: worker, now: column.Micros(s.driver.Clock()), turns: &s.turns, far: lane.Claim{Backfill: backfill}}
+		claimed, err := c.claim(ctx, quotas)
+		taken = execution.Taken{Claimed: claimed, Left: c.far.Left, Full: c.far.Full}
 		return err
 	})
 	if err != nil {
-		return nil, store.Fault(s.driver, err, "claim executions")
+		return execution.Taken{}, store.Fault(s.driver, err, "claim executions")
 	}
-	lane.Order(claimed)
-	s.turns.Used(claimed)
-	return claimed, nil
+	lane.Order(taken.Claimed)
+	s.turns.Used(taken.Claimed)
+	return taken, nil
 }
 
 // claimer claims in one transaction.
@@ -43,9 +43,11 @@ type claimer struct {
 	worker string
 	now    int64
 	turns  *lane.Turns
+	// far is how far it has come.
+	far lane.Claim
 	// room is what is left of the caps of installations, by tenant, for tenants that have
 	// any.
-	room map[string]map[string]int
+	room map[string]map[string]*lane.Room
 }
 
 // What a claim asks of a tenant's lane, and of one of its installations.
@@ -75,11 +77,7 @@ func (c *claimer) claim(ctx context.Context, quotas []execution.Quota) ([]execut
 	}
 	var claimed []execution.Claimed
 	for _, q := range quotas {
-		n := min(q.N, q.Running-running.tenants[q.Tenant])
-		if n <= 0 {
-			continue
-		}
-		got, err := c.tenant(ctx, q.Tenant, n)
+		got, err := c.tenant(ctx, q, running.tenants[q.Tenant])
 		if err != nil {
 			return nil, err
 		}
@@ -90,32 +88,34 @@ func (c *claimer) claim(ctx context.Context, quotas []execution.Quota) ([]execut
 
 // flying counts what runs, by tenant and installation.
 type flying struct {
-	tenants       map[string]int
-	installations map[[2]string]int
+	tenants       map[string]lane.Running
+	installations map[[2]string]lane.Running
 }
 
 // running counts what runs: the index has as many entries as the process has slots.
 func (c *claimer) running(ctx context.Context) (flying, error) {
-	f := flying{map[string]int{}, map[[2]string]int{}}
-	rows, err := c.tx.QueryContext(ctx, `SELECT tenant, installation, count(*) FROM executions WHERE state = 1 GROUP BY tenant, installation`)
+	f := flying{map[string]lane.Running{}, map[[2]string]lane.Running{}}
+	rows, err := c.tx.QueryContext(ctx,
+		`SELECT tenant, installation, count(*), SUM(lane = 2) FROM executions WHERE state = 1 GROUP BY tenant, installation`)
 	if err != nil {
 		return f, err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var of [2]string
-		var n int
-		if err := rows.Scan(&of[0], &of[1], &n); err != nil {
+		var n lane.Running
+		if err := rows.Scan(&of[0], &of[1], &n.All, &n.Backfill); err != nil {
 			return f, err
 		}
-		f.tenants[of[0]] += n
+		tenant := f.tenants[of[0]]
+		f.tenants[of[0]] = lane.Running{All: tenant.All + n.All, Backfill: tenant.Backfill + n.Backfill}
 		f.installations[of] = n
 	}
 	return f, rows.Err()
 }
 
 // caps finds the tenants of which installations have caps.
-func (c *claimer) caps(ctx context.Context, quotas []execution.Quota, running map[[2]string]int) error {
+func (c *claimer) caps(ctx context.Context, quotas []execution.Quota, running map[[2]string]lane.Running) error {
 	tenants := make([]string, len(quotas))
 	for i, q := range quotas {
 		tenants[i] = q.Tenant
@@ -124,7 +124,7 @@ func (c *claimer) caps(ctx context.Context, quotas []execution.Quota, running ma
 	if err != nil {
 		return err
 	}
-	c.room = map[string]map[string]int{}
+	c.room = map[string]map[string]*lane.Room{}
 	rows, err := c.tx.QueryContext(ctx,
 		`SELECT i.tenant, i.id, i.running FROM installations i WHERE i.running > 0 AND i.tenant IN (SELECT value FROM json_each($1))`, string(names))
 	if err != nil {
@@ -138,9 +138,10 @@ func (c *claimer) caps(ctx context.Context, quotas []execution.Quota, running ma
 			return err
 		}
 		if c.room[tenant] == nil {
-			c.room[tenant] = map[string]int{}
+			c.room[tenant] = map[string]*lane.Room{}
 		}
-		c.room[tenant][installation] = max(most-running[[2]string{tenant, installation}], 0)
+		room := running[[2]string{tenant, installation}].Left(most)
+		c.room[tenant][installation] = &room
 	}
 	return rows.Err()
 }
@@ -152,34 +153,26 @@ type due struct {
 	execution.Claimed
 }
 
-// tenant claims up to n executions of one tenant.
-func (c *claimer) tenant(ctx context.Context, tenant string, n int) ([]execution.Claimed, error) {
-	heads, err := c.heads(ctx, tenant, n)
-	if err != nil {
+// tenant claims up to a quota of one tenant.
+func (c *claimer) tenant(ctx context.Context, q execution.Quota, running lane.Running) ([]execution.Claimed, error) {
+	t := lane.Tenant[due]{Quota: q, Running: running, Turn: c.turns.At(q.Tenant)}
+	room := t.Room(&c.far)
+	if room.All == 0 {
+		return nil, nil
+	}
+	room.Backfill++ // One more tells whether there was room for all.
+	var err error
+	if t.Heads, err = c.heads(ctx, q.Tenant, room); err != nil {
 		return nil, err
 	}
-	var chosen []due
-	room := c.room[tenant]
-	lane.Pick(c.turns.At(tenant), n, func(l int) bool {
-		for len(heads[l]) > 0 {
-			d := heads[l][0]
-			heads[l] = heads[l][1:]
-			if left, capped := room[d.installation]; capped {
-				if left == 0 {
-					continue
-				}
-				room[d.installation], d.Capped = left-1, true
-			}
-			chosen = append(chosen, d)
-			return true
-		}
-		return false
-	})
+	under := func(d due) *lane.Room { return c.room[q.Tenant][d.installation] }
 	var claimed []execution.Claimed
-	for _, d := range chosen {
+	for _, chosen := range lane.Choose(&c.far, t, under) {
+		d := chosen.Head
 		if err := c.take(ctx, d.row); err != nil {
 			return nil, err
 		}
+		d.Capped = chosen.Capped
 		claimed = append(claimed, d.Claimed)
 	}
 	return claimed, nil
@@ -189,11 +182,11 @@ func (c *claimer) tenant(ctx context.Context, tenant string, n int) ([]execution
 // installations it hops from one installation to the next that has something queued, and
 // looks at no more of each than it has room for: what one cannot run is never passed
 // through.
-func (c *claimer) heads(ctx context.Context, tenant string, n int) (heads [lane.Count][]due, err error) {
-	room, capped := c.room[tenant]
+func (c *claimer) heads(ctx context.Context, tenant string, room lane.Room) (heads [lane.Count][]due, err error) {
+	under, capped := c.room[tenant]
 	if !capped {
 		for l := range heads {
-			if heads[l], err = c.due(ctx, share{tenant: tenant, lane: l, n: n}); err != nil {
+			if heads[l], err = c.due(ctx, share{tenant: tenant, lane: l, n: room.Of(l)}); err != nil {
 				return heads, err
 			}
 		}
@@ -209,12 +202,12 @@ func (c *claimer) heads(ctx context.Context, tenant string, n int) (heads [lane.
 		if err != nil {
 			return heads, err
 		}
-		most := n
-		if left, capped := room[installation]; capped {
-			most = min(n, left)
-		}
 		for l := range heads {
-			found, err := c.due(ctx, share{tenant, installation, l, most})
+			n := room.Of(l)
+			if own, capped := under[installation]; capped {
+				n = min(n, own.Of(l))
+			}
+			found, err := c.due(ctx, share{tenant, installation, l, n})
 			if err != nil {
 				return heads, err
 			}

@@ -13,6 +13,7 @@ func testCaps(t *testing.T, open Open) {
 		"an installation's cap is its own":              capOne,
 		"an installation's cap counts its lanes as one": capLanes,
 		"an installation's cap is never exceeded":       capLoad,
+		"backfill leaves room in an installation's cap": capReserve,
 		"a cap that was changed counts at once":         capChanged,
 	})
 }
@@ -66,11 +67,33 @@ func capLanes(t *testing.T, b *bundle) {
 			b.work(t, slow, l)
 		}
 	}
-	var got [3]int
-	for _, c := range b.claim(t, "w1", b.acme, 15) {
-		got[c.Lane]++
+	equal(t, [3]int{2, 1, 0}, lanesOf(b.claim(t, "w1", b.acme, 15)))
+}
+
+func capReserve(t *testing.T, b *bundle) {
+	slow, single := b.capped(t, b.acme, "slow", 4), b.capped(t, b.acme, "single", 1)
+	for range 5 {
+		b.work(t, slow, event.Backfill)
+		b.work(t, single, event.Backfill)
 	}
-	equal(t, [3]int{2, 1, 0}, got)
+	first := b.claim(t, "w1", b.acme, 15)
+	var of []execution.Claimed
+	for _, c := range first {
+		if b.execution(t, b.acme, c.Execution).Installation == slow.installation {
+			of = append(of, c)
+		}
+	}
+	if len(of) != 3 || len(first) != 4 {
+		t.Fatalf("claimed %d of a cap of four, and %d in all, want three, and one of the cap of one", len(of), len(first))
+	}
+	for range 2 {
+		b.work(t, slow, event.Live)
+	}
+	equal(t, [3]int{0, 1, 0}, lanesOf(b.claim(t, "w1", b.acme, 15)))
+	must(t, b.Complete(t.Context(), success(of[0])))
+	equal(t, [3]int{0, 1, 0}, lanesOf(b.claim(t, "w1", b.acme, 15)))
+	must(t, b.Complete(t.Context(), success(of[1])))
+	equal(t, [3]int{0, 0, 1}, lanesOf(b.claim(t, "w1", b.acme, 15)))
 }
 
 func capLoad(t *testing.T, b *bundle) {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,8 @@ func testClaims(t *testing.T, open Open) {
 		"quotas are per tenant":                           claimQuotas,
 		"a worker without a lease claims nothing":         claimUnleased,
 		"tenants with due work are listed":                backlogs,
+		"backfill leaves room in a tenant's cap":          claimReserve,
+		"backfill has no more of a claim than it may":     claimBackfill,
 		"waiting executions are promoted when it is time": promote,
 	})
 }
@@ -133,7 +136,8 @@ func underLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, quo
 			return
 		}
 		for done.Load() < total && !t.Failed() {
-			got, err := claims[i].Claim(t.Context(), worker, []execution.Quota{quota})
+			taken, err := claims[i].Claim(t.Context(), worker, []execution.Quota{quota}, 1000)
+			got := taken.Claimed
 			if err != nil {
 				t.Error(err)
 				return
@@ -160,7 +164,8 @@ func claimQuotas(t *testing.T, b *bundle) {
 	}
 	must2(t)(b.Heartbeat(t.Context(), "w1", time.Minute))
 	claim := func(qs ...execution.Quota) map[string]int {
-		got, err := b.Claim(t.Context(), "w1", qs)
+		taken, err := b.Claim(t.Context(), "w1", qs, 1000)
+		got := taken.Claimed
 		must(t, err)
 		counts := map[string]int{}
 		for _, c := range got {
@@ -186,7 +191,8 @@ func claimLanes(t *testing.T, b *bundle) {
 	backfill, live := work(b.acme, event.Backfill), work(b.other, event.Live)
 	first, second := work(b.other, event.Interactive), work(b.acme, event.Interactive)
 	must2(t)(b.Heartbeat(t.Context(), "w1", time.Minute))
-	claimed, err := b.Claim(t.Context(), "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 9, Running: 9}, {Tenant: b.other.tenant, N: 9, Running: 9}})
+	taken, err := b.Claim(t.Context(), "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 9, Running: 9}, {Tenant: b.other.tenant, N: 9, Running: 9}}, 1000)
+	claimed := taken.Claimed
 	must(t, err)
 	var got []string
 	for _, c := range claimed {
@@ -195,9 +201,77 @@ func claimLanes(t *testing.T, b *bundle) {
 	equal(t, []string{first, second, live, backfill}, got)
 }
 
+// lanesOf counts executions by their lanes.
+func lanesOf(claimed []execution.Claimed) (n [3]int) {
+	for _, c := range claimed {
+		n[c.Lane]++
+	}
+	return n
+}
+
+// claimReserve has two workers claim from a tenant whose cap is eight.
+func claimReserve(t *testing.T, b *bundle) {
+	for range 20 {
+		b.work(t, b.acme, event.Backfill)
+	}
+	must2(t)(b.Heartbeat(t.Context(), "w1", time.Minute))
+	must2(t)(b.Heartbeat(t.Context(), "w2", time.Minute))
+	claim := func(worker string, n int, full bool) []execution.Claimed {
+		t.Helper()
+		taken, err := b.Claim(t.Context(), worker, []execution.Quota{{Tenant: b.acme.tenant, N: n, Running: 8}}, 100)
+		must(t, err)
+		if len(taken.Left) > 0 || (len(taken.Full) > 0) != full {
+			t.Errorf("left are %v and full %v, want only that it is full: %v", taken.Left, taken.Full, full)
+		}
+		return taken.Claimed
+	}
+	first := claim("w1", 4, false)
+	equal(t, [3]int{0, 0, 4}, lanesOf(first))
+	last := claim("w2", 8, true)
+	equal(t, [3]int{0, 0, 2}, lanesOf(last))
+	equal(t, 0, len(claim("w1", 8, true)))
+	b.work(t, b.acme, event.Interactive)
+	for range 3 {
+		b.work(t, b.acme, event.Live)
+	}
+	// Two places are left, and the tenant is at its cap then.
+	equal(t, [3]int{1, 1, 0}, lanesOf(claim("w1", 8, false)))
+	must(t, b.Complete(t.Context(), success(last[0])))
+	equal(t, [3]int{0, 1, 0}, lanesOf(claim("w1", 8, false)))
+	must(t, b.Complete(t.Context(), success(last[1])))
+	must(t, b.Complete(t.Context(), success(first[0])))
+	equal(t, [3]int{0, 1, 1}, lanesOf(claim("w1", 8, false)))
+}
+
+// claimBackfill gives two tenants different room for backfill.
+func claimBackfill(t *testing.T, b *bundle) {
+	for range 5 {
+		b.work(t, b.acme, event.Backfill)
+		b.work(t, b.other, event.Backfill)
+	}
+	b.work(t, b.acme, event.Live)
+	b.work(t, b.other, event.Live)
+	must2(t)(b.Heartbeat(t.Context(), "w1", time.Minute))
+	quotas := []execution.Quota{{Tenant: b.acme.tenant, N: 4, Running: 100}, {Tenant: b.other.tenant, N: 4, Running: 100}}
+	both, other := []string{b.acme.tenant, b.other.tenant}, []string{b.other.tenant}
+	for _, step := range []struct {
+		backfill int
+		want     [3]int
+		left     []string
+	}{
+		{0, [3]int{0, 2, 0}, both}, {-1, [3]int{}, both}, {1, [3]int{0, 0, 1}, both}, {5, [3]int{0, 0, 5}, other}, {100, [3]int{0, 0, 4}, nil},
+	} {
+		taken, err := b.Claim(t.Context(), "w1", quotas, step.backfill)
+		must(t, err)
+		equal(t, step.want, lanesOf(taken.Claimed))
+		equal(t, step.left, taken.Left)
+		equal(t, nil, taken.Full)
+	}
+}
+
 func claimUnleased(t *testing.T, b *bundle) {
 	id := b.work(t, b.acme, event.Live)
-	_, err := b.Claim(t.Context(), "stranger", []execution.Quota{{Tenant: b.acme.tenant, N: 1, Running: 1}})
+	_, err := b.Claim(t.Context(), "stranger", []execution.Quota{{Tenant: b.acme.tenant, N: 1, Running: 1}}, 0)
 	wantIs(t, err, execution.ErrFenced)
 	b.wantState(t, b.acme, id, execution.Queued)
 }
@@ -211,7 +285,10 @@ func backlogs(t *testing.T, b *bundle) {
 	b.end(t, third, waiting(execution.ReasonRetry, b.clock.now().Add(time.Hour)))
 	paused, err := b.Tenant(t.Context(), b.other.tenant)
 	must(t, err)
-	want := []execution.Backlog{{Tenant: b.acme.tenant, Running: 16, Weight: 1}, {Tenant: b.other.tenant, Running: 16, Weight: 1}}
+	b.work(t, b.other, event.Backfill)
+	want := []execution.Backlog{
+		{Tenant: b.acme.tenant, Lane: event.Backfill, Running: 16, Weight: 1}, {Tenant: b.other.tenant, Lane: event.Interactive, Running: 16, Weight: 1},
+	}
 	if want[0].Tenant > want[1].Tenant {
 		want[0], want[1] = want[1], want[0]
 	}
@@ -223,7 +300,7 @@ func backlogs(t *testing.T, b *bundle) {
 	must(t, b.UpdateTenant(t.Context(), paused, was))
 	got, err = b.Backlogs(t.Context())
 	must(t, err)
-	equal(t, []execution.Backlog{{Tenant: b.acme.tenant, Running: 16, Weight: 1}}, got)
+	equal(t, want[slices.IndexFunc(want, func(w execution.Backlog) bool { return w.Tenant == b.acme.tenant }):][:1], got)
 }
 
 func promote(t *testing.T, b *bundle) {
@@ -343,7 +420,7 @@ func comeBack(t *testing.T, b *bundle) {
 	must2(t)(b.Heartbeat(ctx, "w1", 8*time.Second))
 	b.clock.advance(9 * time.Second)
 	must2(t)(b.Reap(ctx))
-	_, err := b.Claim(ctx, "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 1, Running: 9}})
+	_, err := b.Claim(ctx, "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 1, Running: 9}}, 0)
 	wantIs(t, err, execution.ErrFenced)
 	_, err = b.Heartbeat(ctx, "w1", 8*time.Second)
 	wantIs(t, err, execution.ErrFenced)
@@ -376,7 +453,8 @@ func reapRaces(t *testing.T, b *bundle) {
 			if _, err := b.Heartbeat(ctx, worker, time.Millisecond); err != nil {
 				t.Error(err)
 			}
-			got, err := b.Claim(ctx, worker, []execution.Quota{{Tenant: b.acme.tenant, N: 3, Running: 1000}})
+			taken, err := b.Claim(ctx, worker, []execution.Quota{{Tenant: b.acme.tenant, N: 3, Running: 1000}}, 1000)
+			got := taken.Claimed
 			if err != nil {
 				wantIs(t, err, execution.ErrFenced)
 			}
@@ -401,7 +479,7 @@ func retire(t *testing.T, b *bundle) {
 	must(t, b.Complete(ctx, back))
 	must(t, b.Retire(ctx, "w1"))
 	must(t, b.Retire(ctx, "w1"))
-	_, err := b.Claim(ctx, "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 1, Running: 9}})
+	_, err := b.Claim(ctx, "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 1, Running: 9}}, 0)
 	wantIs(t, err, execution.ErrFenced)
 	again := b.claim(t, "w2", b.acme, 1)
 	if len(again) != 1 || again[0].Attempt != 1 || again[0].Claim != 2 {

@@ -64,7 +64,7 @@ func testContexts(t *testing.T, open Open) {
 			}
 			must(t, second(b.Heartbeat(t.Context(), "w1", 1)))
 			return func(ctx context.Context, _ int) error {
-				return second(b.Claim(ctx, "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 1, Running: 100}}))
+				return second(b.Claim(ctx, "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 1, Running: 100}}, 0))
 			}
 		},
 		"runs": func(t *testing.T, b *bundle) func(context.Context, int) error {

@@ -141,7 +141,8 @@ func (b *bundle) claimed(t *testing.T, p place, last int64) execution.Claimed {
 	for range askedMost {
 		worker := fmt.Sprint("w", b.clock.us.Add(1))
 		b.until(t, func() error { return second(b.Heartbeat(ctx, worker, time.Second)) })
-		got, err := b.Claim(ctx, worker, []execution.Quota{{Tenant: p.tenant, N: 9, Running: 9}})
+		taken, err := b.Claim(ctx, worker, []execution.Quota{{Tenant: p.tenant, N: 9, Running: 9}}, 1000)
+		got := taken.Claimed
 		switch {
 		case err == nil && len(got) == 1:
 			if got[0].Claim-last-1 < int64(got[0].Crashes) {

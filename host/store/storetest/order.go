@@ -223,7 +223,8 @@ func OrderUnderLoad(t *testing.T, stores []OrderStore, tenant, installation stri
 			t.Error(err)
 		}
 		for l.count() < keys*each && !t.Failed() {
-			got, err := stores[i].Claim(t.Context(), worker, []execution.Quota{{Tenant: tenant, N: 8, Running: 1000}})
+			taken, err := stores[i].Claim(t.Context(), worker, []execution.Quota{{Tenant: tenant, N: 8, Running: 1000}}, 1000)
+			got := taken.Claimed
 			if err != nil {
 				t.Error(err)
 				return

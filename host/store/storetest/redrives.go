@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 )
@@ -15,6 +16,7 @@ func testRedrives(t *testing.T, open Open) {
 		"a redrive says how to run until a run has begun": redriveModes,
 		"a redrive on the same version runs on":           redriveSameVersion,
 		"a redrive adds what was decided":                 redriveJournal,
+		"a redrive of one of many changes the lane":       redriveLane,
 	})
 }
 
@@ -63,6 +65,31 @@ func crashes(t *testing.T, b *bundle) {
 	must2(t)(b.Cancel(ctx, c.Tenant, c.Execution))
 	must(t, b.Redrive(ctx, c.Tenant, c.Execution, execution.Redriving{}))
 	equal(t, 0, b.claim(t, "w11", b.acme, 1)[0].Crashes)
+}
+
+func redriveLane(t *testing.T, b *bundle) {
+	redriven := func(t *testing.T, c execution.Claimed, many bool) event.Lane {
+		t.Helper()
+		end := success(c)
+		dead("f")(&end)
+		must(t, b.Complete(t.Context(), end))
+		must(t, b.Redrive(t.Context(), c.Tenant, c.Execution, execution.Redriving{Backfill: many}))
+		again := b.claim(t, "w1", b.acme, 1)[0]
+		equal(t, c.Execution, again.Execution)
+		return again.Lane
+	}
+	c := b.running(t, b.acme)
+	for _, step := range []struct {
+		many bool
+		want event.Lane
+	}{{false, event.Live}, {true, event.Backfill}, {true, event.Backfill}, {false, event.Live}} {
+		equal(t, step.want, redriven(t, c, step.many))
+		c.Claim++
+	}
+	// Live work with its order key would wait for it.
+	b.inOrder(t, b.acme, "a")
+	_, claims := b.next(t, b.acme)
+	equal(t, event.Live, redriven(t, claims[0], true))
 }
 
 func redriveModes(t *testing.T, b *bundle) {

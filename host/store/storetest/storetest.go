@@ -202,7 +202,8 @@ func (b *bundle) claim(t testing.TB, worker string, p place, n int) []execution.
 	t.Helper()
 	_, err := b.Heartbeat(t.Context(), worker, 8*time.Second)
 	must(t, err)
-	got, err := b.Claim(t.Context(), worker, []execution.Quota{{Tenant: p.tenant, N: n, Running: 1 << 20}})
+	taken, err := b.Claim(t.Context(), worker, []execution.Quota{{Tenant: p.tenant, N: n, Running: 1 << 20}}, n)
+	got := taken.Claimed
 	must(t, err)
 	return got
 }

@@ -5,6 +5,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/cofferdam-run/cofferdam/host/event"
+	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/lane"
 )
 
@@ -87,6 +89,70 @@ func TestPickUsesAllTurnsThatWorkIsDueFor(t *testing.T) {
 		}
 		if want := min(n, sum); taken != want {
 			t.Fatalf("took %d, want %d", taken, want)
+		}
+	})
+}
+
+// Whatever is due, no cap is exceeded, backfill leaves its reserve of each, nothing is left
+// that there was room for, and what is said of what is left is true.
+func TestChooseFillsTheRoom(t *testing.T) {
+	t.Parallel()
+	type head struct {
+		lane, n int
+		capped  bool
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		small := rapid.IntRange(0, 12)
+		of := lane.Tenant[head]{
+			Quota: execution.Quota{Tenant: "a", N: small.Draw(t, "n"), Running: rapid.IntRange(1, 20).Draw(t, "cap")},
+			Turn:  rapid.IntRange(0, 7).Draw(t, "turn"),
+		}
+		of.Running.All = small.Draw(t, "running")
+		of.Running.Backfill = rapid.IntRange(0, of.Running.All).Draw(t, "of them backfill")
+		left := map[head]bool{}
+		for l := range of.Heads {
+			for n := range rapid.IntRange(0, 10).Draw(t, "due") {
+				h := head{l, n, rapid.Bool().Draw(t, "of the capped installation")}
+				of.Heads[l] = append(of.Heads[l], h)
+				left[h] = true
+			}
+		}
+		claim := lane.Claim{Backfill: rapid.IntRange(-1, 12).Draw(t, "the worker's room for backfill")}
+		room, own := of.Room(&claim), lane.Running{}.Left(rapid.IntRange(1, 6).Draw(t, "an installation's cap"))
+		most := of.Quota.Running - execution.Reserve(of.Quota.Running)
+		if room.All > of.Quota.N || room.Backfill > max(claim.Backfill, 0) || of.Running.All+room.All > max(of.Quota.Running, of.Running.All) ||
+			of.Running.Backfill+room.Backfill > max(most, of.Running.Backfill) {
+			t.Fatalf("of %+v there is room for %+v", of, room)
+		}
+		before := claim.Backfill
+		for _, c := range lane.Choose(&claim, of, func(h head) *lane.Room {
+			if h.capped {
+				return &own
+			}
+			return nil
+		}) {
+			delete(left, c.Head)
+			room.All--
+			if c.Head.lane == int(event.Backfill) {
+				room.Backfill--
+				before--
+			}
+		}
+		if room.All < 0 || room.Backfill < 0 || own.All < 0 || own.Backfill < 0 || claim.Backfill != before {
+			t.Errorf("there is %+v left for the tenant, %+v for the installation, and %d of %d for the worker", room, own, claim.Backfill, before)
+		}
+		waits := false
+		for h := range left {
+			if room.Of(h.lane) > 0 && (!h.capped || own.Of(h.lane) > 0) {
+				t.Errorf("%+v is left, though there is room for %+v and %+v", h, room, own)
+			}
+			waits = waits || h.lane == int(event.Backfill) && (!h.capped || own.Of(h.lane) > 0)
+		}
+		if said := len(claim.Left) + len(claim.Full); said > 1 || waits && room.All > 0 && said == 0 {
+			t.Errorf("of %v that is left it says %v and %v", left, claim.Left, claim.Full)
+		}
+		if len(claim.Left) > 0 && claim.Backfill > 0 {
+			t.Errorf("it says %v, though the worker has room for %d", claim.Left, claim.Backfill)
 		}
 	})
 }
