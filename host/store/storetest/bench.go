@@ -30,6 +30,7 @@ func Benchmark(b *testing.B, open Open) {
 		})
 	})
 	b.Run("victim", func(b *testing.B) { benchmarkVictim(b, open) })
+	b.Run("redeliver", func(b *testing.B) { benchmarkRedeliver(b, open) })
 }
 
 // load is a store with some tenants.
@@ -120,7 +121,8 @@ func (l *load) claimAll(b *testing.B, claimed chan<- execution.Claimed, batch in
 			b.Error(err)
 			return
 		}
-		got, err := l.Claim(b.Context(), "w1", share(backlogs, batch))
+		taken, err := l.Claim(b.Context(), "w1", share(backlogs, batch), 1000)
+		got := taken.Claimed
 		if err != nil {
 			b.Error(err)
 			return
@@ -195,7 +197,8 @@ func (l *load) serve(b *testing.B, started func(id string)) {
 		b.Error(err)
 		return
 	}
-	got, err := l.Claim(b.Context(), "w1", share(backlogs, 32))
+	taken, err := l.Claim(b.Context(), "w1", share(backlogs, 32), 1000)
+	got := taken.Claimed
 	if err != nil {
 		b.Error(err)
 		return
