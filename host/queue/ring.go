@@ -17,8 +17,12 @@
 // goes to the end of the ring. A tenant that floods is one tenant in the ring
 // like any other. A tenant at its cap of executions in flight leaves the ring
 // until one has ended; one whose claim came back short leaves it until a hint
-// or a scan finds it again. One that has nothing due but backfill is set aside
-// while there is no room for that, or until one of its own has ended.
+// or a scan finds it again.
+//
+// A tenant that has nothing due but backfill, for which there is no room, waits in
+// a line, and what is hinted of it meanwhile costs it nothing of its place there.
+// Who comes from the line has the room first. One that has as much backfill in
+// flight as it may leaves the ring until some of that has ended.
 //
 // The Ring is a hint about the truth, which is in the database: it holds no
 // work, and forgetting all of it costs the time until the next scan.
@@ -43,11 +47,10 @@ const forgetAfter = 60
 type Ring struct {
 	mu      sync.Mutex
 	tenants map[string]*entry
-	// turns are the tenants that may be served, the next one first, and aside those that
-	// wait for room for backfill: the one whose turn is not over first, and then the one that
-	// waits longest.
-	turns, aside list.List
-	scans        uint64
+	// turns are the tenants that may be served, the next one first, and line those that wait
+	// for room for backfill, some of which may be served for something else.
+	turns, line list.List
+	scans       uint64
 }
 
 // entry is what the Ring knows of a tenant.
@@ -60,12 +63,14 @@ type entry struct {
 	asked, flying int
 	// deficit is what is left of its turn.
 	deficit int
-	// turn is its place in the ring, nil when it has none; aside is its place among those
-	// that are set aside, which have none.
-	turn, aside *list.Element
-	// backfill says that nothing else is thought to be due, and full that it has as much of
-	// that in flight as it may.
-	backfill, full bool
+	// turn and waits are its places in the ring and in the line, nil when it has none.
+	turn, waits *list.Element
+	// backfill says that nothing else is thought to be due, and called that it came from the
+	// line and has not been asked for since.
+	backfill, called bool
+	// full says that it has as much backfill in flight as it may, and freed that some has
+	// ended since the last Take.
+	full, freed bool
 	// parked says that it has no place only because it is at its cap.
 	parked bool
 	// hinted says that there was a hint since the last Take, so that a claim
@@ -88,8 +93,8 @@ func (r *Ring) Hint(tenant string) {
 
 // Refresh takes the result of a scan: who has work, with their limits. Tenants
 // that are in the ring and not in the scan stay: a hint may be newer than the
-// scan, and a claim that comes back short removes them. Those that are set aside
-// and not in the scan have nothing left that they could wait with.
+// scan, and a claim that comes back short removes them. Those that are not in the
+// scan have nothing that could wait in the line.
 func (r *Ring) Refresh(backlogs []execution.Backlog) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,13 +103,16 @@ func (r *Ring) Refresh(backlogs []execution.Backlog) {
 		e := r.entry(b.Tenant)
 		e.cap, e.weight = max(b.Running, 1), max(b.Weight, 1)
 		e.seen, e.backfill = r.scans, b.Lane == event.Backfill && !e.hinted
-		if e.aside == nil || !e.backfill {
+		switch {
+		case !e.backfill:
 			r.join(e)
+		case e.turn == nil:
+			r.wait(e)
 		}
 	}
 	for tenant, e := range r.tenants {
-		if e.aside != nil && e.seen != r.scans {
-			r.leave(e)
+		if e.waits != nil && e.seen != r.scans {
+			r.unwait(e)
 		}
 		idle := e.turn == nil && e.asked == 0 && e.flying == 0
 		if idle && r.scans-e.seen >= forgetAfter {
@@ -115,26 +123,27 @@ func (r *Ring) Refresh(backlogs []execution.Backlog) {
 
 // Take chooses up to n executions, of which at most so many may be backfill: one Quota
 // for each tenant whose turn it is. What is due of a tenant is in the store, which gives the
-// room for backfill to whom it comes to first. Each Take is answered by Result or by Return.
+// room for backfill to whom it comes to first: that are those that have waited for it. Each
+// Take is answered by Result or by Return.
 func (r *Ring) Take(n, backfill int) []execution.Quota {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n <= 0 {
 		return nil
 	}
-	r.fetch(backfill)
-	var quotas []execution.Quota
-	place := map[*entry]int{}
+	r.call(backfill)
+	var first, rest []*entry
+	taken := map[*entry]int{}
 	for n > 0 && r.turns.Len() > 0 {
 		e := r.turns.Front().Value.(*entry)
 		room := e.cap - e.asked - e.flying
-		if room <= 0 {
+		switch {
+		case room <= 0:
 			r.leave(e)
 			e.parked = true
 			continue
-		}
-		if e.backfill && backfill <= 0 {
-			r.setAside(e)
+		case e.backfill && backfill <= 0:
+			r.step(e)
 			continue
 		}
 		if e.deficit <= 0 {
@@ -143,23 +152,28 @@ func (r *Ring) Take(n, backfill int) []execution.Quota {
 		k := min(n, room, e.deficit)
 		if e.backfill {
 			k = min(k, backfill)
-			backfill -= k
+		}
+		among := &rest
+		if e.backfill || e.called {
+			among = &first
+			backfill -= min(k, backfill)
+		}
+		if taken[e] == 0 {
+			*among = append(*among, e)
 		}
 		n -= k
 		e.deficit -= k
 		e.asked += k
-		e.hinted = false
+		taken[e] += k
+		e.hinted, e.called, e.freed = false, false, false
 		// A turn that n cut short goes on at the next Take.
 		if e.deficit == 0 {
 			r.turns.MoveToBack(e.turn)
 		}
-		i, ok := place[e]
-		if !ok {
-			i = len(quotas)
-			place[e] = i
-			quotas = append(quotas, execution.Quota{Tenant: e.tenant, Running: e.cap})
-		}
-		quotas[i].N += k
+	}
+	var quotas []execution.Quota
+	for _, e := range append(first, rest...) {
+		quotas = append(quotas, execution.Quota{Tenant: e.tenant, N: taken[e], Running: e.cap})
 	}
 	return quotas
 }
@@ -181,13 +195,14 @@ func (r *Ring) Result(quotas []execution.Quota, taken execution.Taken) {
 			r.unpark(e)
 			continue
 		}
-		e.backfill = slices.Contains(taken.Left, q.Tenant)
-		if e.backfill {
-			r.unpark(e)
+		full := slices.Contains(taken.Full, q.Tenant)
+		if e.backfill = slices.Contains(taken.Left, q.Tenant) || full && e.freed; e.backfill {
+			r.step(e)
 			continue
 		}
 		r.leave(e)
-		e.parked, e.full = false, slices.Contains(taken.Full, q.Tenant)
+		r.unwait(e)
+		e.parked, e.full = false, full
 	}
 }
 
@@ -208,9 +223,12 @@ func (r *Ring) Done(tenant string, lane event.Lane) {
 	defer r.mu.Unlock()
 	e := r.entry(tenant)
 	e.flying = max(e.flying-1, 0)
-	if e.full && lane == event.Backfill {
-		e.backfill = true
-		r.join(e)
+	if lane == event.Backfill {
+		e.freed = true
+		if e.full {
+			e.backfill = true
+			r.wait(e)
+		}
 	}
 	r.unpark(e)
 }
@@ -228,47 +246,54 @@ func (r *Ring) entry(tenant string) *entry {
 // at its cap, Take will park it when its turn comes.
 func (r *Ring) join(e *entry) {
 	e.parked, e.full = false, false
-	if e.aside != nil {
-		r.leave(e)
-	}
 	if e.turn == nil {
-		e.deficit = 0
 		e.turn = r.turns.PushBack(e)
 	}
 }
 
-// leave takes a tenant out of the ring, and from those aside. What was left of its
-// turn is lost: a tenant cannot save up turns that it had no use for.
+// leave takes a tenant out of the ring. What was left of its turn is lost: a
+// tenant cannot save up turns that it had no use for.
 func (r *Ring) leave(e *entry) {
 	if e.turn != nil {
 		r.turns.Remove(e.turn)
 		e.turn = nil
 	}
-	if e.aside != nil {
-		r.aside.Remove(e.aside)
-		e.aside = nil
-	}
 	e.deficit = 0
 }
 
-// setAside takes a tenant out of the ring until there is room for backfill. If its turn is
-// not over it goes on then, before those of others that are aside.
-func (r *Ring) setAside(e *entry) {
-	r.turns.Remove(e.turn)
-	e.turn = nil
-	if e.deficit > 0 {
-		e.aside = r.aside.PushFront(e)
-	} else {
-		e.aside = r.aside.PushBack(e)
+// step has a tenant step out of the ring and into the line. What is left of its turn it has
+// when it comes back, before others that wait.
+func (r *Ring) step(e *entry) {
+	deficit := e.deficit
+	r.leave(e)
+	r.wait(e)
+	if e.deficit = deficit; deficit > 0 {
+		r.line.MoveToFront(e.waits)
 	}
 }
 
-// fetch brings tenants back that were set aside, as many as there is room for.
-func (r *Ring) fetch(backfill int) {
-	for range min(backfill, r.aside.Len()) {
-		e := r.aside.Remove(r.aside.Front()).(*entry)
-		e.aside = nil
-		e.turn = r.turns.PushBack(e)
+// wait gives a tenant a place at the end of the line, if it has none.
+func (r *Ring) wait(e *entry) {
+	e.parked, e.full = false, false
+	if e.waits == nil {
+		e.waits = r.line.PushBack(e)
+	}
+}
+
+// call brings tenants from the line into the ring, as many as there is room for.
+func (r *Ring) call(backfill int) {
+	for range min(backfill, r.line.Len()) {
+		e := r.line.Front().Value.(*entry)
+		r.unwait(e)
+		e.called = true
+		r.join(e)
+	}
+}
+
+func (r *Ring) unwait(e *entry) {
+	if e.waits != nil {
+		r.line.Remove(e.waits)
+		e.waits = nil
 	}
 }
 

@@ -212,12 +212,12 @@ func (w *Worker) turn(ctx context.Context, c execution.Claimed) (end func()) {
 		return w.lanes.enter(ctx, in, nil)
 	}
 	w.mu.Lock()
-	w.slots.give(c.Lane)
+	w.slots.free++
 	w.mu.Unlock()
 	signal(w.nudge)
 	defer func() {
 		w.mu.Lock()
-		w.slots.take(c.Lane)
+		w.slots.free--
 		w.mu.Unlock()
 	}()
 	var given <-chan time.Time
