@@ -44,11 +44,11 @@ type Taken struct {
 
 // Backlog is a tenant with executions that are due.
 type Backlog struct {
-	Tenant string
-	// Lane is the first lane in which one is.
-	Lane    event.Lane
+	Tenant  string
 	Running int
 	Weight  int
+	// Backfill says that they are all of that lane.
+	Backfill bool
 }
 
 // Reserve is how many of n places, where executions run, backfill leaves to the other lanes

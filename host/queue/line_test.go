@@ -14,7 +14,7 @@ import (
 
 // backfill is a backlog of nothing else.
 func backfill(tenant string, running, weight int) execution.Backlog {
-	return execution.Backlog{Tenant: tenant, Lane: event.Backfill, Running: running, Weight: weight}
+	return execution.Backlog{Tenant: tenant, Running: running, Weight: weight, Backfill: true}
 }
 
 func TestTakeLeavesBackfillItsRoom(t *testing.T) {
@@ -82,8 +82,8 @@ func TestShortClaimThatLeavesBackfill(t *testing.T) {
 		"nothing is left":                      {execution.Taken{Claimed: one}, func(*queue.Ring) {}, false, false},
 		"the worker had no room":               {execution.Taken{Claimed: one, Left: []string{"a"}}, func(*queue.Ring) {}, true, false},
 		"it has all that it may":               {execution.Taken{Claimed: one, Full: []string{"a"}}, func(*queue.Ring) {}, false, false},
-		"it has, until one has ended":          {execution.Taken{Claimed: one, Full: []string{"a"}}, func(r *queue.Ring) { r.Done("a", event.Backfill) }, true, false},
-		"it has, and another lane's has ended": {execution.Taken{Claimed: one, Full: []string{"a"}}, func(r *queue.Ring) { r.Done("a", event.Live) }, false, false},
+		"it has, until one has ended":          {execution.Taken{Claimed: one, Full: []string{"a"}}, func(r *queue.Ring) { r.Done("a", true) }, true, false},
+		"it has, and another lane's has ended": {execution.Taken{Claimed: one, Full: []string{"a"}}, func(r *queue.Ring) { r.Done("a", false) }, false, false},
 		"it has, and there is a hint":          {execution.Taken{Claimed: one, Full: []string{"a"}}, func(r *queue.Ring) { r.Hint("a") }, true, true},
 	} {
 		for backfill, want := range map[int]bool{4: test.room, 0: test.none} {
@@ -165,7 +165,7 @@ func TestPlacesForBackfillGoAround(t *testing.T) {
 		store.done(ran)
 		ring.Hint(ran.Tenant)
 		ring.Hint("c") // Live events come all the time.
-		ring.Done(ran.Tenant, ran.Lane)
+		ring.Done(ran.Tenant, ran.Lane == event.Backfill)
 	}
 	if want := "abcabcabc"; got != want {
 		t.Errorf("the place went to %s, want %s", got, want)
@@ -179,7 +179,7 @@ func TestFreedDuringAClaimIsNotLost(t *testing.T) {
 	ring.Refresh([]execution.Backlog{backfill("a", 9, 1)})
 	ring.Result(ring.Take(1, 1), execution.Taken{Claimed: []execution.Claimed{{Tenant: "a", Lane: event.Backfill}}})
 	quotas := ring.Take(1, 1)
-	ring.Done("a", event.Backfill)
+	ring.Done("a", true)
 	ring.Result(quotas, execution.Taken{Full: []string{"a"}})
 	if got := ring.Take(1, 1); len(got) != 1 {
 		t.Errorf("Take gave %v, want the tenant of which one has ended", got)
@@ -227,7 +227,7 @@ func TestBackfillIsSharedWhateverRoomThereIs(t *testing.T) {
 			for _, c := range taken.Claimed {
 				served[c.Tenant]++
 				store.done(c)
-				ring.Done(c.Tenant, c.Lane)
+				ring.Done(c.Tenant, c.Lane == event.Backfill)
 			}
 			if len(taken.Claimed) == 0 {
 				t.Fatalf("nothing was claimed although there is room: served %v", served)

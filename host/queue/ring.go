@@ -10,7 +10,7 @@
 //	quotas := ring.Take(free, freeForBackfill)
 //	taken, err := store.Claim(ctx, worker, quotas, freeForBackfill)
 //	ring.Result(quotas, taken)      // or ring.Return(quotas) after an error
-//	ring.Done(tenant, lane)         // for each claimed execution that ended
+//	ring.Done(tenant, ofBackfill)   // for each claimed execution that ended
 //
 // It is deficit round robin (Shreedhar and Varghese, 1995) with a cost of one
 // per execution: in its turn a tenant gets as many as its weight says, then
@@ -33,7 +33,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 )
 
@@ -102,7 +101,7 @@ func (r *Ring) Refresh(backlogs []execution.Backlog) {
 	for _, b := range backlogs {
 		e := r.entry(b.Tenant)
 		e.cap, e.weight = max(b.Running, 1), max(b.Weight, 1)
-		e.seen, e.backfill = r.scans, b.Lane == event.Backfill && !e.hinted
+		e.seen, e.backfill = r.scans, b.Backfill && !e.hinted
 		switch {
 		case !e.backfill:
 			r.join(e)
@@ -217,13 +216,14 @@ func (r *Ring) Return(quotas []execution.Quota) {
 	}
 }
 
-// Done says that one of a tenant's claimed executions has ended, and its lane.
-func (r *Ring) Done(tenant string, lane event.Lane) {
+// Done says that one of a tenant's claimed executions has ended, and whether it was
+// backfill.
+func (r *Ring) Done(tenant string, backfill bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.entry(tenant)
 	e.flying = max(e.flying-1, 0)
-	if lane == event.Backfill {
+	if backfill {
 		e.freed = true
 		if e.full {
 			e.backfill = true

@@ -183,7 +183,7 @@ func TestCapHoldsUntilDone(t *testing.T) {
 	if got := ring.Take(8, 8); len(got) != 0 {
 		t.Fatalf("at its cap Take gave %v, want nothing", got)
 	}
-	ring.Done("a", event.Live)
+	ring.Done("a", false)
 	want := []execution.Quota{{Tenant: "a", N: 1, Running: 2}}
 	if diff := cmp.Diff(want, ring.Take(8, 8)); diff != "" {
 		t.Errorf("quotas after one was done (-want +got):\n%s", diff)
@@ -262,7 +262,7 @@ func TestSharesFollowWeightsWhateverIsQueued(t *testing.T) {
 				served[c.Tenant]++
 				done++
 				store.done(c)
-				ring.Done(c.Tenant, c.Lane)
+				ring.Done(c.Tenant, c.Lane == event.Backfill)
 			}
 			if len(taken.Claimed) == 0 {
 				t.Fatalf("nothing was claimed although all have work: served %v", served)
@@ -301,7 +301,7 @@ func TestFlooderDelaysOthersByARoundAtMost(t *testing.T) {
 			ring.Result(quotas, taken)
 			for _, c := range taken.Claimed {
 				store.done(c)
-				ring.Done(c.Tenant, c.Lane)
+				ring.Done(c.Tenant, c.Lane == event.Backfill)
 				tenants = append(tenants, c.Tenant)
 			}
 			return tenants
@@ -360,7 +360,7 @@ func TestHammer(t *testing.T) {
 		wg.Go(func() {
 			for c := range started {
 				store.done(c)
-				ring.Done(c.Tenant, c.Lane)
+				ring.Done(c.Tenant, c.Lane == event.Backfill)
 				free.Add(1)
 				if c.Lane == event.Backfill {
 					room.Add(1)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/column"
 )
@@ -198,7 +199,9 @@ func (s *SQL) forget(ctx context.Context) error {
 
 func scanBacklog(r scanner) (execution.Backlog, error) {
 	var b execution.Backlog
-	err := r.Scan(&b.Tenant, &b.Lane, &b.Running, &b.Weight)
+	var lane event.Lane
+	err := r.Scan(&b.Tenant, &lane, &b.Running, &b.Weight)
+	b.Backfill = lane == event.Backfill
 	return b, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
 	"github.com/cofferdam-run/cofferdam/host/fault"
 )
@@ -161,7 +162,7 @@ func (w *Worker) ended(t *tenure, key run, c execution.Claimed) {
 		// Its end may be what others of its tenant have waited for.
 		w.ring.Hint(c.Tenant)
 	}
-	w.ring.Done(c.Tenant, c.Lane)
+	w.ring.Done(c.Tenant, c.Lane == event.Backfill)
 	signal(w.nudge)
 }
 

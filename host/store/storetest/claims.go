@@ -287,7 +287,7 @@ func backlogs(t *testing.T, b *bundle) {
 	must(t, err)
 	b.work(t, b.other, event.Backfill)
 	want := []execution.Backlog{
-		{Tenant: b.acme.tenant, Lane: event.Backfill, Running: 16, Weight: 1}, {Tenant: b.other.tenant, Lane: event.Interactive, Running: 16, Weight: 1},
+		{Tenant: b.acme.tenant, Running: 16, Weight: 1, Backfill: true}, {Tenant: b.other.tenant, Running: 16, Weight: 1},
 	}
 	if want[0].Tenant > want[1].Tenant {
 		want[0], want[1] = want[1], want[0]
