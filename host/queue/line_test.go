@@ -141,14 +141,15 @@ func TestBackfillHasTurnsByWeight(t *testing.T) {
 // and before the one that waits is asked for.
 func TestPlacesForBackfillGoAround(t *testing.T) {
 	t.Parallel()
-	limits := []execution.Backlog{backfill("a", 9, 1), backfill("b", 9, 1), backfill("c", 9, 1)}
+	limits := []execution.Backlog{backfill("a", 9, 1), backfill("b", 9, 1), backfill("c", 9, 4)}
 	store, ring := newWork(limits...), queue.NewRing()
 	ring.Refresh(limits)
 	for _, l := range limits {
 		store.add(l.Tenant, event.Backfill, 100)
 	}
+	// What is left of a turn in which nobody knows what it is for is lost, so c has no more.
 	var got string
-	for range 9 {
+	for range 12 {
 		var ran execution.Claimed
 		for room := 1; ; {
 			quotas := ring.Take(9, room)
@@ -167,7 +168,7 @@ func TestPlacesForBackfillGoAround(t *testing.T) {
 		ring.Hint("c") // Live events come all the time.
 		ring.Done(ran.Tenant, ran.Lane == event.Backfill)
 	}
-	if want := "abcabcabc"; got != want {
+	if want := "abcabcabcabc"; got != want {
 		t.Errorf("the place went to %s, want %s", got, want)
 	}
 }
@@ -238,8 +239,8 @@ func TestBackfillIsSharedWhateverRoomThereIs(t *testing.T) {
 		for _, l := range limits {
 			shares = append(shares, float64(served[l.Tenant])/float64(l.Weight))
 		}
-		if got := jain(shares); got < 0.98 {
-			t.Errorf("Jain's index of served/weight is %.4f, want at least 0.98: %v of %v", got, served, limits)
+		if got := jain(shares); got < 0.95 {
+			t.Errorf("Jain's index of served/weight is %.4f, want at least 0.95: %v of %v", got, served, limits)
 		}
 	})
 }

@@ -196,7 +196,8 @@ func (r *Ring) Result(quotas []execution.Quota, taken execution.Taken) {
 		}
 		full := slices.Contains(taken.Full, q.Tenant)
 		if e.backfill = slices.Contains(taken.Left, q.Tenant) || full && e.freed; e.backfill {
-			r.step(e)
+			r.leave(e)
+			r.wait(e)
 			continue
 		}
 		r.leave(e)
@@ -267,6 +268,7 @@ func (r *Ring) step(e *entry) {
 	deficit := e.deficit
 	r.leave(e)
 	r.wait(e)
+	e.called = false
 	if e.deficit = deficit; deficit > 0 {
 		r.line.MoveToFront(e.waits)
 	}
