@@ -71,21 +71,13 @@ func EffectOf(e journal.Entry) Effect {
 // counted from zero, on the version that its installation has now. A Conflict fault
 // if it may not run in that mode; see Redrivable.
 func (x *Executions) Redrive(ctx context.Context, tenant, id string, mode Mode) (Execution, error) {
-	e, err := x.redrivable(ctx, tenant, id, mode)
-	if err != nil {
-		return Execution{}, err
-	}
-	return x.redrive(ctx, e, Redriving{Mode: mode, Claim: e.Claim})
+	return x.redriveAs(ctx, tenant, id, Redriving{Mode: mode})
 }
 
 // RedriveBehind is Redrive for one of many: it runs in the lane of backfill then, so that live
 // work does not wait for them.
 func (x *Executions) RedriveBehind(ctx context.Context, tenant, id string, mode Mode) (Execution, error) {
-	e, err := x.redrivable(ctx, tenant, id, mode)
-	if err != nil {
-		return Execution{}, err
-	}
-	return x.redrive(ctx, e, Redriving{Mode: mode, Claim: e.Claim, Backfill: true})
+	return x.redriveAs(ctx, tenant, id, Redriving{Mode: mode, Backfill: true})
 }
 
 // Redrivable returns the fault with which Redrive would be refused, and nil if it
@@ -119,6 +111,16 @@ func (x *Executions) redrivable(ctx context.Context, tenant, id string, mode Mod
 		return e, past.mayRestart(id)
 	}
 	return e, past.mayResume(id)
+}
+
+// redriveAs redrives an execution that may be, as it was looked at.
+func (x *Executions) redriveAs(ctx context.Context, tenant, id string, r Redriving) (Execution, error) {
+	e, err := x.redrivable(ctx, tenant, id, r.Mode)
+	if err != nil {
+		return Execution{}, err
+	}
+	r.Claim = e.Claim
+	return x.redrive(ctx, e, r)
 }
 
 // redrive queues an execution again.

@@ -110,7 +110,7 @@ func (r *Ring) Refresh(backlogs []execution.Backlog) {
 		}
 	}
 	for tenant, e := range r.tenants {
-		if e.waits != nil && e.seen != r.scans {
+		if e.seen != r.scans {
 			r.unwait(e)
 		}
 		idle := e.turn == nil && e.asked == 0 && e.flying == 0
@@ -195,12 +195,12 @@ func (r *Ring) Result(quotas []execution.Quota, taken execution.Taken) {
 			continue
 		}
 		full := slices.Contains(taken.Full, q.Tenant)
-		if e.backfill = slices.Contains(taken.Left, q.Tenant) || full && e.freed; e.backfill {
-			r.leave(e)
+		e.backfill = slices.Contains(taken.Left, q.Tenant) || full && e.freed
+		r.leave(e)
+		if e.backfill {
 			r.wait(e)
 			continue
 		}
-		r.leave(e)
 		r.unwait(e)
 		e.parked, e.full = false, full
 	}
