@@ -119,7 +119,9 @@ func (s *SQL) Redeliver(ctx context.Context, tenant string, o redeliver.Order) (
 		WithHint("resume it once they have ended")
 }
 
-// redelivering is a transaction of a redelivery.
+// redelivering is a transaction of a redelivery. Its statements say twice which events they
+// are of, and look up executions one by one: a join alone may be planned as a scan of all that a
+// tenant has, as a plan is made for any of them, and expects few.
 type redelivering struct {
 	s           *SQL
 	tenant      string
@@ -154,11 +156,13 @@ func (r *redelivering) run(ctx context.Context, tx Conn) error {
 	}
 	found, err := listOn(ctx, tx, scanRedeliverable,
 		`WITH o (event, execution) AS (`+r.s.d.Pairs("$2")+`)
-		 SELECT o.event, m.id IS NOT NULL, i.id IS NULL, COALESCE(e.execution, ''), COALESCE(x.state, -1), COALESCE(x.redelivery, '')
-		 FROM o LEFT JOIN executions m ON m.tenant = $1 AND m.id = o.execution AND m.redelivery = $3
-		 LEFT JOIN events e ON e.tenant = $1 AND e.id = o.event AND e.kind <> 'purged' AND e.execution <> ''
+		 SELECT o.event, (SELECT m.redelivery FROM executions m WHERE m.tenant = $1 AND m.id = o.execution AND m.redelivery = $3) IS NOT NULL,
+		   i.id IS NULL, COALESCE(e.execution, ''),
+		   COALESCE((SELECT x.state FROM executions x WHERE x.tenant = $1 AND x.id = e.execution), -1),
+		   COALESCE((SELECT x.redelivery FROM executions x WHERE x.tenant = $1 AND x.id = e.execution), '')
+		 FROM o LEFT JOIN events e ON e.tenant = $1 AND e.id = o.event AND `+r.s.d.In("e.id", "SELECT event FROM o")+`
+		   AND e.kind <> 'purged' AND e.execution <> ''
 		   AND EXISTS (SELECT 1 FROM tenants t WHERE t.id = $1 AND t.state IN ('active', 'paused'))
-		 LEFT JOIN executions x ON x.tenant = $1 AND x.id = e.execution
 		 LEFT JOIN installations i ON i.tenant = $1 AND i.id = e.installation AND i.state <> 'removed'
 		 ORDER BY o.event`, r.tenant, string(each), r.o.Job)
 	if err != nil {
@@ -215,7 +219,6 @@ func (r *redelivering) make(ctx context.Context, tx Conn, chosen map[string]stri
 	if err != nil {
 		return err
 	}
-	// The ids are said twice: a join alone would be planned as a scan of the tenant's events.
 	taken, err := execOn(ctx, tx,
 		`WITH o (event, execution) AS (`+r.s.d.Pairs("$2")+`)
 		 UPDATE events SET execution = o.execution FROM o
@@ -226,12 +229,13 @@ func (r *redelivering) make(ctx context.Context, tx Conn, chosen map[string]stri
 		return cmp.Or(err, errMoved)
 	}
 	made, err := execOn(ctx, tx,
-		`WITH l (event, execution) AS (`+r.s.d.Pairs("$2")+`)
+		`WITH l (event, execution) AS (`+r.s.d.Pairs("$2")+`), b AS MATERIALIZED (SELECT l.event, l.execution,
+		   (SELECT x.order_key FROM executions x WHERE x.tenant = $1 AND x.id = l.execution) AS order_key,
+		   (SELECT x.state FROM executions x WHERE x.tenant = $1 AND x.id = l.execution) AS state FROM l)
 		 INSERT INTO executions (tenant, id, installation, event, kind, name, lane, redelivery, follows, run_at, created_at, changed_at, order_key)
-		 SELECT e.tenant, e.execution, e.installation, e.id, e.kind, e.name, $3, $4, l.execution, $5, $5, $5, COALESCE(x.order_key, '')
-		 FROM l JOIN events e ON e.tenant = $1 AND e.id = l.event AND `+r.s.d.In("e.id", "SELECT event FROM l")+`
-		 LEFT JOIN executions x ON x.tenant = $1 AND x.id = l.execution
-		 WHERE COALESCE(x.state, $6) >= $7 ORDER BY COALESCE(x.order_key, ''), e.id`,
+		 SELECT e.tenant, e.execution, e.installation, e.id, e.kind, e.name, $3, $4, b.execution, $5, $5, $5, COALESCE(b.order_key, '')
+		 FROM b JOIN events e ON e.tenant = $1 AND e.id = b.event AND `+r.s.d.In("e.id", "SELECT event FROM l")+`
+		 WHERE COALESCE(b.state, $6) >= $7 ORDER BY COALESCE(b.order_key, ''), e.id`,
 		r.tenant, string(latest), int(event.Backfill), r.o.Job, column.Micros(r.s.d.Clock()), column.Dead, r.least())
 	if err != nil || int(made) != len(chosen) {
 		return cmp.Or(err, errMoved)
