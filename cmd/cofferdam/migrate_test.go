@@ -13,7 +13,7 @@ import (
 
 // unmigrate takes a database back to the schema that the program before this one left,
 // which has all that is asked of this one's: nobody else can.
-const unmigrate = `DELETE FROM goose_db_version WHERE version_id = 18`
+const unmigrate = `DELETE FROM goose_db_version WHERE version_id = 19`
 
 // migrate runs the verb and returns what it said.
 func migrate(t *testing.T, db string) string {
@@ -45,9 +45,9 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "data", "cofferdam.db")
 	for _, tt := range []struct{ before, says string }{
-		{"", "migrated the schema from version 0 to 18"},
-		{"", "the schema is at version 18 already"},
-		{unmigrate, "migrated the schema from version 17 to 18"},
+		{"", "migrated the schema from version 0 to 19"},
+		{"", "the schema is at version 19 already"},
+		{unmigrate, "migrated the schema from version 18 to 19"},
 	} {
 		if tt.before != "" {
 			beside(t, path, tt.before)
@@ -76,7 +76,7 @@ func TestServerOnTheSchemaBefore(t *testing.T) {
 	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := migrate(t, dsn), "migrated the schema from version 17 to 18"; got != want {
+	if got, want := migrate(t, dsn), "migrated the schema from version 18 to 19"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if err := c.call(t.Context(), http.MethodGet, "/v1/tenants/acme/destinations", nil, nil); err != nil {

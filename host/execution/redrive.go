@@ -25,8 +25,7 @@ type Redriving struct {
 	// Claim, unless 0, is the one that the journal was looked at under: if there was
 	// another since, nothing is done.
 	Claim int64
-	// Backfill moves it into that lane, as one of many, unless it has an order key: live work
-	// with that key is behind it. Else it leaves that lane.
+	// Backfill moves it into that lane, as one of many; else it leaves that lane.
 	Backfill bool
 }
 

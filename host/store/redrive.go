@@ -58,7 +58,7 @@ func (s *SQL) Redrive(ctx context.Context, tenant, id string, r execution.Redriv
 		now := column.Micros(s.d.Clock())
 		n, err := execOn(ctx, tx,
 			`UPDATE executions SET state = 0, attempt = 0, crashes = 0, mode = $4, version_id = CASE WHEN $5 THEN version_id ELSE '' END,
-			   lane = CASE WHEN $7 AND order_key = '' THEN $8 WHEN NOT $7 AND lane = $8 THEN $9 ELSE lane END,
+			   lane = CASE WHEN $7 THEN $8 WHEN lane = $8 THEN $9 ELSE lane END,
 			   cancel_requested = FALSE, reason = '', run_at = $3,
 			   error = NULL, fingerprint = '', started_at = 0, finished_at = 0, changed_at = $3
 			 WHERE tenant = $1 AND id = $2 AND state IN (4, 5) AND (claim = $6 OR $6 = 0)`,

@@ -24,6 +24,8 @@ func testOrder(t *testing.T, open Open) {
 		"what is cancelled in line leaves the line":  orderCancelled,
 		"what is redriven waits for its turn":        orderRedriven,
 		"what is redelivered keeps its key":          orderRedelivered,
+		"what live work waits for is live":           orderInherited,
+		"what is put in front inherits, too":         orderInheritedInFront,
 		"order holds under load from several places": orderLoad,
 	})
 }
@@ -180,6 +182,69 @@ func orderRedelivered(t *testing.T, b *bundle) {
 	must(t, b.Complete(ctx, success(claims[0])))
 	ids, _ = b.next(t, b.acme)
 	equal(t, []string{again}, ids)
+}
+
+// inLane accepts work with the order key "a" in a lane.
+func (b *bundle) inLane(t testing.TB, l event.Lane) string {
+	t.Helper()
+	b.clock.advance(time.Millisecond)
+	w := &event.Work{Execution: ident.New(ident.Execution, b.clock.now()), Lane: l, OrderKey: event.KeyOf("end_1", "a")}
+	must2(t)(b.Accept(t.Context(), b.event(b.acme), w))
+	return w.Execution
+}
+
+// wantLine claims and completes a line, of which each is to have its turn in a lane.
+func (b *bundle) wantLine(t *testing.T, want ...execution.Claimed) {
+	t.Helper()
+	var got []execution.Claimed
+	for range want {
+		for _, c := range b.claim(t, "w9", b.acme, 100) {
+			must(t, b.Complete(t.Context(), success(c)))
+			got = append(got, execution.Claimed{Execution: c.Execution, Lane: c.Lane})
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the line (-want +got): %s", diff)
+	}
+}
+
+func orderInherited(t *testing.T, b *bundle) {
+	first, second, third := b.inLane(t, event.Backfill), b.inLane(t, event.Backfill), b.inLane(t, event.Live)
+	fourth, fifth, last := b.inLane(t, event.Backfill), b.inLane(t, event.Live), b.inLane(t, event.Backfill)
+	other := ident.New(ident.Execution, b.clock.now())
+	must2(t)(b.Accept(t.Context(), b.event(b.acme), &event.Work{Execution: other, Lane: event.Backfill, OrderKey: event.KeyOf("end_1", "b")}))
+	must2(t)(b.Heartbeat(t.Context(), "w1", time.Minute))
+	taken, err := b.Claim(t.Context(), "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 9, Running: 9}}, 0)
+	must(t, err)
+	equal(t, 1, len(taken.Claimed))
+	equal(t, first, taken.Claimed[0].Execution)
+	equal(t, event.Live, taken.Claimed[0].Lane)
+	// Who has the turn and runs inherits, too: it may have to run again.
+	called := b.inLane(t, event.Interactive)
+	end := success(taken.Claimed[0])
+	end.Outcome, end.Counted = execution.Queued, false
+	must(t, b.Complete(t.Context(), end))
+	b.wantLine(t, execution.Claimed{Execution: first, Lane: event.Interactive}, execution.Claimed{Execution: other, Lane: event.Backfill},
+		execution.Claimed{Execution: second, Lane: event.Interactive}, execution.Claimed{Execution: third, Lane: event.Interactive},
+		execution.Claimed{Execution: fourth, Lane: event.Interactive}, execution.Claimed{Execution: fifth, Lane: event.Interactive},
+		execution.Claimed{Execution: last, Lane: event.Interactive}, execution.Claimed{Execution: called, Lane: event.Interactive})
+	b.inLane(t, event.Backfill)
+	equal(t, event.Backfill, b.claim(t, "w1", b.acme, 9)[0].Lane)
+}
+
+func orderInheritedInFront(t *testing.T, b *bundle) {
+	dead := b.inLane(t, event.Live)
+	end := success(b.claim(t, "w1", b.acme, 9)[0])
+	end.Outcome = execution.Dead
+	must(t, b.Complete(t.Context(), end))
+	turn, behind, last := b.inLane(t, event.Backfill), b.inLane(t, event.Live), b.inLane(t, event.Backfill)
+	b.claim(t, "w1", b.acme, 9)
+	must(t, b.Redrive(t.Context(), b.acme.tenant, dead, execution.Redriving{Backfill: true}))
+	must2(t)(b.Cancel(t.Context(), b.acme.tenant, turn))
+	b.clock.advance(time.Minute)
+	must2(t)(b.Reap(t.Context()))
+	b.wantLine(t, execution.Claimed{Execution: dead, Lane: event.Live}, execution.Claimed{Execution: behind, Lane: event.Live},
+		execution.Claimed{Execution: last, Lane: event.Backfill})
 }
 
 func orderLoad(t *testing.T, b *bundle) {

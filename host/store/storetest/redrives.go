@@ -86,10 +86,6 @@ func redriveLane(t *testing.T, b *bundle) {
 		equal(t, step.want, redriven(t, c, step.many))
 		c.Claim++
 	}
-	// Live work with its order key would wait for it.
-	b.inOrder(t, b.acme, "a")
-	_, claims := b.next(t, b.acme)
-	equal(t, event.Live, redriven(t, claims[0], true))
 }
 
 func redriveModes(t *testing.T, b *bundle) {
