@@ -71,6 +71,12 @@ func (b *breaking) Claim(ctx context.Context, worker string, quotas []execution.
 	return through(b, "Claim", func() (execution.Taken, error) { return b.Store.Claim(ctx, worker, quotas, backfill) })
 }
 
+func (b *breaking) ClaimBackfill(ctx context.Context, worker string, quotas []execution.Quota) (execution.Taken, error) {
+	b.gate.RLock()
+	defer b.gate.RUnlock()
+	return through(b, "ClaimBackfill", func() (execution.Taken, error) { return b.Store.ClaimBackfill(ctx, worker, quotas) })
+}
+
 func (b *breaking) Backlogs(ctx context.Context) ([]execution.Backlog, error) {
 	return through(b, "Backlogs", func() ([]execution.Backlog, error) { return b.Store.Backlogs(ctx) })
 }

@@ -251,6 +251,11 @@ func (f *frozen) Claim(ctx context.Context, worker string, quotas []execution.Qu
 	return f.Store.Claim(ctx, worker, quotas, backfill)
 }
 
+func (f *frozen) ClaimBackfill(ctx context.Context, worker string, quotas []execution.Quota) (execution.Taken, error) {
+	f.hold()
+	return f.Store.ClaimBackfill(ctx, worker, quotas)
+}
+
 func (f *frozen) Reap(ctx context.Context) ([]string, error) {
 	f.hold()
 	return f.Store.Reap(ctx)

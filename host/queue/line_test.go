@@ -158,7 +158,9 @@ func TestPlacesForBackfillGoAround(t *testing.T) {
 			}
 			taken := store.claim(quotas, room)
 			ring.Result(quotas, taken)
-			for _, c := range taken.Claimed {
+			behind := store.claimBackfill(taken.Behind)
+			ring.Behind(taken.Behind, behind)
+			for _, c := range behind.Claimed {
 				got += c.Tenant
 				ran, room = c, 0
 			}
@@ -184,6 +186,46 @@ func TestFreedDuringAClaimIsNotLost(t *testing.T) {
 	ring.Result(quotas, execution.Taken{Full: []string{"a"}})
 	if got := ring.Take(1, 1); len(got) != 1 {
 		t.Errorf("Take gave %v, want the tenant of which one has ended", got)
+	}
+}
+
+// A claim of backfill may end after others of its tenant, and bring less than was asked for.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	one := []execution.Claimed{{Tenant: "a", Lane: event.Backfill}}
+	behind := []execution.Quota{{Tenant: "a", N: 2, Running: 4}}
+	for name, test := range map[string]struct {
+		then func(*queue.Ring)
+		// want is what a is asked for then, of the four that it may have in flight.
+		want int
+	}{
+		"it is asked for until there is an answer": {func(r *queue.Ring) { r.Hint("a") }, 2},
+		"what it has brought is in flight":         {func(r *queue.Ring) { r.Behind(behind, execution.Taken{Claimed: one}); r.Hint("a") }, 3},
+		"what it has not is not asked for again":   {func(r *queue.Ring) { r.Behind(behind, execution.Taken{Claimed: one}) }, 0},
+		"an error is no answer":                    {func(r *queue.Ring) { r.Return(behind); r.Hint("a") }, 4},
+		"its tenant has all that it may":           {func(r *queue.Ring) { r.Behind(behind, execution.Taken{Claimed: one, Full: []string{"a"}}) }, 0},
+		"it has, until one has ended": {func(r *queue.Ring) {
+			r.Behind(behind, execution.Taken{Claimed: one, Full: []string{"a"}})
+			r.Done("a", true)
+		}, 4},
+		"it has, and one has ended in the meantime":    {func(r *queue.Ring) { r.Done("a", true); r.Behind(behind, execution.Taken{Full: []string{"a"}}) }, 4},
+		"it has, and its other work is due":            {func(r *queue.Ring) { r.Hint("a"); r.Behind(behind, execution.Taken{Claimed: one, Full: []string{"a"}}) }, 3},
+		"there is room for it, and it was passed over": {func(r *queue.Ring) { r.Behind(behind, execution.Taken{Claimed: one, Left: []string{"a"}}) }, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ring := queue.NewRing()
+			ring.Refresh([]execution.Backlog{backlog("a", 4, 1)})
+			ring.Result(ring.Take(3, 3), execution.Taken{Behind: behind})
+			test.then(ring)
+			got := 0
+			for _, q := range ring.Take(4, 4) {
+				got += q.N
+			}
+			if got != test.want {
+				t.Errorf("it is asked for %d, want %d", got, test.want)
+			}
+		})
 	}
 }
 
@@ -222,18 +264,16 @@ func TestBackfillIsSharedWhateverRoomThereIs(t *testing.T) {
 		served, most := map[string]int{}, 60*total
 		for done := 0; done < most; {
 			room := rapid.IntRange(1, 5).Draw(t, "room")
-			quotas := ring.Take(rapid.IntRange(1, 8).Draw(t, "slots"), room)
-			taken := store.claim(quotas, room)
-			ring.Result(quotas, taken)
-			for _, c := range taken.Claimed {
+			claimed := store.serve(ring, rapid.IntRange(1, 8).Draw(t, "slots"), room)
+			for _, c := range claimed {
 				served[c.Tenant]++
 				store.done(c)
 				ring.Done(c.Tenant, c.Lane == event.Backfill)
 			}
-			if len(taken.Claimed) == 0 {
+			if len(claimed) == 0 {
 				t.Fatalf("nothing was claimed although there is room: served %v", served)
 			}
-			done += len(taken.Claimed)
+			done += len(claimed)
 		}
 		var shares []float64
 		for _, l := range limits {

@@ -10,6 +10,8 @@
 //	quotas := ring.Take(free, freeForBackfill)
 //	taken, err := store.Claim(ctx, worker, quotas, freeForBackfill)
 //	ring.Result(quotas, taken)      // or ring.Return(quotas) after an error
+//	taken, err = store.ClaimBackfill(ctx, worker, taken.Behind)
+//	ring.Behind(behind, taken)      // or ring.Return(behind)
 //	ring.Done(tenant, ofBackfill)   // for each claimed execution that ended
 //
 // It is deficit round robin (Shreedhar and Varghese, 1995) with a cost of one
@@ -178,14 +180,15 @@ func (r *Ring) Take(n, backfill int) []execution.Quota {
 }
 
 // Result tells what the quotas of a Take have brought. Each of the claimed is
-// in flight until its Done.
+// in flight until its Done. What of backfill is behind is asked for still, until Behind
+// or Return.
 func (r *Ring) Result(quotas []execution.Quota, taken execution.Taken) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	got := map[string]int{}
-	for _, c := range taken.Claimed {
-		got[c.Tenant]++
-		r.entry(c.Tenant).flying++
+	got := r.fly(taken.Claimed)
+	for _, q := range taken.Behind {
+		got[q.Tenant] += q.N
+		r.entry(q.Tenant).asked += q.N
 	}
 	for _, q := range quotas {
 		e := r.entry(q.Tenant)
@@ -204,6 +207,37 @@ func (r *Ring) Result(quotas []execution.Quota, taken execution.Taken) {
 		r.unwait(e)
 		e.parked, e.full = false, full
 	}
+}
+
+// Behind tells what a claim of backfill has brought, of which a Result has told.
+func (r *Ring) Behind(quotas []execution.Quota, taken execution.Taken) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fly(taken.Claimed)
+	for _, q := range quotas {
+		e := r.entry(q.Tenant)
+		e.asked = max(e.asked-q.N, 0)
+		full := slices.Contains(taken.Full, q.Tenant)
+		switch {
+		case e.turn != nil || e.waits != nil: // It is asked again anyway.
+		case slices.Contains(taken.Left, q.Tenant) || full && e.freed:
+			e.backfill = true
+			r.wait(e)
+		case full:
+			e.full = true
+		}
+		r.unpark(e)
+	}
+}
+
+// fly has what was claimed be in flight, and counts it by tenant.
+func (r *Ring) fly(claimed []execution.Claimed) map[string]int {
+	n := map[string]int{}
+	for _, c := range claimed {
+		n[c.Tenant]++
+		r.entry(c.Tenant).flying++
+	}
+	return n
 }
 
 // Return gives back quotas that could not be used. Their tenants stay in the ring.

@@ -66,34 +66,65 @@ func (w *work) backlogs() []execution.Backlog {
 	return all
 }
 
+func (w *work) take(taken *execution.Taken, tenant string, lane event.Lane, n int) {
+	change(w.queued, tenant, lane, -n)
+	change(w.running, tenant, lane, n)
+	for range n {
+		taken.Claimed = append(taken.Claimed, execution.Claimed{Tenant: tenant, Lane: lane})
+	}
+}
+
+// room is how much backfill a tenant may have more.
+func (w *work) room(q execution.Quota) int {
+	return max(q.Running-execution.Reserve(q.Running)-w.running[q.Tenant][event.Backfill], 0)
+}
+
 func (w *work) claim(quotas []execution.Quota, backfill int) (taken execution.Taken) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, q := range quotas {
-		t := q.Tenant
-		take := func(lane event.Lane) {
-			change(w.queued, t, lane, -1)
-			change(w.running, t, lane, 1)
-			taken.Claimed = append(taken.Claimed, execution.Claimed{Tenant: t, Lane: lane})
-		}
-		room := min(q.N, q.Running-w.running[t].sum())
-		for ; room > 0 && w.queued[t][event.Live] > 0; room-- {
-			take(event.Live)
-		}
-		most := q.Running - execution.Reserve(q.Running)
-		for ; room > 0 && w.queued[t][event.Backfill] > 0 && w.running[t][event.Backfill] < most && backfill > 0; room-- {
-			take(event.Backfill)
-			backfill--
+		room := max(min(q.N, q.Running-w.running[q.Tenant].sum()), 0)
+		live := min(room, w.queued[q.Tenant][event.Live])
+		w.take(&taken, q.Tenant, event.Live, live)
+		room -= live
+		behind := max(min(room, w.queued[q.Tenant][event.Backfill], w.room(q), backfill), 0)
+		backfill -= behind
+		if behind > 0 {
+			taken.Behind = append(taken.Behind, execution.Quota{Tenant: q.Tenant, N: behind, Running: q.Running})
 		}
 		switch {
-		case room <= 0 || w.queued[t][event.Backfill] == 0:
-		case w.running[t][event.Backfill] == most:
-			taken.Full = append(taken.Full, t)
+		case room == behind || w.queued[q.Tenant][event.Backfill] == behind:
+		case w.room(q) == behind:
+			taken.Full = append(taken.Full, q.Tenant)
 		default:
-			taken.Left = append(taken.Left, t)
+			taken.Left = append(taken.Left, q.Tenant)
 		}
 	}
 	return taken
+}
+
+func (w *work) claimBackfill(quotas []execution.Quota) (taken execution.Taken) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, q := range quotas {
+		room := max(min(q.N, q.Running-w.running[q.Tenant].sum(), w.room(q)), 0)
+		n := min(room, w.queued[q.Tenant][event.Backfill])
+		w.take(&taken, q.Tenant, event.Backfill, n)
+		if n == room && n < q.N && w.room(q) == 0 && w.queued[q.Tenant][event.Backfill] > 0 {
+			taken.Full = append(taken.Full, q.Tenant)
+		}
+	}
+	return taken
+}
+
+// serve has a ring choose, and claims that, backfill behind the rest.
+func (w *work) serve(ring *queue.Ring, slots, backfill int) []execution.Claimed {
+	quotas := ring.Take(slots, backfill)
+	taken := w.claim(quotas, backfill)
+	ring.Result(quotas, taken)
+	behind := w.claimBackfill(taken.Behind)
+	ring.Behind(taken.Behind, behind)
+	return append(taken.Claimed, behind.Claimed...)
 }
 
 func backlog(tenant string, running, weight int) execution.Backlog {
@@ -255,16 +286,14 @@ func TestSharesFollowWeightsWhateverIsQueued(t *testing.T) {
 		ring.Refresh(store.backlogs())
 		served := map[string]int{}
 		for done := 0; done < rounds*total; {
-			quotas := ring.Take(min(slots, rounds*total-done), slots)
-			taken := store.claim(quotas, slots)
-			ring.Result(quotas, taken)
-			for _, c := range taken.Claimed {
+			claimed := store.serve(ring, min(slots, rounds*total-done), slots)
+			for _, c := range claimed {
 				served[c.Tenant]++
 				done++
 				store.done(c)
 				ring.Done(c.Tenant, c.Lane == event.Backfill)
 			}
-			if len(taken.Claimed) == 0 {
+			if len(claimed) == 0 {
 				t.Fatalf("nothing was claimed although all have work: served %v", served)
 			}
 		}
@@ -296,10 +325,7 @@ func TestFlooderDelaysOthersByARoundAtMost(t *testing.T) {
 		}
 		ring.Refresh(store.backlogs())
 		step := func(n int) (tenants []string) {
-			quotas := ring.Take(n, n)
-			taken := store.claim(quotas, n)
-			ring.Result(quotas, taken)
-			for _, c := range taken.Claimed {
+			for _, c := range store.serve(ring, n, n) {
 				store.done(c)
 				ring.Done(c.Tenant, c.Lane == event.Backfill)
 				tenants = append(tenants, c.Tenant)
@@ -323,8 +349,9 @@ func TestFlooderDelaysOthersByARoundAtMost(t *testing.T) {
 	})
 }
 
-// TestHammer queues, claims and finishes from many goroutines, in two lanes: nothing is
-// lost, nobody exceeds a cap, and no scan is needed for work that was hinted.
+// TestHammer queues, claims and finishes from many goroutines, in two lanes, and claims
+// backfill beside the rest, which fails at times: nothing is lost, nobody exceeds a cap, and no
+// scan is needed for work that was hinted.
 func TestHammer(t *testing.T) {
 	t.Parallel()
 	const tenants, each, runners, slots, backfill = 20, 300, 8, 16, 5
@@ -344,9 +371,10 @@ func TestHammer(t *testing.T) {
 	}
 	started := make(chan execution.Claimed, slots)
 	var free, room, finished atomic.Int64
+	var behind atomic.Bool
 	free.Store(slots)
 	room.Store(backfill)
-	var wg sync.WaitGroup
+	var wg, claims sync.WaitGroup
 	for _, l := range limits {
 		wg.Go(func() {
 			for n := range each {
@@ -370,8 +398,34 @@ func TestHammer(t *testing.T) {
 			}
 		})
 	}
-	for finished.Load() < tenants*each {
+	claimBehind := func(quotas []execution.Quota, held int64, fails bool) {
+		defer nudge()
+		defer behind.Store(false)
+		var claimed []execution.Claimed
+		if fails {
+			ring.Return(quotas)
+			for _, q := range quotas {
+				ring.Hint(q.Tenant)
+			}
+		} else {
+			taken := store.claimBackfill(quotas)
+			ring.Behind(quotas, taken)
+			claimed = taken.Claimed
+		}
+		free.Add(held - int64(len(claimed)))
+		room.Add(held - int64(len(claimed)))
+		for _, c := range claimed {
+			started <- c
+		}
+	}
+	for n := 0; finished.Load() < tenants*each; n++ {
 		left := int(room.Load())
+		if left < 0 {
+			t.Error("there was no room for as much backfill")
+		}
+		if behind.Load() {
+			left = 0
+		}
 		quotas := ring.Take(int(free.Load()), left)
 		if len(quotas) == 0 {
 			<-wake
@@ -380,13 +434,20 @@ func TestHammer(t *testing.T) {
 		taken := store.claim(quotas, left)
 		ring.Result(quotas, taken)
 		free.Add(-int64(len(taken.Claimed)))
-		for _, c := range taken.Claimed {
-			if c.Lane == event.Backfill && room.Add(-1) < 0 {
-				t.Error("there was no room for as much backfill")
+		if held := int64(0); len(taken.Behind) > 0 {
+			for _, q := range taken.Behind {
+				held += int64(q.N)
 			}
+			free.Add(-held)
+			room.Add(-held)
+			behind.Store(true)
+			claims.Go(func() { claimBehind(taken.Behind, held, n%7 == 0) })
+		}
+		for _, c := range taken.Claimed {
 			started <- c
 		}
 	}
+	claims.Wait()
 	close(started)
 	wg.Wait()
 	for _, l := range limits {

@@ -23,6 +23,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/redeliver"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
+	"github.com/cofferdam-run/cofferdam/host/store/storetest"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
@@ -91,7 +92,7 @@ func (b *bundle) end(t *testing.T, n int, outcome execution.State) {
 	_, err := b.store.Heartbeat(t.Context(), "wrk_1", 24*time.Hour)
 	must(t, err)
 	for n > 0 {
-		taken, err := b.store.Claim(t.Context(), "wrk_1", []execution.Quota{{Tenant: b.tenant, N: min(n, 100), Running: 1 << 20}}, 100)
+		taken, err := storetest.Claim(t.Context(), b.store, "wrk_1", []execution.Quota{{Tenant: b.tenant, N: min(n, 100), Running: 1 << 20}}, 100)
 		must(t, err)
 		if len(taken.Claimed) == 0 {
 			t.Fatalf("%d are missing", n)

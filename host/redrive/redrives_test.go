@@ -22,6 +22,7 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/redrive"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/sqlite"
+	"github.com/cofferdam-run/cofferdam/host/store/storetest"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
 )
 
@@ -115,7 +116,7 @@ func (b *bundle) end(t *testing.T, n int, change func(*execution.Completion)) {
 		t.Fatal(err)
 	}
 	for n > 0 {
-		taken, err := b.store.Claim(t.Context(), "wrk_1", []execution.Quota{{Tenant: b.tenant, N: min(n, 100), Running: 1 << 20}}, 1000)
+		taken, err := storetest.Claim(t.Context(), b.store, "wrk_1", []execution.Quota{{Tenant: b.tenant, N: min(n, 100), Running: 1 << 20}}, 1000)
 		claimed := taken.Claimed
 		if err != nil || len(claimed) == 0 {
 			t.Fatalf("claimed %d and %v", len(claimed), err)

@@ -233,7 +233,9 @@ type failing struct {
 	claim     error
 	// claimAfter fails a claim after it was made.
 	claimAfter error
-	completes  int
+	// claimBackfill and claimBackfillAfter are the same for those of backfill.
+	claimBackfill, claimBackfillAfter error
+	completes                         int
 }
 
 var errDown = fault.New(fault.Platform, fault.CodeDatabaseUnreachable, "connection refused")
@@ -258,6 +260,21 @@ func (f *failing) Claim(ctx context.Context, name string, quotas []execution.Quo
 		return execution.Taken{}, before
 	}
 	taken, err := f.Store.Claim(ctx, name, quotas, backfill)
+	if after != nil {
+		return execution.Taken{}, after
+	}
+	return taken, err
+}
+
+// ClaimBackfill implements execution.Claims.
+func (f *failing) ClaimBackfill(ctx context.Context, name string, quotas []execution.Quota) (execution.Taken, error) {
+	f.mu.Lock()
+	before, after := f.claimBackfill, f.claimBackfillAfter
+	f.mu.Unlock()
+	if before != nil {
+		return execution.Taken{}, before
+	}
+	taken, err := f.Store.ClaimBackfill(ctx, name, quotas)
 	if after != nil {
 		return execution.Taken{}, after
 	}

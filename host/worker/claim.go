@@ -78,6 +78,9 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 	}
 	w.mu.Lock()
 	s := w.slots
+	if w.behind {
+		s.backfill = 0
+	}
 	w.mu.Unlock()
 	quotas := w.ring.Take(s.free, s.backfill)
 	if len(quotas) == 0 {
@@ -85,28 +88,92 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 	}
 	began := w.c.Now()
 	taken, err := w.c.Store.Claim(bounded, t.name, quotas, s.backfill)
-	if errors.Is(err, execution.ErrFenced) {
-		w.ring.Return(quotas)
-		w.lose(t)
-		return true, nil
-	}
 	if err != nil {
-		w.metrics.claims.WithLabelValues("error").Inc()
 		w.ring.Return(quotas)
-		w.doubt(t)
-		return false, fmt.Errorf("claim executions: %w", err)
+		err = w.unclaimed(t, err)
+		return err == nil, err
 	}
 	w.metrics.claimed(w.c.Now().Sub(began))
 	w.ring.Result(quotas, taken)
-	for _, c := range taken.Claimed {
+	w.begin(alive, t, taken.Claimed, 0)
+	if len(taken.Behind) > 0 {
+		w.claimBehind(ctx, alive, t, taken.Behind)
+	}
+	return true, nil
+}
+
+// unclaimed follows a claim that has failed. It returns nil if that was to be.
+func (w *Worker) unclaimed(t *tenure, err error) error {
+	if errors.Is(err, execution.ErrFenced) {
+		w.lose(t)
+		return nil
+	}
+	w.metrics.claims.WithLabelValues("error").Inc()
+	w.doubt(t)
+	return fmt.Errorf("claim executions: %w", err)
+}
+
+// claimBehind claims backfill, once at a time, and does not wait for the end of it. The slots
+// for it are taken at once.
+func (w *Worker) claimBehind(ctx, alive context.Context, t *tenure, quotas []execution.Quota) {
+	slots := 0
+	for _, q := range quotas {
+		slots += q.N
+	}
+	w.mu.Lock()
+	w.behind = true
+	w.slots.give(event.Backfill, -slots)
+	w.mu.Unlock()
+	w.runs.Go(func() {
+		defer signal(w.nudge)
+		claimed, err := w.claimBackfill(alive, t, quotas)
+		w.begin(alive, t, claimed, slots)
+		w.health.report(ctx, "claim", err)
+		if err == nil {
+			w.failures = 0
+		} else {
+			w.pause(ctx, w.failures)
+			w.failures++
+		}
+		w.mu.Lock()
+		w.behind = false
+		w.mu.Unlock()
+	})
+}
+
+func (w *Worker) claimBackfill(ctx context.Context, t *tenure, quotas []execution.Quota) ([]execution.Claimed, error) {
+	bounded, cancel := context.WithTimeout(ctx, w.c.Lease)
+	defer cancel()
+	began := w.c.Now()
+	taken, err := w.c.Store.ClaimBackfill(bounded, t.name, quotas)
+	if err != nil {
+		w.ring.Return(quotas)
+		for _, q := range quotas {
+			w.ring.Hint(q.Tenant) // Who has left the ring is asked again.
+		}
+		return nil, w.unclaimed(t, err)
+	}
+	w.metrics.claimed(w.c.Now().Sub(began))
+	w.ring.Behind(quotas, taken)
+	return taken.Claimed, nil
+}
+
+// begin starts what was claimed, in place of the slots that were taken for it.
+func (w *Worker) begin(ctx context.Context, t *tenure, claimed []execution.Claimed, slots int) {
+	w.mu.Lock()
+	w.slots.give(event.Backfill, slots)
+	for _, c := range claimed {
+		w.slots.give(c.Lane, -1)
+	}
+	w.mu.Unlock()
+	for _, c := range claimed {
 		if c.Crashes < quarantineAfter {
 			w.lanes.expect(lane(c.Crashes))
 		}
 	}
-	for _, c := range taken.Claimed {
-		w.start(alive, t, c)
+	for _, c := range claimed {
+		w.start(ctx, t, c)
 	}
-	return true, nil
 }
 
 // start runs a claimed execution in a goroutine of its own.
@@ -116,7 +183,6 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	runCtx, cancel := context.WithCancelCause(ctx)
 	key := run{execution: c.Execution, claim: c.Claim}
 	w.mu.Lock()
-	w.slots.take(c.Lane)
 	t.runs[key] = cancel
 	w.running[key] = struct{}{}
 	if t.lost {
@@ -150,7 +216,7 @@ func growStack() {
 // ended frees the slot of a run.
 func (w *Worker) ended(t *tenure, key run, c execution.Claimed) {
 	w.mu.Lock()
-	w.slots.give(c.Lane)
+	w.slots.give(c.Lane, 1)
 	delete(t.runs, key)
 	delete(w.running, key)
 	if len(t.runs) == 0 && t != w.current {

@@ -7,13 +7,10 @@ import "github.com/cofferdam-run/cofferdam/host/event"
 // their slots meanwhile: see Worker.turn.
 type slots struct{ free, backfill int }
 
-func (s *slots) take(l event.Lane) { s.change(l, -1) }
-
-func (s *slots) give(l event.Lane) { s.change(l, 1) }
-
-func (s *slots) change(l event.Lane, by int) {
-	s.free += by
+// give gives n slots that a lane had, or takes them if n is below zero.
+func (s *slots) give(l event.Lane, n int) {
+	s.free += n
 	if l == event.Backfill {
-		s.backfill += by
+		s.backfill += n
 	}
 }

@@ -7,7 +7,8 @@
 //	w.Wake(tenant) // something was queued
 //
 // One goroutine claims, fairly by tenant (package queue), as many executions as
-// there are free slots; each claimed one runs in a goroutine of its own. A quarter of the
+// there are free slots; each claimed one runs in a goroutine of its own. What of them is
+// backfill another claims, for which live work does not wait. A quarter of the
 // slots is never backfill's: live work finds one, however long what is redelivered runs.
 // Three more goroutines keep the lease, promote what has waited long enough and reap
 // the claims of dead workers, and take the hints of other processes.
@@ -190,7 +191,12 @@ type Worker struct {
 
 	mu sync.Mutex
 	// slots are those that are free.
-	slots   slots
+	slots slots
+	// behind says that backfill is being claimed, and failures, which is whose does so, how
+	// often that has failed since it last did not.
+	behind   bool
+	failures int
+
 	current *tenure
 	tenures map[*tenure]struct{}
 	// running are the runs in flight, those of lost tenures too.

@@ -22,6 +22,64 @@ func TestOrderHoldsForAllProcesses(t *testing.T) {
 	storetest.OrderUnderLoad(t, []storetest.OrderStore{stores[0], stores[1], stores[2]}, acme, "ins_1")
 }
 
+// Who claims backfill holds locks until that is committed. Live work does not wait for them,
+// unless it needs more room than backfill leaves it, whatever is being claimed.
+func TestLiveClaimsDoNotWaitForThoseOfBackfill(t *testing.T) {
+	t.Parallel()
+	dsn, stores := cluster(t, 1)
+	ctx := t.Context()
+	for n := range 3 {
+		if _, err := accept(ctx, stores[0], fmt.Sprint(n), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := stores[0].Heartbeat(ctx, "w1", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	claimer, err := conn.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := claimer.Exec(ctx, `SELECT pg_advisory_xact_lock(x'436C62'::int, n) FROM generate_series(0, 255) AS n`); err != nil {
+		t.Fatal(err)
+	}
+	claim := func(n int) int {
+		taken, err := stores[0].Claim(ctx, "w1", []execution.Quota{{Tenant: acme, N: n, Running: 8}}, 0)
+		if err != nil {
+			t.Error(err)
+		}
+		return len(taken.Claimed)
+	}
+	if got := claim(2); got != 2 {
+		t.Fatalf("claimed %d of live work while backfill was being claimed, want 2", got)
+	}
+	third := make(chan int)
+	go func() { third <- claim(1) }()
+	for waits := false; !waits && !t.Failed(); {
+		select {
+		case got := <-third:
+			t.Fatalf("claimed %d more without waiting, and there were two places that backfill leaves", got)
+		default:
+		}
+		err := claimer.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = x'436C62'::int AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waits)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := claimer.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-third; got != 1 {
+		t.Errorf("claimed %d once backfill had been claimed, want 1", got)
+	}
+}
+
 // Three processes claim and complete as fast as they can, and the database is asked all
 // the while how many run: never more than the tenant's cap, and than the installation's.
 func TestCapsHoldInTheDatabase(t *testing.T) {
@@ -36,10 +94,10 @@ func TestCapsHoldInTheDatabase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range total {
+		for n := range total {
 			now := time.Now()
 			_, err := stores[0].Accept(ctx, event.Event{ID: ident.New(ident.Event, now), Tenant: acme, Installation: id, Kind: event.Webhook},
-				&event.Work{Execution: ident.New(ident.Execution, now), Lane: event.Live})
+				&event.Work{Execution: ident.New(ident.Execution, now), Lane: event.Live + event.Lane(n%2)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,21 +105,25 @@ func TestCapsHoldInTheDatabase(t *testing.T) {
 	}
 	var done atomic.Int64
 	var all sync.WaitGroup
-	for i, s := range stores {
+	for i := range 2 * len(stores) {
+		s, worker, backfill := stores[i/2], fmt.Sprintf("wrk_%d", i), i%2 == 1
+		if _, err := s.Heartbeat(ctx, worker, time.Hour); err != nil {
+			t.Fatal(err)
+		}
 		all.Go(func() {
-			worker := fmt.Sprintf("wrk_%d", i)
-			if _, err := s.Heartbeat(ctx, worker, time.Hour); err != nil {
-				t.Error(err)
-				return
-			}
 			for done.Load() < 2*total && !t.Failed() {
-				taken, err := s.Claim(ctx, worker, []execution.Quota{{Tenant: acme, N: 4, Running: tenantMost}}, 1000)
-				got := taken.Claimed
+				var taken execution.Taken
+				var err error
+				if quotas := []execution.Quota{{Tenant: acme, N: 4, Running: tenantMost}}; backfill {
+					taken, err = s.ClaimBackfill(ctx, worker, quotas)
+				} else {
+					taken, err = s.Claim(ctx, worker, quotas, 0)
+				}
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				for _, c := range got {
+				for _, c := range taken.Claimed {
 					err := s.Complete(ctx, execution.Completion{Tenant: c.Tenant, Execution: c.Execution, Claim: c.Claim, Outcome: execution.Succeeded, Counted: true})
 					if err != nil {
 						t.Error(err)

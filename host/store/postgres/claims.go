@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"hash/fnv"
 	"slices"
 
@@ -17,9 +18,10 @@ import (
 
 // Advisory locks are named by a class and a number.
 const (
-	lockTenants = 0x436C61 // Claims: one claimer at a time for a tenant.
-	lockState   = 0x437374 // Completions: one at a time for a key of state.
-	lockLines   = 0x436F72 // Lines of work in order: see executions_lock_line in the schema.
+	lockTenants  = 0x436C61 // Claims: one claimer at a time for a tenant.
+	lockBackfill = 0x436C62 // Claims of backfill, likewise; shared by those claims that may take all that is free.
+	lockState    = 0x437374 // Completions: one at a time for a key of state.
+	lockLines    = 0x436F72 // Lines of work in order: see executions_lock_line in the schema.
 	// stripes bounds how many locks a transaction takes. Two names that share a
 	// stripe wait for each other, and that is all.
 	stripes = 256
@@ -28,7 +30,12 @@ const (
 // mostBackfill is more than a claim ever takes.
 const mostBackfill = 1 << 20
 
-const takeLocks = `SELECT pg_advisory_xact_lock($1, n) FROM unnest($2::int[]) AS n`
+const (
+	takeLocks  = `SELECT pg_advisory_xact_lock($1, n) FROM unnest($2::int[]) AS n`
+	shareLocks = `SELECT pg_advisory_xact_lock_shared($1, n) FROM unnest($2::int[]) AS n`
+	// tryLocks names those that somebody else has.
+	tryLocks = `SELECT n FROM unnest($2::int[]) AS n WHERE NOT pg_try_advisory_xact_lock_shared($1, n)`
+)
 
 // runningOf counts what runs of tenants.
 const runningOf = `SELECT tenant, count(*), count(*) FILTER (WHERE lane = 2) FROM executions
@@ -40,6 +47,7 @@ const dueHeads = `SELECT x.tenant, l.lane, h.id, '' AS installation, 0 AS most, 
  FROM unnest((SELECT $1::text[]), $2::int[]) AS x (tenant, n) CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
  CROSS JOIN LATERAL (SELECT e.id, e.run_at FROM executions e WHERE e.state = 0 AND e.tenant = x.tenant AND e.lane = l.lane
    ORDER BY e.run_at, e.id LIMIT CASE WHEN l.lane = 2 THEN LEAST(x.n, $3::int) ELSE x.n END) h
+ WHERE l.lane >= $4
  ORDER BY x.tenant, l.lane, h.run_at, h.id`
 
 // cappedTenants are those that have caps on installations.
@@ -66,6 +74,7 @@ const cappedHeads = `WITH RECURSIVE x AS MATERIALIZED (SELECT * FROM unnest($1::
  SELECT r.tenant, l.lane, h.id, r.installation, r.most, r.running, r.backfill FROM r CROSS JOIN (VALUES (0), (1), (2)) AS l (lane)
  CROSS JOIN LATERAL (SELECT e.id, e.run_at FROM executions e WHERE e.state = 0 AND e.tenant = r.tenant AND e.installation = r.installation AND e.lane = l.lane
    ORDER BY e.run_at, e.id LIMIT CASE WHEN r.most = 0 THEN r.n ELSE LEAST(r.n, GREATEST(r.most - r.running, 0)) END) h
+ WHERE l.lane >= $3
  ORDER BY r.tenant, l.lane, h.run_at, h.id`
 
 // takeDue claims what was chosen and is still queued. "+ 0" keeps the planner
@@ -82,32 +91,68 @@ const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker 
 // counts what runs and claims the rest of the cap: only claims raise the count,
 // so that it is never exceeded, and there is no counter that could drift. A
 // worker without a lease is execution.ErrFenced.
+//
+// Backfill is claimed by one claimer in the cluster, too, beside that one. While it
+// does so, the other takes no more than what backfill never does, and waits for it
+// only if that is not enough.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
-	quotas = lane.Merged(quotas)
-	if len(quotas) == 0 {
+	c := claimer{worker: worker, first: event.Interactive, quotas: quotas, backfill: backfill}
+	taken, err := s.claimed(ctx, c)
+	if errors.Is(err, errReserved) {
+		c.waits = true
+		taken, err = s.claimed(ctx, c)
+	}
+	if err != nil {
+		return execution.Taken{}, err
+	}
+	s.turns.Used(taken)
+	return taken, nil
+}
+
+// ClaimBackfill implements execution.Claims.
+func (s *Store) ClaimBackfill(ctx context.Context, worker string, quotas []execution.Quota) (execution.Taken, error) {
+	c := claimer{worker: worker, first: event.Backfill, quotas: quotas}
+	for _, q := range quotas {
+		c.backfill += q.N
+	}
+	return s.claimed(ctx, c)
+}
+
+// claimer is a claim of a worker.
+type claimer struct {
+	worker string
+	// first is the first lane that it looks at: backfill is claimed by those that look at
+	// nothing else.
+	first    event.Lane
+	quotas   []execution.Quota
+	backfill int
+	// waits says that it waits for claims of backfill.
+	waits bool
+}
+
+// errReserved means that there may be room for more than for what backfill never takes.
+var errReserved = errors.New("a claim of backfill is under way")
+
+func (s *Store) claimed(ctx context.Context, c claimer) (execution.Taken, error) {
+	if c.quotas = lane.Merged(c.quotas); len(c.quotas) == 0 {
 		return execution.Taken{}, nil
 	}
 	var taken execution.Taken
 	err := again(func() error {
 		return s.driver.transact(ctx, func(conn *pgxpool.Conn) error {
 			var err error
-			taken, err = s.claim(ctx, conn, claimer{worker: worker, quotas: quotas, backfill: backfill})
+			taken, err = s.claim(ctx, conn, c)
 			return err
 		})
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errReserved):
+		return execution.Taken{}, err
+	case err != nil:
 		return execution.Taken{}, store.Fault(s.driver, err, "claim executions")
 	}
 	lane.Order(taken.Claimed)
-	s.turns.Used(taken.Claimed)
 	return taken, nil
-}
-
-// claimer is a claim of a worker.
-type claimer struct {
-	worker   string
-	quotas   []execution.Quota
-	backfill int
 }
 
 // claim looks in one round trip and takes in a second. Tenants that have caps on
@@ -117,14 +162,12 @@ func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) (execu
 	if err != nil {
 		return execution.Taken{}, err
 	}
-	claim := lane.Claim{Backfill: c.backfill}
-	tenants, ids := f.choose(&claim, c.quotas, &s.turns)
-	taken := execution.Taken{Left: claim.Left, Full: claim.Full}
-	if len(ids) == 0 {
-		return taken, nil
+	taken, err := f.choose(c, &s.turns)
+	if err != nil || len(f.ids) == 0 {
+		return taken, err
 	}
 	b := &pgx.Batch{}
-	b.Queue(takeDue, tenants, ids, c.worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
+	b.Queue(takeDue, f.tenants, f.ids, c.worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
 		var err error
 		taken.Claimed, err = pgx.CollectRows(rows, scanClaimed)
 		return err
@@ -144,9 +187,13 @@ func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) (execu
 type found struct {
 	running map[string]lane.Running
 	heads   map[string]*[lane.Count][]head
-	room    map[capKey]*lane.Room
-	// capped are the executions that were chosen under a cap.
-	capped map[string]bool
+	caps    map[capKey]*installationCap
+	// busy are the locks of tenants of which backfill is being claimed.
+	busy []int32
+	// tenants and ids are of the executions that were chosen, and capped are those that
+	// were under a cap of their installation.
+	tenants, ids []string
+	capped       map[string]bool
 }
 
 // head is a due execution. Its installation is empty in a tenant without caps.
@@ -155,10 +202,18 @@ type head struct{ id, installation string }
 // capKey names an installation.
 type capKey struct{ tenant, installation string }
 
+// installationCap is an installation's own cap, how many run under it, and for how many
+// there is room yet.
+type installationCap struct {
+	most    int
+	running lane.Running
+	room    lane.Room
+}
+
 func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 	f := &found{
 		running: make(map[string]lane.Running), heads: make(map[string]*[lane.Count][]head),
-		room: make(map[capKey]*lane.Room), capped: make(map[string]bool),
+		caps: make(map[capKey]*installationCap), capped: make(map[string]bool),
 	}
 	tenants := make([]string, len(c.quotas))
 	ns := make([]int32, len(c.quotas))
@@ -170,7 +225,7 @@ func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 	var capped []string
 	b := &pgx.Batch{}
 	b.Queue("BEGIN")
-	b.Queue(takeLocks, lockTenants, stripesOf(tenants))
+	c.lock(b, f, stripesOf(tenants))
 	// The lock keeps the reaper out until this has committed. It is not the
 	// weaker KEY SHARE, which an UPDATE of other columns does not respect.
 	b.Queue(`SELECT 1 FROM workers WHERE id = $1 AND NOT reaped FOR SHARE`, c.worker).Query(func(rows pgx.Rows) error {
@@ -179,7 +234,7 @@ func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 		return rows.Err()
 	})
 	b.Queue(runningOf, tenants).Query(f.scanRunning)
-	b.Queue(dueHeads, tenants, ns, min(max(c.backfill, 0), mostBackfill)+1).Query(f.scanHeads)
+	b.Queue(dueHeads, tenants, ns, min(max(c.backfill, 0), mostBackfill)+1, int(c.first)).Query(f.scanHeads)
 	b.Queue(cappedTenants, tenants).Query(func(rows pgx.Rows) error {
 		var err error
 		capped, err = pgx.CollectRows(rows, pgx.RowTo[string])
@@ -192,6 +247,25 @@ func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 		return nil, execution.ErrFenced
 	}
 	return f, c.lookCapped(ctx, conn, f, capped)
+}
+
+// lock takes the locks of tenants. Claims that share a lock of backfill have all of their
+// tenants' before, so that they wait for nobody who waits for it.
+func (c claimer) lock(b *pgx.Batch, f *found, stripes []int32) {
+	switch {
+	case c.first == event.Backfill:
+		b.Queue(takeLocks, lockBackfill, stripes)
+	case c.waits:
+		b.Queue(takeLocks, lockTenants, stripes)
+		b.Queue(shareLocks, lockBackfill, stripes)
+	default:
+		b.Queue(takeLocks, lockTenants, stripes)
+		b.Queue(tryLocks, lockBackfill, stripes).Query(func(rows pgx.Rows) error {
+			var err error
+			f.busy, err = pgx.CollectRows(rows, pgx.RowTo[int32])
+			return err
+		})
+	}
 }
 
 // lookCapped looks anew at the heads of tenants that have caps on installations.
@@ -207,21 +281,52 @@ func (c claimer) lookCapped(ctx context.Context, conn *pgxpool.Conn, f *found, t
 		}
 	}
 	b := &pgx.Batch{}
-	b.Queue(cappedHeads, tenants, ns).Query(f.scanHeads)
+	b.Queue(cappedHeads, tenants, ns, int(c.first)).Query(f.scanHeads)
 	return send(ctx, conn, b)
 }
 
 // choose shares each tenant's room between its lanes.
-func (f *found) choose(claim *lane.Claim, quotas []execution.Quota, turns *lane.Turns) (tenants, ids []string) {
-	for _, q := range quotas {
+func (f *found) choose(c claimer, turns *lane.Turns) (execution.Taken, error) {
+	var taken execution.Taken
+	claim := lane.Claim{Backfill: c.backfill}
+	for _, q := range c.quotas {
 		t := lane.Tenant[head]{Quota: q, Running: f.running[q.Tenant], Turn: turns.At(q.Tenant), Heads: *f.heads[q.Tenant]}
-		under := func(h head) *lane.Room { return f.room[capKey{q.Tenant, h.installation}] }
-		for _, c := range lane.Choose(claim, t, under) {
-			tenants, ids = append(tenants, q.Tenant), append(ids, c.Head.id)
+		chosen := lane.Choose(&claim, t, func(h head) *lane.Room {
+			if own, capped := f.caps[capKey{q.Tenant, h.installation}]; capped {
+				return &own.room
+			}
+			return nil
+		})
+		if c.first != event.Backfill {
+			var behind []execution.Quota
+			chosen, behind = lane.Split(q, chosen)
+			taken.Behind = append(taken.Behind, behind...)
+		}
+		if slices.Contains(f.busy, stripeOf(q.Tenant)) && !f.reserved(q, chosen) {
+			return execution.Taken{}, errReserved
+		}
+		for _, c := range chosen {
+			f.tenants, f.ids = append(f.tenants, q.Tenant), append(f.ids, c.Head.id)
 			f.capped[c.Head.id] = c.Capped
 		}
 	}
-	return tenants, ids
+	taken.Left, taken.Full = claim.Left, claim.Full
+	return taken, nil
+}
+
+// reserved says whether there is room for what was chosen of a tenant whatever a claim of
+// backfill takes meanwhile.
+func (f *found) reserved(q execution.Quota, chosen []lane.Chosen[head]) bool {
+	of := map[string]int{}
+	for _, c := range chosen {
+		if of[c.Head.installation]++; c.Capped {
+			own := f.caps[capKey{q.Tenant, c.Head.installation}]
+			if of[c.Head.installation] > own.running.Reserved(own.most) {
+				return false
+			}
+		}
+	}
+	return len(chosen) <= f.running[q.Tenant].Reserved(q.Running)
 }
 
 func (f *found) scanRunning(rows pgx.Rows) error {
@@ -244,8 +349,7 @@ func (f *found) scanHeads(rows pgx.Rows) error {
 			return err
 		}
 		if most > 0 {
-			room := running.Left(most)
-			f.room[capKey{tenant, h.installation}] = &room
+			f.caps[capKey{tenant, h.installation}] = &installationCap{most: most, running: running, room: running.Left(most)}
 		}
 		heads := f.heads[tenant]
 		heads[l] = append(heads[l], h)
@@ -267,10 +371,14 @@ func scanClaimed(row pgx.CollectableRow) (execution.Claimed, error) {
 func stripesOf(names []string) []int32 {
 	out := make([]int32, len(names))
 	for i, n := range names {
-		h := fnv.New32a()
-		_, _ = h.Write([]byte(n))
-		out[i] = int32(h.Sum32() % stripes)
+		out[i] = stripeOf(n)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+func stripeOf(name string) int32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return int32(h.Sum32() % stripes)
 }

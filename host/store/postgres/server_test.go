@@ -50,17 +50,21 @@ func run(t *testing.T, dsn, statement string) {
 }
 
 func accept(ctx context.Context, s store.Store, id, key string) (event.Accepted, error) {
+	return acceptIn(ctx, s, id, key, event.Live)
+}
+
+func acceptIn(ctx context.Context, s store.Store, id, key string, l event.Lane) (event.Accepted, error) {
 	e := event.Event{ID: "evt_" + id, Tenant: acme, Kind: event.Webhook, Source: "end_1", DedupeKey: key}
-	return s.Accept(ctx, e, &event.Work{Execution: "exe_" + id, Lane: event.Live})
+	return s.Accept(ctx, e, &event.Work{Execution: "exe_" + id, Lane: l})
 }
 
 func TestTheCapHoldsForAllProcesses(t *testing.T) {
 	t.Parallel()
 	_, stores := cluster(t, 3)
 	n := 0
-	storetest.CapUnderLoad(t, []execution.Claims{stores[0], stores[1], stores[2]}, stores[1], acme, func() {
+	storetest.CapUnderLoad(t, []execution.Claims{stores[0], stores[1], stores[2]}, stores[1], acme, func(l event.Lane) {
 		n++
-		if _, err := accept(t.Context(), stores[0], fmt.Sprint(n), ""); err != nil {
+		if _, err := acceptIn(t.Context(), stores[0], fmt.Sprint(n), "", l); err != nil {
 			t.Fatal(err)
 		}
 	})

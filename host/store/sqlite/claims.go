@@ -18,22 +18,40 @@ import (
 // Claim implements execution.Claims. The one writer sees every claim, so that
 // what runs can be counted. A worker without a lease is execution.ErrFenced.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
+	taken, err := s.claim(ctx, claimer{worker: worker, first: event.Interactive, far: lane.Claim{Backfill: backfill}}, quotas)
+	if err == nil {
+		s.turns.Used(taken)
+	}
+	return taken, err
+}
+
+// ClaimBackfill implements execution.Claims.
+func (s *Store) ClaimBackfill(ctx context.Context, worker string, quotas []execution.Quota) (execution.Taken, error) {
+	c := claimer{worker: worker, first: event.Backfill}
+	for _, q := range quotas {
+		c.far.Backfill += q.N
+	}
+	return s.claim(ctx, c, quotas)
+}
+
+func (s *Store) claim(ctx context.Context, c claimer, quotas []execution.Quota) (execution.Taken, error) {
 	quotas = lane.Merged(quotas)
 	if len(quotas) == 0 {
 		return execution.Taken{}, nil
 	}
+	c.turns = &s.turns
 	var taken execution.Taken
 	err := s.driver.Write(ctx, func(ctx context.Context, tx store.Conn) error {
-		c := claimer{tx: tx, worker: worker, now: column.Micros(s.driver.Clock()), turns: &s.turns, far: lane.Claim{Backfill: backfill}}
+		c := c // It may be tried again.
+		c.tx, c.now = tx, column.Micros(s.driver.Clock())
 		claimed, err := c.claim(ctx, quotas)
-		taken = execution.Taken{Claimed: claimed, Left: c.far.Left, Full: c.far.Full}
+		taken = execution.Taken{Claimed: claimed, Behind: c.behind, Left: c.far.Left, Full: c.far.Full}
 		return err
 	})
 	if err != nil {
 		return execution.Taken{}, store.Fault(s.driver, err, "claim executions")
 	}
 	lane.Order(taken.Claimed)
-	s.turns.Used(taken.Claimed)
 	return taken, nil
 }
 
@@ -43,8 +61,12 @@ type claimer struct {
 	worker string
 	now    int64
 	turns  *lane.Turns
-	// far is how far it has come.
-	far lane.Claim
+	// first is the first lane that it looks at: backfill is claimed by those that look at
+	// nothing else.
+	first event.Lane
+	// far is how far it has come, and behind the backfill that it has found.
+	far    lane.Claim
+	behind []execution.Quota
 	// room is what is left of the caps of installations, by tenant, for tenants that have
 	// any.
 	room map[string]map[string]*lane.Room
@@ -165,9 +187,14 @@ func (c *claimer) tenant(ctx context.Context, q execution.Quota, running lane.Ru
 	if t.Heads, err = c.heads(ctx, q.Tenant, room); err != nil {
 		return nil, err
 	}
-	under := func(d due) *lane.Room { return c.room[q.Tenant][d.installation] }
+	chosen := lane.Choose(&c.far, t, func(d due) *lane.Room { return c.room[q.Tenant][d.installation] })
+	if c.first != event.Backfill {
+		var behind []execution.Quota
+		chosen, behind = lane.Split(q, chosen)
+		c.behind = append(c.behind, behind...)
+	}
 	var claimed []execution.Claimed
-	for _, chosen := range lane.Choose(&c.far, t, under) {
+	for _, chosen := range chosen {
 		d := chosen.Head
 		if err := c.take(ctx, d.row); err != nil {
 			return nil, err
@@ -230,7 +257,7 @@ type share struct {
 
 // due are the oldest due executions of a share.
 func (c *claimer) due(ctx context.Context, s share) ([]due, error) {
-	if s.n == 0 {
+	if s.n == 0 || s.lane < int(c.first) {
 		return nil, nil
 	}
 	query, args := dueOfTenant, []any{s.tenant, s.lane, s.n}

@@ -97,8 +97,8 @@ func capReserve(t *testing.T, b *bundle) {
 }
 
 func capLoad(t *testing.T, b *bundle) {
-	slow := b.capped(t, b.acme, "slow", 3)
-	CappedUnderLoad(t, []execution.Claims{b, b, b}, b, b.acme.tenant, func() { b.work(t, slow, event.Live) })
+	slow := b.capped(t, b.acme, "slow", most)
+	CappedUnderLoad(t, []execution.Claims{b, b, b}, b, b.acme.tenant, func(l event.Lane) { b.work(t, slow, l) })
 }
 
 func capChanged(t *testing.T, b *bundle) {
@@ -123,9 +123,9 @@ func capChanged(t *testing.T, b *bundle) {
 	}
 }
 
-// CappedUnderLoad is CapUnderLoad for an installation with a cap of three, whose tenant
+// CappedUnderLoad is CapUnderLoad for an installation with a cap of five, whose tenant
 // has one that is out of reach.
-func CappedUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, tenantID string, work func()) {
+func CappedUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, tenantID string, work func(event.Lane)) {
 	t.Helper()
 	underLoad(t, claims, runs, execution.Quota{Tenant: tenantID, N: 5, Running: 1000}, work)
 }

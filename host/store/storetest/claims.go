@@ -107,45 +107,50 @@ func claimOnce(t *testing.T, b *bundle) {
 }
 
 func claimCap(t *testing.T, b *bundle) {
-	CapUnderLoad(t, []execution.Claims{b, b, b}, b, b.acme.tenant, func() { b.work(t, b.acme, event.Live) })
+	CapUnderLoad(t, []execution.Claims{b, b, b}, b, b.acme.tenant, func(l event.Lane) { b.work(t, b.acme, l) })
 }
 
 // CapUnderLoad queues executions of a tenant with work, claims with a worker on
-// each of claims, and completes with runs, until 150 are done. It fails if ever
-// more than three run: a cap is the cluster's, however many processes claim.
-func CapUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, tenantID string, work func()) {
+// each of claims, live ones and backfill at once, and completes with runs, until 150 are
+// done. It fails if ever more than five run: a cap is the cluster's, however many processes claim.
+func CapUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, tenantID string, work func(event.Lane)) {
 	t.Helper()
 	underLoad(t, claims, runs, execution.Quota{Tenant: tenantID, N: 5, Running: most}, work)
 }
 
 // most is how many may run at once under load.
-const most = 3
+const most = 5
 
 // underLoad claims by a quota, with a worker on each of claims.
-func underLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, quota execution.Quota, work func()) {
+func underLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, quota execution.Quota, work func(event.Lane)) {
 	t.Helper()
-	const total = 150
-	for range total {
-		work()
+	const total = 200
+	for i := range total {
+		work([]event.Lane{event.Interactive, event.Live, event.Backfill, event.Backfill}[i%4])
+	}
+	workers := names("capped", len(claims))
+	for i, worker := range workers {
+		must2(t)(claims[i].Heartbeat(t.Context(), worker, time.Hour))
 	}
 	var done, running atomic.Int64
-	together(len(claims), func(i int) {
-		worker := fmt.Sprintf("capped%d", i)
-		if _, err := claims[i].Heartbeat(t.Context(), worker, time.Hour); err != nil {
-			t.Error(err)
-			return
-		}
+	together(2*len(claims), func(i int) {
+		s, worker := claims[i/2], workers[i/2]
 		for done.Load() < total && !t.Failed() {
-			taken, err := claims[i].Claim(t.Context(), worker, []execution.Quota{quota}, 1000)
-			got := taken.Claimed
+			var taken execution.Taken
+			var err error
+			if quotas := []execution.Quota{quota}; i%2 == 0 {
+				taken, err = s.Claim(t.Context(), worker, quotas, 0)
+			} else {
+				taken, err = s.ClaimBackfill(t.Context(), worker, quotas)
+			}
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			if n := running.Add(int64(len(got))); n > most {
+			if n := running.Add(int64(len(taken.Claimed))); n > most {
 				t.Errorf("%d run at once, and the cap is %d", n, most)
 			}
-			for _, c := range got {
+			for _, c := range taken.Claimed {
 				// Counted out before, because it may be claimed again right after.
 				running.Add(-1)
 				if err := runs.Complete(t.Context(), success(c)); err != nil {
@@ -191,7 +196,7 @@ func claimLanes(t *testing.T, b *bundle) {
 	backfill, live := work(b.acme, event.Backfill), work(b.other, event.Live)
 	first, second := work(b.other, event.Interactive), work(b.acme, event.Interactive)
 	must2(t)(b.Heartbeat(t.Context(), "w1", time.Minute))
-	taken, err := b.Claim(t.Context(), "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 9, Running: 9}, {Tenant: b.other.tenant, N: 9, Running: 9}}, 1000)
+	taken, err := Claim(t.Context(), b, "w1", []execution.Quota{{Tenant: b.acme.tenant, N: 9, Running: 9}, {Tenant: b.other.tenant, N: 9, Running: 9}}, 1000)
 	claimed := taken.Claimed
 	must(t, err)
 	var got []string
@@ -218,7 +223,7 @@ func claimReserve(t *testing.T, b *bundle) {
 	must2(t)(b.Heartbeat(t.Context(), "w2", time.Minute))
 	claim := func(worker string, n int, full bool) []execution.Claimed {
 		t.Helper()
-		taken, err := b.Claim(t.Context(), worker, []execution.Quota{{Tenant: b.acme.tenant, N: n, Running: 8}}, 100)
+		taken, err := Claim(t.Context(), b, worker, []execution.Quota{{Tenant: b.acme.tenant, N: n, Running: 8}}, 100)
 		must(t, err)
 		if len(taken.Left) > 0 || (len(taken.Full) > 0) != full {
 			t.Errorf("left are %v and full %v, want only that it is full: %v", taken.Left, taken.Full, full)
@@ -261,7 +266,7 @@ func claimBackfill(t *testing.T, b *bundle) {
 	}{
 		{0, [3]int{0, 2, 0}, both}, {-1, [3]int{}, both}, {1, [3]int{0, 0, 1}, both}, {5, [3]int{0, 0, 5}, other}, {100, [3]int{0, 0, 4}, nil},
 	} {
-		taken, err := b.Claim(t.Context(), "w1", quotas, step.backfill)
+		taken, err := Claim(t.Context(), b, "w1", quotas, step.backfill)
 		must(t, err)
 		equal(t, step.want, lanesOf(taken.Claimed))
 		equal(t, step.left, taken.Left)

@@ -7,6 +7,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -202,10 +203,21 @@ func (b *bundle) claim(t testing.TB, worker string, p place, n int) []execution.
 	t.Helper()
 	_, err := b.Heartbeat(t.Context(), worker, 8*time.Second)
 	must(t, err)
-	taken, err := b.Claim(t.Context(), worker, []execution.Quota{{Tenant: p.tenant, N: n, Running: 1 << 20}}, n)
-	got := taken.Claimed
+	taken, err := Claim(t.Context(), b, worker, []execution.Quota{{Tenant: p.tenant, N: n, Running: 1 << 20}}, n)
 	must(t, err)
-	return got
+	return taken.Claimed
+}
+
+// Claim claims of all lanes: backfill behind the others.
+func Claim(ctx context.Context, s execution.Claims, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
+	taken, err := s.Claim(ctx, worker, quotas, backfill)
+	if err != nil || len(taken.Behind) == 0 {
+		return taken, err
+	}
+	behind, err := s.ClaimBackfill(ctx, worker, taken.Behind)
+	taken.Claimed = append(taken.Claimed, behind.Claimed...)
+	taken.Full = append(taken.Full, behind.Full...)
+	return taken, err
 }
 
 // running returns a new execution that worker w1 has claimed.

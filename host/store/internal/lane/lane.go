@@ -52,11 +52,14 @@ func (t *Turns) At(tenant string) int {
 	return int(t.at[tenant])
 }
 
-// Used moves tenants on by the turns that claims have used.
-func (t *Turns) Used(claimed []execution.Claimed) {
+// Used moves tenants on by the turns that a claim has used, or has given to backfill.
+func (t *Turns) Used(taken execution.Taken) {
 	used := make(map[string]int)
-	for _, c := range claimed {
+	for _, c := range taken.Claimed {
 		used[c.Tenant]++
+	}
+	for _, q := range taken.Behind {
+		used[q.Tenant] += q.N
 	}
 	for tenant, n := range used {
 		t.Advance(tenant, n)

@@ -13,6 +13,14 @@ func (r Running) Left(most int) Room {
 	return Room{All: max(most-r.All, 0), Backfill: max(most-execution.Reserve(most)-r.Backfill, 0)}
 }
 
+// Reserved is how many executions of the other lanes there is room for beside a claim of
+// backfill that is under way. That takes neither what Reserve leaves to them, nor what they
+// had under the cap when it counted, so that they may run as many as they do, or as Reserve
+// says, whatever it takes.
+func (r Running) Reserved(most int) int {
+	return max(min(execution.Reserve(most)-(r.All-r.Backfill), most-r.All), 0)
+}
+
 // Room is for how many executions there is room, and how many of them may be backfill.
 type Room struct{ All, Backfill int }
 
@@ -56,7 +64,22 @@ func (t Tenant[H]) Room(c *Claim) Room {
 // Chosen is what is to be claimed. For Capped see execution.Claimed.
 type Chosen[H any] struct {
 	Head   H
+	Lane   int
 	Capped bool
+}
+
+// Split parts what was chosen of a tenant: what is claimed now, and how much is claimed behind
+// it. See execution.Claims.
+func Split[H any](q execution.Quota, chosen []Chosen[H]) (now []Chosen[H], behind []execution.Quota) {
+	for _, c := range chosen {
+		if c.Lane != int(event.Backfill) {
+			now = append(now, c)
+		}
+	}
+	if n := len(chosen) - len(now); n > 0 {
+		behind = []execution.Quota{{Tenant: q.Tenant, N: n, Running: q.Running}}
+	}
+	return now, behind
 }
 
 // Choose chooses what a claim takes of a tenant. Under gives the room that a head's installation
@@ -80,7 +103,7 @@ func Choose[H any](c *Claim, t Tenant[H], under func(H) *Room) []Chosen[H] {
 			if l == int(event.Backfill) {
 				backfill++
 			}
-			chosen = append(chosen, Chosen[H]{Head: h, Capped: own != nil})
+			chosen = append(chosen, Chosen[H]{Head: h, Lane: l, Capped: own != nil})
 			return true
 		}
 		return false
