@@ -55,6 +55,37 @@ func TestLiveWorkDoesNotWaitForAClaimOfBackfill(t *testing.T) {
 	}
 }
 
+// A claim that fails ends the use of a name, under which backfill may be being claimed: what that
+// brings keeps its lease.
+func TestBackfillIsClaimedUnderANameThatHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		b.tenant("ten_a", 8, 1, "plv_1")
+		later := b.backfill("ten_a", 1)
+		s := &slow{failing: failing{Store: b.store}, asked: make(chan struct{}, 9), through: make(chan struct{})}
+		c := b.config(runner(func(_ context.Context, c execution.Claimed) error {
+			if c.Lane == event.Backfill {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		}))
+		c.Store = s
+		w, _ := b.run(c)
+		<-s.asked
+		s.set(func(f *failing) { f.claim = errDown })
+		id := b.enqueue("ten_a", event.Action, "do", `{}`)
+		w.Wake("ten_a")
+		time.Sleep(time.Second)
+		s.set(func(f *failing) { f.claim = nil })
+		b.await("ten_a", id, execution.Succeeded)
+		close(s.through)
+		if got := b.await("ten_a", later[0], execution.Succeeded); got.Claim != 1 {
+			t.Errorf("it was claimed %d times, want once", got.Claim)
+		}
+	})
+}
+
 func TestFailedClaimsOfBackfill(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

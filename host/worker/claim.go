@@ -187,6 +187,8 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	w.running[key] = struct{}{}
 	if t.lost {
 		cancel(execution.ErrFenced)
+	} else {
+		w.tenures[t] = struct{}{} // It may have ended while backfill was being claimed.
 	}
 	w.mu.Unlock()
 	w.runs.Go(func() {
