@@ -37,8 +37,12 @@ type Quota struct {
 // Taken is what a claim has brought.
 type Taken struct {
 	Claimed []Claimed
-	// Behind is the backfill whose turn it is, for Claims.ClaimBackfill.
+	// Behind is the backfill whose turn it is, for Claims.ClaimBackfill, which has had that
+	// turn then. Left and Full count it as taken.
 	Behind []Quota
+	// Busy are tenants of which not all was taken that there may be room for: somebody
+	// claims their backfill.
+	Busy []string
 	// Left are tenants of which nothing is due but backfill, for which the worker has no
 	// room, and Full those of which it has as much of their own cap as it may.
 	Left, Full []string
@@ -68,10 +72,10 @@ func Reserve(n int) int {
 type Claims interface {
 	// Backlogs lists the active tenants that have due executions, with their limits.
 	Backlogs(ctx context.Context) ([]Backlog, error)
-	// Claim claims up to the quota of each tenant for a worker, lanes first, oldest first, but
-	// for backfill, of which it says whose turn it is, at most so many in all. What an
-	// installation is at its own cap with is passed over, as is backfill where it has all that
-	// Reserve leaves of that cap.
+	// Claim claims up to the quota of each tenant for a worker, lanes first, oldest first. For
+	// so much backfill in all there is room; of more than a few it only says whose turn it is.
+	// What an installation is at its own cap with is passed over, as is backfill where it has
+	// all that Reserve leaves of that cap.
 	Claim(ctx context.Context, worker string, quotas []Quota, backfill int) (Taken, error)
 	// ClaimBackfill claims backfill that a Claim has told of, as far as there is room for it
 	// still. Claims need not wait for it, which takes a while: there may be much of it.

@@ -193,7 +193,7 @@ func (r *Ring) Result(quotas []execution.Quota, taken execution.Taken) {
 	for _, q := range quotas {
 		e := r.entry(q.Tenant)
 		e.asked = max(e.asked-q.N, 0)
-		if got[q.Tenant] == q.N || e.hinted {
+		if got[q.Tenant] == q.N || e.hinted || slices.Contains(taken.Busy, q.Tenant) {
 			r.unpark(e)
 			continue
 		}
@@ -217,10 +217,9 @@ func (r *Ring) Behind(quotas []execution.Quota, taken execution.Taken) {
 	for _, q := range quotas {
 		e := r.entry(q.Tenant)
 		e.asked = max(e.asked-q.N, 0)
-		full := slices.Contains(taken.Full, q.Tenant)
-		switch {
+		switch full := slices.Contains(taken.Full, q.Tenant); {
 		case e.turn != nil || e.waits != nil: // It is asked again anyway.
-		case slices.Contains(taken.Left, q.Tenant) || full && e.freed:
+		case full && e.freed:
 			e.backfill = true
 			r.wait(e)
 		case full:
@@ -240,14 +239,14 @@ func (r *Ring) fly(claimed []execution.Claimed) map[string]int {
 	return n
 }
 
-// Return gives back quotas that could not be used. Their tenants stay in the ring.
+// Return gives back quotas that could not be used. Their tenants are in the ring then.
 func (r *Ring) Return(quotas []execution.Quota) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, q := range quotas {
 		e := r.entry(q.Tenant)
 		e.asked = max(e.asked-q.N, 0)
-		r.unpark(e)
+		r.join(e)
 	}
 }
 

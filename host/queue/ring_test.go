@@ -404,9 +404,6 @@ func TestHammer(t *testing.T) {
 		var claimed []execution.Claimed
 		if fails {
 			ring.Return(quotas)
-			for _, q := range quotas {
-				ring.Hint(q.Tenant)
-			}
 		} else {
 			taken := store.claimBackfill(quotas)
 			ring.Behind(quotas, taken)

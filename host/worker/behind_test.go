@@ -30,11 +30,11 @@ func (s *slow) ClaimBackfill(ctx context.Context, name string, quotas []executio
 func TestLiveWorkDoesNotWaitForAClaimOfBackfill(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.tenant("ten_a", 8, 1, "plv_1")
-	later := b.backfill("ten_a", 3)
+	b.tenant("ten_a", 32, 1, "plv_1")
+	later := b.backfill("ten_a", 9)
 	s := &slow{failing: failing{Store: b.store}, asked: make(chan struct{}, 9), through: make(chan struct{})}
 	c := b.config(runner(ok))
-	c.Store, c.Slots, c.Scan = s, 4, time.Hour
+	c.Store, c.Slots, c.Scan = s, 16, time.Hour
 	w, end := b.run(c)
 	defer end()
 	<-s.asked
@@ -44,7 +44,7 @@ func TestLiveWorkDoesNotWaitForAClaimOfBackfill(t *testing.T) {
 		b.await("ten_a", id, execution.Succeeded)
 	}
 	// What is queued meanwhile is claimed once that has ended.
-	later = append(later, b.backfill("ten_a", 3)...)
+	later = append(later, b.backfill("ten_a", 9)...)
 	w.Wake("ten_a")
 	if n := len(s.asked); n > 0 {
 		t.Errorf("%d more claims of backfill were made beside the one that waits", n)
@@ -61,8 +61,8 @@ func TestBackfillIsClaimedUnderANameThatHasEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := setup(t)
-		b.tenant("ten_a", 8, 1, "plv_1")
-		later := b.backfill("ten_a", 1)
+		b.tenant("ten_a", 32, 1, "plv_1")
+		later := b.backfill("ten_a", 9)
 		s := &slow{failing: failing{Store: b.store}, asked: make(chan struct{}, 9), through: make(chan struct{})}
 		c := b.config(runner(func(_ context.Context, c execution.Claimed) error {
 			if c.Lane == event.Backfill {
@@ -80,8 +80,10 @@ func TestBackfillIsClaimedUnderANameThatHasEnded(t *testing.T) {
 		s.set(func(f *failing) { f.claim = nil })
 		b.await("ten_a", id, execution.Succeeded)
 		close(s.through)
-		if got := b.await("ten_a", later[0], execution.Succeeded); got.Claim != 1 {
-			t.Errorf("it was claimed %d times, want once", got.Claim)
+		for _, id := range later {
+			if got := b.await("ten_a", id, execution.Succeeded); got.Claim != 1 {
+				t.Errorf("it was claimed %d times, want once", got.Claim)
+			}
 		}
 	})
 }
@@ -102,8 +104,8 @@ func TestFailedClaimsOfBackfill(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				b := setup(t)
-				b.tenant("ten_a", 4, 1, "plv_1")
-				ids := b.backfill("ten_a", 2)
+				b.tenant("ten_a", 32, 1, "plv_1")
+				ids := b.backfill("ten_a", 9)
 				flaky := &failing{Store: b.store}
 				test.fail(flaky, errDown)
 				c := b.config(runner(ok))
@@ -118,8 +120,8 @@ func TestFailedClaimsOfBackfill(t *testing.T) {
 						t.Errorf("it succeeded after %s under claim %d, want %s at most and claim %d", took, got.Claim, test.within, test.claims)
 					}
 				}
-				if n := b.logs.count("database answers again"); n != b.logs.count("database does not answer") {
-					t.Errorf("the log says %d times that the database answers again, and not as often that it does not", n)
+				if b.logs.count("backfill is not claimed") == 0 {
+					t.Error("the log does not say that backfill was not claimed")
 				}
 			})
 		})

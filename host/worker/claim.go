@@ -96,7 +96,11 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 	w.metrics.claimed(w.c.Now().Sub(began))
 	w.ring.Result(quotas, taken)
 	w.begin(alive, t, taken.Claimed, 0)
-	if len(taken.Behind) > 0 {
+	switch {
+	case len(taken.Behind) == 0:
+	case w.lanes.alone():
+		w.ring.Return(taken.Behind)
+	default:
 		w.claimBehind(ctx, alive, t, taken.Behind)
 	}
 	return true, nil
@@ -113,31 +117,34 @@ func (w *Worker) unclaimed(t *tenure, err error) error {
 	return fmt.Errorf("claim executions: %w", err)
 }
 
-// claimBehind claims backfill, once at a time, and does not wait for the end of it. The slots
-// for it are taken at once.
+// claimBehind claims backfill, one claim at a time, and does not wait for the end of it. The
+// slots for it are taken at once, and what is to run alone waits for it as for one that is to run.
 func (w *Worker) claimBehind(ctx, alive context.Context, t *tenure, quotas []execution.Quota) {
-	slots := 0
+	held := 0
 	for _, q := range quotas {
-		slots += q.N
+		held += q.N
 	}
 	w.mu.Lock()
 	w.behind = true
-	w.slots.give(event.Backfill, -slots)
+	w.slots.give(event.Backfill, -held)
 	w.mu.Unlock()
+	w.lanes.expect(common)
 	w.runs.Go(func() {
-		defer signal(w.nudge)
 		claimed, err := w.claimBackfill(alive, t, quotas)
-		w.begin(alive, t, claimed, slots)
-		w.health.report(ctx, "claim", err)
+		w.begin(alive, t, claimed, held)
+		w.lanes.unexpect(common)
+		signal(w.nudge)
 		if err == nil {
-			w.failures = 0
+			w.behindFailures = 0
 		} else {
-			w.pause(ctx, w.failures)
-			w.failures++
+			w.c.Logger.WarnContext(ctx, "backfill is not claimed: it will be tried again", slog.Any("error", err))
+			w.pause(ctx, w.behindFailures)
+			w.behindFailures++
 		}
 		w.mu.Lock()
 		w.behind = false
 		w.mu.Unlock()
+		signal(w.nudge)
 	})
 }
 
@@ -148,9 +155,6 @@ func (w *Worker) claimBackfill(ctx context.Context, t *tenure, quotas []executio
 	taken, err := w.c.Store.ClaimBackfill(bounded, t.name, quotas)
 	if err != nil {
 		w.ring.Return(quotas)
-		for _, q := range quotas {
-			w.ring.Hint(q.Tenant) // Who has left the ring is asked again.
-		}
 		return nil, w.unclaimed(t, err)
 	}
 	w.metrics.claimed(w.c.Now().Sub(began))
@@ -158,10 +162,10 @@ func (w *Worker) claimBackfill(ctx context.Context, t *tenure, quotas []executio
 	return taken.Claimed, nil
 }
 
-// begin starts what was claimed, in place of the slots that were taken for it.
-func (w *Worker) begin(ctx context.Context, t *tenure, claimed []execution.Claimed, slots int) {
+// begin starts what was claimed, in place of the slots of backfill that were held for it.
+func (w *Worker) begin(ctx context.Context, t *tenure, claimed []execution.Claimed, held int) {
 	w.mu.Lock()
-	w.slots.give(event.Backfill, slots)
+	w.slots.give(event.Backfill, held)
 	for _, c := range claimed {
 		w.slots.give(c.Lane, -1)
 	}
@@ -185,9 +189,13 @@ func (w *Worker) start(ctx context.Context, t *tenure, c execution.Claimed) {
 	w.mu.Lock()
 	t.runs[key] = cancel
 	w.running[key] = struct{}{}
-	if t.lost {
+	switch {
+	case t.lost:
 		cancel(execution.ErrFenced)
-	} else {
+	case w.handingBack:
+		cancel(errHandBack)
+		fallthrough
+	default:
 		w.tenures[t] = struct{}{} // It may have ended while backfill was being claimed.
 	}
 	w.mu.Unlock()

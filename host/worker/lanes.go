@@ -38,6 +38,14 @@ func (l *lanes) expect(in lane) {
 	l.coming[in]++
 }
 
+// unexpect says that one that was expected does not come.
+func (l *lanes) unexpect(in lane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.coming[in]--
+	l.change()
+}
+
 // alone says whether somebody is to run alone, or does. Whoever was claimed now would wait
 // for its end, and be lost for a lease if the process dies of it: another worker may do
 // better.

@@ -192,10 +192,12 @@ type Worker struct {
 	mu sync.Mutex
 	// slots are those that are free.
 	slots slots
-	// behind says that backfill is being claimed, and failures, which is whose does so, how
-	// often that has failed since it last did not.
-	behind   bool
-	failures int
+	// behind says that backfill is being claimed, and behindFailures how often in a row that
+	// has failed: only who claims it uses that.
+	behind         bool
+	behindFailures int
+	// handingBack says that what begins now is handed back at once.
+	handingBack bool
 
 	current *tenure
 	tenures map[*tenure]struct{}
@@ -275,6 +277,7 @@ func (w *Worker) drain(end context.CancelFunc) error {
 		return nil
 	}
 	w.mu.Lock()
+	w.handingBack = true
 	for t := range w.tenures {
 		t.stopAll(errHandBack)
 	}

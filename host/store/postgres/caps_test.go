@@ -94,17 +94,25 @@ func TestCapsHoldInTheDatabase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := range total {
+	}
+	// Half of it has order keys, so that what is claimed and what runs has live work come behind it.
+	queue := func(from, to int) {
+		for n := from; n < to && !t.Failed(); n++ {
 			now := time.Now()
-			_, err := stores[0].Accept(ctx, event.Event{ID: ident.New(ident.Event, now), Tenant: acme, Installation: id, Kind: event.Webhook},
-				&event.Work{Execution: ident.New(ident.Execution, now), Lane: event.Live + event.Lane(n%2)})
-			if err != nil {
-				t.Fatal(err)
+			w := &event.Work{Execution: ident.New(ident.Execution, now), Lane: event.Live + event.Lane(n%2)}
+			if n%4 < 2 {
+				w.OrderKey = event.KeyOf("end_1", fmt.Sprint(n%7))
+			}
+			e := event.Event{ID: ident.New(ident.Event, now), Tenant: acme, Installation: []string{"ins_capped", "ins_free"}[n%3/2], Kind: event.Webhook}
+			if _, err := stores[0].Accept(ctx, e, w); err != nil {
+				t.Error(err)
 			}
 		}
 	}
+	queue(0, total)
 	var done atomic.Int64
 	var all sync.WaitGroup
+	all.Go(func() { queue(total, 2*total) })
 	for i := range 2 * len(stores) {
 		s, worker, backfill := stores[i/2], fmt.Sprintf("wrk_%d", i), i%2 == 1
 		if _, err := s.Heartbeat(ctx, worker, time.Hour); err != nil {

@@ -77,14 +77,15 @@ const cappedHeads = `WITH RECURSIVE x AS MATERIALIZED (SELECT * FROM unnest($1::
  WHERE l.lane >= $3
  ORDER BY r.tenant, l.lane, h.run_at, h.id`
 
-// takeDue claims what was chosen and is still queued. "+ 0" keeps the planner
+// takeDue claims what was chosen and is still queued, in the lanes that are claimed: what was
+// backfill may be live by now, and counts as such. "+ 0" keeps the planner
 // from the index of what is queued, where it would pass a tenant's whole backlog
 // to find one id. The SELECT keeps the number of rows from it: for a few it would make
 // a new plan each time, which costs as much as the statement, where the one for any
 // number does.
 const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker = $3, changed_at = $4
  FROM unnest((SELECT $1::text[]), $2::text[]) AS x (tenant, id)
- WHERE e.tenant = x.tenant AND e.id = x.id AND e.state + 0 = 0
+ WHERE e.tenant = x.tenant AND e.id = x.id AND e.state + 0 = 0 AND e.lane >= $5
  RETURNING e.tenant, e.id, e.claim, e.attempt, e.crashes, e.lane, e.run_at, e.order_key`
 
 // Claim implements execution.Claims. For each tenant one claimer in the cluster
@@ -94,11 +95,11 @@ const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker 
 //
 // Backfill is claimed by one claimer in the cluster, too, beside that one. While it
 // does so, the other takes no more than what backfill never does, and waits for it
-// only if that is not enough.
+// only if that is nothing.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
 	c := claimer{worker: worker, first: event.Interactive, quotas: quotas, backfill: backfill}
 	taken, err := s.claimed(ctx, c)
-	if errors.Is(err, errReserved) {
+	if errors.Is(err, errBusy) {
 		c.waits = true
 		taken, err = s.claimed(ctx, c)
 	}
@@ -130,8 +131,9 @@ type claimer struct {
 	waits bool
 }
 
-// errReserved means that there may be room for more than for what backfill never takes.
-var errReserved = errors.New("a claim of backfill is under way")
+// errBusy means that nothing was taken, though there may be room: that is known once it was
+// waited for a claim of backfill.
+var errBusy = errors.New("a claim of backfill is under way")
 
 func (s *Store) claimed(ctx context.Context, c claimer) (execution.Taken, error) {
 	if c.quotas = lane.Merged(c.quotas); len(c.quotas) == 0 {
@@ -146,7 +148,7 @@ func (s *Store) claimed(ctx context.Context, c claimer) (execution.Taken, error)
 		})
 	})
 	switch {
-	case errors.Is(err, errReserved):
+	case errors.Is(err, errBusy):
 		return execution.Taken{}, err
 	case err != nil:
 		return execution.Taken{}, store.Fault(s.driver, err, "claim executions")
@@ -167,7 +169,7 @@ func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) (execu
 		return taken, err
 	}
 	b := &pgx.Batch{}
-	b.Queue(takeDue, f.tenants, f.ids, c.worker, column.Micros(s.driver.Clock())).Query(func(rows pgx.Rows) error {
+	b.Queue(takeDue, f.tenants, f.ids, c.worker, column.Micros(s.driver.Clock()), int(c.first)).Query(func(rows pgx.Rows) error {
 		var err error
 		taken.Claimed, err = pgx.CollectRows(rows, scanClaimed)
 		return err
@@ -288,7 +290,7 @@ func (c claimer) lookCapped(ctx context.Context, conn *pgxpool.Conn, f *found, t
 // choose shares each tenant's room between its lanes.
 func (f *found) choose(c claimer, turns *lane.Turns) (execution.Taken, error) {
 	var taken execution.Taken
-	claim := lane.Claim{Backfill: c.backfill}
+	claim, few := lane.Claim{Backfill: c.backfill}, lane.Few
 	for _, q := range c.quotas {
 		t := lane.Tenant[head]{Quota: q, Running: f.running[q.Tenant], Turn: turns.At(q.Tenant), Heads: *f.heads[q.Tenant]}
 		chosen := lane.Choose(&claim, t, func(h head) *lane.Room {
@@ -298,35 +300,67 @@ func (f *found) choose(c claimer, turns *lane.Turns) (execution.Taken, error) {
 			return nil
 		})
 		if c.first != event.Backfill {
-			var behind []execution.Quota
-			chosen, behind = lane.Split(q, chosen)
-			taken.Behind = append(taken.Behind, behind...)
+			chosen = f.now(&taken, q, chosen, &few)
 		}
-		if slices.Contains(f.busy, stripeOf(q.Tenant)) && !f.reserved(q, chosen) {
-			return execution.Taken{}, errReserved
+		for _, head := range chosen {
+			f.tenants, f.ids = append(f.tenants, q.Tenant), append(f.ids, head.Head.id)
+			f.capped[head.Head.id] = head.Capped
 		}
-		for _, c := range chosen {
-			f.tenants, f.ids = append(f.tenants, q.Tenant), append(f.ids, c.Head.id)
-			f.capped[c.Head.id] = c.Capped
-		}
+	}
+	if len(f.ids) == 0 && len(taken.Busy) > 0 {
+		return execution.Taken{}, errBusy
 	}
 	taken.Left, taken.Full = claim.Left, claim.Full
 	return taken, nil
 }
 
-// reserved says whether there is room for what was chosen of a tenant whatever a claim of
-// backfill takes meanwhile.
-func (f *found) reserved(q execution.Quota, chosen []lane.Chosen[head]) bool {
-	of := map[string]int{}
-	for _, c := range chosen {
-		if of[c.Head.installation]++; c.Capped {
-			own := f.caps[capKey{q.Tenant, c.Head.installation}]
-			if of[c.Head.installation] > own.running.Reserved(own.most) {
-				return false
+// now is what of a tenant's choice is claimed now: of backfill no more than a few, and while
+// somebody else claims that, none of it, and of the rest as much as there is room for whatever
+// they take.
+func (f *found) now(taken *execution.Taken, q execution.Quota, chosen []lane.Chosen[head], few *int) []lane.Chosen[head] {
+	busy := slices.Contains(f.busy, stripeOf(q.Tenant))
+	most := *few
+	if busy {
+		most = 0
+	}
+	now, behind := lane.Split(chosen, most)
+	if behind > 0 {
+		taken.Behind = append(taken.Behind, execution.Quota{Tenant: q.Tenant, N: behind, Running: q.Running})
+	}
+	if !busy {
+		for _, c := range now {
+			if c.Lane == int(event.Backfill) {
+				*few--
 			}
 		}
+		return now
 	}
-	return len(chosen) <= f.running[q.Tenant].Reserved(q.Running)
+	sure := f.reserved(q, now)
+	if len(sure) < len(now) {
+		taken.Busy = append(taken.Busy, q.Tenant)
+	}
+	return sure
+}
+
+// reserved is what of a tenant's choice there is room for whatever a claim of backfill takes
+// meanwhile.
+func (f *found) reserved(q execution.Quota, chosen []lane.Chosen[head]) (sure []lane.Chosen[head]) {
+	left, of := f.running[q.Tenant].Reserved(q.Running), map[string]int{}
+	for _, c := range chosen {
+		if left == 0 {
+			break
+		}
+		if c.Capped {
+			own := f.caps[capKey{q.Tenant, c.Head.installation}]
+			if of[c.Head.installation] == own.running.Reserved(own.most) {
+				continue
+			}
+			of[c.Head.installation]++
+		}
+		sure = append(sure, c)
+		left--
+	}
+	return sure
 }
 
 func (f *found) scanRunning(rows pgx.Rows) error {

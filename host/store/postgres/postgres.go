@@ -66,17 +66,18 @@ const (
 	// groupTimeout is longer than the server's statement timeout, which speaks first.
 	groupTimeout = 45 * time.Second
 	// conns is the most connections of a process, unless the address says
-	// pool_max_conns: nine of flushers, one claimer, and as many for the API.
-	conns = 20
+	// pool_max_conns: nine of flushers, two claimers, and ten for the API.
+	conns = 21
 )
 
 // settings are made on each connection. Every statement of ours finds its rows
 // by an index, one by one; nothing else is ever wanted, because a table that was
 // empty when a statement was planned grows a hundred thousand rows before its
-// statistics say so (a claim that joined by hashing read the whole backlog), and
-// because a plan is made for any tenant (one that expected few read all that the
-// largest had, and sorted it, for each page).
-const settings = `SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
+// statistics say so (a claim that joined by hashing read the whole backlog). A plan is
+// made for any tenant: where it expected few rows, a page of them was all that the largest
+// tenant had, read in the order of the table and sorted, unless to read by an index costs
+// no more than that, as it does of what is in memory.
+const settings = `SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; SET random_page_cost = 1;
  SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '30s'`
 
 // Options says how to open a database.

@@ -18,7 +18,7 @@ import (
 // Claim implements execution.Claims. The one writer sees every claim, so that
 // what runs can be counted. A worker without a lease is execution.ErrFenced.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
-	taken, err := s.claim(ctx, claimer{worker: worker, first: event.Interactive, far: lane.Claim{Backfill: backfill}}, quotas)
+	taken, err := s.claim(ctx, claimer{worker: worker, first: event.Interactive, few: lane.Few, far: lane.Claim{Backfill: backfill}}, quotas)
 	if err == nil {
 		s.turns.Used(taken)
 	}
@@ -64,9 +64,11 @@ type claimer struct {
 	// first is the first lane that it looks at: backfill is claimed by those that look at
 	// nothing else.
 	first event.Lane
-	// far is how far it has come, and behind the backfill that it has found.
+	// far is how far it has come, behind the backfill that it has found, and few is how much
+	// of that it may take itself.
 	far    lane.Claim
 	behind []execution.Quota
+	few    int
 	// room is what is left of the caps of installations, by tenant, for tenants that have
 	// any.
 	room map[string]map[string]*lane.Room
@@ -189,12 +191,16 @@ func (c *claimer) tenant(ctx context.Context, q execution.Quota, running lane.Ru
 	}
 	chosen := lane.Choose(&c.far, t, func(d due) *lane.Room { return c.room[q.Tenant][d.installation] })
 	if c.first != event.Backfill {
-		var behind []execution.Quota
-		chosen, behind = lane.Split(q, chosen)
-		c.behind = append(c.behind, behind...)
+		var behind int
+		if chosen, behind = lane.Split(chosen, c.few); behind > 0 {
+			c.behind = append(c.behind, execution.Quota{Tenant: q.Tenant, N: behind, Running: q.Running})
+		}
 	}
 	var claimed []execution.Claimed
 	for _, chosen := range chosen {
+		if c.first != event.Backfill && chosen.Lane == int(event.Backfill) {
+			c.few--
+		}
 		d := chosen.Head
 		if err := c.take(ctx, d.row); err != nil {
 			return nil, err

@@ -14,9 +14,9 @@ func (r Running) Left(most int) Room {
 }
 
 // Reserved is how many executions of the other lanes there is room for beside a claim of
-// backfill that is under way. That takes neither what Reserve leaves to them, nor what they
-// had under the cap when it counted, so that they may run as many as they do, or as Reserve
-// says, whatever it takes.
+// backfill that counts at another moment. That one takes cap - Reserve - backfill at most, and
+// cap - all; this leaves Reserve - live, so that together they keep to the cap, as long as
+// nothing but claims has more run, and what runs keeps its lane.
 func (r Running) Reserved(most int) int {
 	return max(min(execution.Reserve(most)-(r.All-r.Backfill), most-r.All), 0)
 }
@@ -68,16 +68,20 @@ type Chosen[H any] struct {
 	Capped bool
 }
 
-// Split parts what was chosen of a tenant: what is claimed now, and how much is claimed behind
-// it. See execution.Claims.
-func Split[H any](q execution.Quota, chosen []Chosen[H]) (now []Chosen[H], behind []execution.Quota) {
+// Few is how much backfill a claim takes with the rest: where places are free one at a time,
+// somebody else would have each before it is claimed behind.
+const Few = 4
+
+// Split parts what was chosen of a tenant: what is claimed now, at most so many of backfill,
+// and, if there is more of that, how much is claimed behind it. See execution.Claims.
+func Split[H any](chosen []Chosen[H], few int) (now []Chosen[H], behind int) {
 	for _, c := range chosen {
 		if c.Lane != int(event.Backfill) {
 			now = append(now, c)
 		}
 	}
-	if n := len(chosen) - len(now); n > 0 {
-		behind = []execution.Quota{{Tenant: q.Tenant, N: n, Running: q.Running}}
+	if behind = len(chosen) - len(now); behind <= few {
+		return chosen, 0
 	}
 	return now, behind
 }

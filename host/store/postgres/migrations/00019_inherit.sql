@@ -1,9 +1,11 @@
 -- +goose Up
 
--- What waits in a line waits for all that is before it, which therefore inherits its lane:
--- live work behind backfill would else begin when backfill has its turn. So along a line no
--- lane is later than the next one's, and who joins looks at no more than it changes. What
--- somebody else changes meanwhile is passed over, for they may wait for the line's lock.
+-- What waits in a line waits for what has its turn, which therefore inherits the first of
+-- their lanes: live work behind backfill would else begin when backfill has its turn. It
+-- does so whenever it is queued, and when somebody joins while it is. What runs keeps its
+-- lane, which is counted under caps.
+CREATE INDEX executions_line_lane ON executions (tenant, order_key, lane) WHERE state = 2 AND reason = 'order';
+
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION executions_line_up() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -13,7 +15,7 @@ BEGIN
   IF NEW.order_seq = 0 THEN
     NEW.order_seq := nextval('execution_order');
   END IF;
-  SELECT e.id, e.lane INTO turn FROM executions e WHERE e.tenant = NEW.tenant AND e.order_key = NEW.order_key AND e.order_key <> ''
+  SELECT e.id, e.state, e.lane INTO turn FROM executions e WHERE e.tenant = NEW.tenant AND e.order_key = NEW.order_key AND e.order_key <> ''
     AND e.state < 3 AND e.reason <> 'order' AND e.id <> NEW.id;
   IF NOT FOUND THEN
     RETURN NEW;
@@ -21,18 +23,22 @@ BEGIN
   NEW.state := 2;
   NEW.reason := 'order';
   NEW.run_at := 9223372036854775807;
-  NEW.lane := LEAST(NEW.lane, (SELECT e.lane FROM executions e WHERE e.tenant = NEW.tenant AND e.order_key = NEW.order_key
-    AND e.state = 2 AND e.reason = 'order' AND e.order_seq > NEW.order_seq ORDER BY e.order_seq LIMIT 1));
-  IF turn.lane > NEW.lane THEN
+  -- Who claims or cancels it meanwhile is not waited for: they may wait for the line's lock.
+  IF turn.state = 0 AND turn.lane > NEW.lane THEN
     UPDATE executions SET lane = NEW.lane WHERE tenant = NEW.tenant AND id = (
-      SELECT e.id FROM executions e WHERE e.tenant = NEW.tenant AND e.id = turn.id AND e.state < 3 AND e.lane > NEW.lane FOR UPDATE SKIP LOCKED);
+      SELECT e.id FROM executions e WHERE e.tenant = NEW.tenant AND e.id = turn.id AND e.state = 0 AND e.lane > NEW.lane FOR UPDATE SKIP LOCKED);
   END IF;
-  UPDATE executions SET lane = NEW.lane WHERE tenant = NEW.tenant AND id = ANY (ARRAY(
-    SELECT e.id FROM executions e WHERE e.tenant = NEW.tenant AND e.order_key = NEW.order_key AND e.state = 2 AND e.reason = 'order'
-      AND e.order_seq < NEW.order_seq AND e.lane > NEW.lane AND e.order_seq > COALESCE((
-        SELECT b.order_seq FROM executions b WHERE b.tenant = NEW.tenant AND b.order_key = NEW.order_key AND b.state = 2 AND b.reason = 'order'
-          AND b.order_seq < NEW.order_seq AND b.lane <= NEW.lane ORDER BY b.order_seq DESC LIMIT 1), 0)
-      FOR UPDATE SKIP LOCKED));
   RETURN NEW;
 END $$;
 -- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE FUNCTION executions_line_lane() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.lane := LEAST(NEW.lane, (SELECT min(e.lane) FROM executions e
+    WHERE e.tenant = NEW.tenant AND e.order_key = NEW.order_key AND e.state = 2 AND e.reason = 'order' AND e.id <> NEW.id));
+  RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER executions_line_lane BEFORE UPDATE OF state ON executions FOR EACH ROW
+  WHEN (NEW.order_key <> '' AND OLD.state IN (1, 2) AND NEW.state = 0) EXECUTE FUNCTION executions_line_lane();
