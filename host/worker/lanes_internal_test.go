@@ -171,3 +171,17 @@ func TestPatienceGrowsWithEachTimeInVain(t *testing.T) {
 		})
 	}
 }
+
+func TestWhoRunsAloneWaitsForAClaimThatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var l lanes
+		l.expect(common)
+		alone := enter(t.Context(), &l, solo, nil)
+		want(t, alone, false)
+		l.unexpect(common)
+		synctest.Wait()
+		want(t, alone, true)
+		alone.leave()
+	})
+}

@@ -1,8 +1,9 @@
 // Package lane shares a tenant's turns between its lanes. Of eight turns five
 // go to interactive work first, two to live and one to backfill; a turn whose
 // lane has nothing due goes to the first lane that has. So no lane starves, and
-// no turn is wasted, but for the places that backfill leaves free: see
-// execution.Reserve.
+// no turn is wasted, but for the places that backfill leaves free (see
+// execution.Reserve), and for turns of backfill that find their places taken once they
+// are claimed behind the others (see Split).
 package lane
 
 import (

@@ -156,3 +156,45 @@ func TestChooseFillsTheRoom(t *testing.T) {
 		}
 	})
 }
+
+// One claim of backfill counts at some moment, and is done at the end; claims of the other
+// lanes take what is reserved for them before and after that, and runs end.
+func TestClaimsBesideOneOfBackfillKeepToTheCap(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.IntRange(1, 40).Draw(t, "cap")
+		var r lane.Running
+		r.All = rapid.IntRange(0, most).Draw(t, "running")
+		r.Backfill = rapid.IntRange(0, min(r.All, most-execution.Reserve(most))).Draw(t, "of them backfill")
+		steps := rapid.IntRange(1, 8).Draw(t, "steps")
+		counts, takes := rapid.IntRange(0, steps-1).Draw(t, "when it counts"), 0
+		for step := range steps {
+			if step == counts {
+				room := r.Left(most)
+				takes = room.Of(int(event.Backfill))
+			}
+			if rapid.Bool().Draw(t, "one of another lane ends") && r.All > r.Backfill {
+				r.All--
+			}
+			if rapid.Bool().Draw(t, "one of backfill ends") && r.Backfill > 0 {
+				r.All--
+				r.Backfill--
+			}
+			r.All += rapid.IntRange(0, r.Reserved(most)).Draw(t, "claimed of other lanes")
+		}
+		if r.All+takes > most {
+			t.Fatalf("%d run, and %d of backfill are claimed beside them: the cap is %d", r.All, takes, most)
+		}
+	})
+}
+
+func TestSplit(t *testing.T) {
+	t.Parallel()
+	all := []lane.Chosen[int]{{Head: 1, Lane: 0}, {Head: 2, Lane: 2}, {Head: 3, Lane: 1}, {Head: 4, Lane: 2}}
+	for few, want := range map[int]struct{ now, behind int }{0: {2, 2}, 1: {2, 2}, 2: {4, 0}, 9: {4, 0}} {
+		now, behind := lane.Split(all, few)
+		if len(now) != want.now || behind != want.behind {
+			t.Errorf("with %d at once, %d are claimed now and %d behind, want %+v", few, len(now), behind, want)
+		}
+	}
+}
