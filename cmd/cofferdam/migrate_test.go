@@ -11,9 +11,13 @@ import (
 	"github.com/cofferdam-run/cofferdam/host/store/postgres/postgrestest"
 )
 
-// unmigrate takes a database back to the schema that the program before this one left,
-// which has all that is asked of this one's: nobody else can.
-const unmigrate = `DELETE FROM goose_db_version WHERE version_id = 19`
+// These take a database back to the schema that the program before this one left: nobody
+// else can.
+const (
+	unmigrateSQLite = `DROP TRIGGER executions_line_joined; DROP TRIGGER executions_line_joined_again; DROP TRIGGER executions_line_lane;
+ DROP INDEX executions_line_lane; DELETE FROM goose_db_version WHERE version_id = 19`
+	unmigratePostgres = `DROP FUNCTION executions_line_lane CASCADE; DROP INDEX executions_line_lane; DELETE FROM goose_db_version WHERE version_id = 19`
+)
 
 // migrate runs the verb and returns what it said.
 func migrate(t *testing.T, db string) string {
@@ -47,7 +51,7 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 	for _, tt := range []struct{ before, says string }{
 		{"", "migrated the schema from version 0 to 19"},
 		{"", "the schema is at version 19 already"},
-		{unmigrate, "migrated the schema from version 18 to 19"},
+		{unmigrateSQLite, "migrated the schema from version 18 to 19"},
 	} {
 		if tt.before != "" {
 			beside(t, path, tt.before)
@@ -57,7 +61,7 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 		}
 	}
 	// An embedded database belongs to its server, which migrates it.
-	beside(t, path, unmigrate)
+	beside(t, path, unmigrateSQLite)
 	p := startServer(t, dir)
 	c := clientOf(t, p, p)
 	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {
@@ -70,7 +74,7 @@ func TestMigrateBringsAFileToTheSchema(t *testing.T) {
 func TestServerOnTheSchemaBefore(t *testing.T) {
 	t.Parallel()
 	dsn, dir := postgrestest.DSN(t), t.TempDir()
-	within(t, dsn, unmigrate)
+	within(t, dsn, unmigratePostgres)
 	p := startServer(t, dir, "COFFERDAM_DB="+dsn, "COFFERDAM_KEY_FILE="+filepath.Join(dir, "key.json"))
 	c := clientOf(t, p, p)
 	if err := c.call(t.Context(), http.MethodPost, "/v1/tenants", map[string]any{"name": "acme"}, nil); err != nil {

@@ -229,16 +229,6 @@ func (r *Ring) Behind(quotas []execution.Quota, taken execution.Taken) {
 	}
 }
 
-// fly has what was claimed be in flight, and counts it by tenant.
-func (r *Ring) fly(claimed []execution.Claimed) map[string]int {
-	n := map[string]int{}
-	for _, c := range claimed {
-		n[c.Tenant]++
-		r.entry(c.Tenant).flying++
-	}
-	return n
-}
-
 // Return gives back quotas that could not be used. Their tenants are in the ring then.
 func (r *Ring) Return(quotas []execution.Quota) {
 	r.mu.Lock()
@@ -265,6 +255,16 @@ func (r *Ring) Done(tenant string, backfill bool) {
 		}
 	}
 	r.unpark(e)
+}
+
+// fly has what was claimed be in flight, and counts it by tenant.
+func (r *Ring) fly(claimed []execution.Claimed) map[string]int {
+	n := map[string]int{}
+	for _, c := range claimed {
+		n[c.Tenant]++
+		r.entry(c.Tenant).flying++
+	}
+	return n
 }
 
 func (r *Ring) entry(tenant string) *entry {
