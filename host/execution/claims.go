@@ -40,8 +40,8 @@ type Taken struct {
 	// Behind is the backfill whose turn it is, for Claims.ClaimBackfill, which has had that
 	// turn then. Left and Full count it as taken.
 	Behind []Quota
-	// Busy are tenants of which not all was taken that there may be room for: somebody
-	// claims their backfill.
+	// Busy are tenants of which not all was taken that there may be room for, as backfill is
+	// being claimed: they are to be asked again.
 	Busy []string
 	// Left are tenants of which nothing is due but backfill, for which the worker has no
 	// room, and Full those of which it has as much of their own cap as it may.

@@ -120,7 +120,7 @@ func TestFailedClaimsOfBackfill(t *testing.T) {
 						t.Errorf("it succeeded after %s under claim %d, want %s at most and claim %d", took, got.Claim, test.within, test.claims)
 					}
 				}
-				if b.logs.count("backfill is not claimed") == 0 {
+				if b.logs.count("backfill could not be claimed") == 0 {
 					t.Error("the log does not say that backfill was not claimed")
 				}
 			})

@@ -98,7 +98,7 @@ func (w *Worker) claimOnce(ctx, alive context.Context) (more bool, err error) {
 	w.begin(alive, t, taken.Claimed, 0)
 	switch {
 	case len(taken.Behind) == 0:
-	case w.lanes.alone():
+	case ctx.Err() != nil, w.lanes.alone():
 		w.ring.Return(taken.Behind)
 	default:
 		w.claimBehind(ctx, alive, t, taken.Behind)
@@ -137,7 +137,7 @@ func (w *Worker) claimBehind(ctx, alive context.Context, t *tenure, quotas []exe
 		if err == nil {
 			w.behindFailures = 0
 		} else {
-			w.c.Logger.WarnContext(ctx, "backfill is not claimed: it will be tried again", slog.Any("error", err))
+			w.c.Logger.WarnContext(ctx, "backfill could not be claimed", slog.Any("error", err))
 			w.pause(ctx, w.behindFailures)
 			w.behindFailures++
 		}

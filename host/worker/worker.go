@@ -7,8 +7,8 @@
 //	w.Wake(tenant) // something was queued
 //
 // One goroutine claims, fairly by tenant (package queue), as many executions as
-// there are free slots; each claimed one runs in a goroutine of its own. What of them is
-// backfill another claims, for which live work does not wait. A quarter of the
+// there are free slots; each claimed one runs in a goroutine of its own. Of backfill it
+// takes a few, and another goroutine more, for which live work does not wait. A quarter of the
 // slots is never backfill's: live work finds one, however long what is redelivered runs.
 // Three more goroutines keep the lease, promote what has waited long enough and reap
 // the claims of dead workers, and take the hints of other processes.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/fnv"
 	"slices"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -84,8 +85,8 @@ const cappedHeads = `WITH RECURSIVE x AS MATERIALIZED (SELECT * FROM unnest($1::
 // a new plan each time, which costs as much as the statement, where the one for any
 // number does.
 const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker = $3, changed_at = $4
- FROM unnest((SELECT $1::text[]), $2::text[]) AS x (tenant, id)
- WHERE e.tenant = x.tenant AND e.id = x.id AND e.state + 0 = 0 AND e.lane >= $5
+ FROM unnest((SELECT $1::text[]), $2::text[], $5::int[]) AS x (tenant, id, lane)
+ WHERE e.tenant = x.tenant AND e.id = x.id AND e.state + 0 = 0 AND e.lane BETWEEN $6 AND x.lane
  RETURNING e.tenant, e.id, e.claim, e.attempt, e.crashes, e.lane, e.run_at, e.order_key`
 
 // Claim implements execution.Claims. For each tenant one claimer in the cluster
@@ -94,10 +95,11 @@ const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker 
 // worker without a lease is execution.ErrFenced.
 //
 // Backfill is claimed by one claimer in the cluster, too, beside that one. While it
-// does so, the other takes no more than what backfill never does, and waits for it
-// only if that is nothing.
+// does so, the other takes no more than what backfill never does. It waits for it if that
+// is nothing of all tenants, and for those of whom something was left the last time.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
 	c := claimer{worker: worker, first: event.Interactive, quotas: quotas, backfill: backfill}
+	c.waits = s.busy.takeAny(quotas)
 	taken, err := s.claimed(ctx, c)
 	if errors.Is(err, errBusy) {
 		c.waits = true
@@ -106,6 +108,7 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 	if err != nil {
 		return execution.Taken{}, err
 	}
+	s.busy.add(taken.Busy)
 	s.turns.Used(taken)
 	return taken, nil
 }
@@ -129,6 +132,35 @@ type claimer struct {
 	backfill int
 	// waits says that it waits for claims of backfill.
 	waits bool
+}
+
+// waiters are tenants of whom something was left for a claim of backfill: without waiting for
+// such claims it might always be.
+type waiters struct {
+	mu  sync.Mutex
+	all map[string]struct{}
+}
+
+func (w *waiters) add(tenants []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range tenants {
+		if w.all == nil {
+			w.all = make(map[string]struct{})
+		}
+		w.all[t] = struct{}{}
+	}
+}
+
+// takeAny takes those that have quotas, and says whether there were any.
+func (w *waiters) takeAny(quotas []execution.Quota) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := len(w.all)
+	for _, q := range quotas {
+		delete(w.all, q.Tenant)
+	}
+	return len(w.all) < before
 }
 
 // errBusy means that nothing was taken, though there may be room: that is known once it was
@@ -169,7 +201,7 @@ func (s *Store) claim(ctx context.Context, conn *pgxpool.Conn, c claimer) (execu
 		return taken, err
 	}
 	b := &pgx.Batch{}
-	b.Queue(takeDue, f.tenants, f.ids, c.worker, column.Micros(s.driver.Clock()), int(c.first)).Query(func(rows pgx.Rows) error {
+	b.Queue(takeDue, f.tenants, f.ids, c.worker, column.Micros(s.driver.Clock()), f.lanes, int(c.first)).Query(func(rows pgx.Rows) error {
 		var err error
 		taken.Claimed, err = pgx.CollectRows(rows, scanClaimed)
 		return err
@@ -192,9 +224,10 @@ type found struct {
 	caps    map[capKey]*installationCap
 	// busy are the locks of tenants of which backfill is being claimed.
 	busy []int32
-	// tenants and ids are of the executions that were chosen, and capped are those that
-	// were under a cap of their installation.
+	// tenants, ids and lanes are of the executions that were chosen, and capped are those
+	// that were under a cap of their installation.
 	tenants, ids []string
+	lanes        []int32
 	capped       map[string]bool
 }
 
@@ -303,7 +336,7 @@ func (f *found) choose(c claimer, turns *lane.Turns) (execution.Taken, error) {
 			chosen = f.now(&taken, q, chosen, &few)
 		}
 		for _, head := range chosen {
-			f.tenants, f.ids = append(f.tenants, q.Tenant), append(f.ids, head.Head.id)
+			f.tenants, f.ids, f.lanes = append(f.tenants, q.Tenant), append(f.ids, head.Head.id), append(f.lanes, int32(head.Lane))
 			f.capped[head.Head.id] = head.Capped
 		}
 	}

@@ -99,6 +99,7 @@ type Store struct {
 	logger  *slog.Logger
 	files   fs.FS
 	turns   lane.Turns
+	busy    waiters
 	hints   *hints
 
 	accepts     *group.Group[*acceptance]

@@ -2,8 +2,8 @@
 
 -- What waits in a line waits for what has its turn, which therefore inherits the first of
 -- their lanes: live work behind backfill would else begin when backfill has its turn. It
--- does so whenever it is queued, and when somebody joins while it is. What runs keeps its
--- lane, which is counted under caps.
+-- does so whenever it is queued, and when somebody joins while it is; for good, so that
+-- what inherited keeps that lane. What runs keeps its own, which is counted under caps.
 CREATE INDEX executions_line_lane ON executions (tenant, order_key, lane) WHERE state = 2 AND reason = 'order';
 
 -- +goose StatementBegin
