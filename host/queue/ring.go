@@ -10,8 +10,8 @@
 //	quotas := ring.Take(free, freeForBackfill)
 //	taken, err := store.Claim(ctx, worker, quotas, freeForBackfill)
 //	ring.Result(quotas, taken)      // or ring.Return(quotas) after an error
-//	taken, err = store.ClaimBackfill(ctx, worker, taken.Behind)
-//	ring.Behind(behind, taken)      // or ring.Return(behind)
+//	behind, err := store.ClaimBackfill(ctx, worker, taken.Behind)
+//	ring.Behind(taken.Behind, behind) // or ring.Return(taken.Behind)
 //	ring.Done(tenant, ofBackfill)   // for each claimed execution that ended
 //
 // It is deficit round robin (Shreedhar and Varghese, 1995) with a cost of one

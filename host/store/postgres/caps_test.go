@@ -125,7 +125,7 @@ func TestCapsHoldInTheDatabase(t *testing.T) {
 				if quotas := []execution.Quota{{Tenant: acme, N: 4, Running: tenantMost}}; backfill {
 					taken, err = s.ClaimBackfill(ctx, worker, quotas)
 				} else {
-					taken, err = s.Claim(ctx, worker, quotas, 0)
+					taken, err = s.Claim(ctx, worker, quotas, 1000)
 				}
 				if err != nil {
 					t.Error(err)

@@ -28,9 +28,6 @@ const (
 	stripes = 256
 )
 
-// mostBackfill is more than a claim ever takes.
-const mostBackfill = 1 << 20
-
 const (
 	takeLocks  = `SELECT pg_advisory_xact_lock($1, n) FROM unnest($2::int[]) AS n`
 	shareLocks = `SELECT pg_advisory_xact_lock_shared($1, n) FROM unnest($2::int[]) AS n`
@@ -98,7 +95,7 @@ const takeDue = `UPDATE executions e SET state = 1, claim = e.claim + 1, worker 
 // does so, the other takes no more than what backfill never does. It waits for it if that
 // is nothing of all tenants, and for those of whom something was left the last time.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
-	c := claimer{worker: worker, first: event.Interactive, quotas: quotas, backfill: backfill}
+	c := claimer{worker: worker, first: event.Interactive, quotas: quotas, backfill: backfill, atOnce: lane.Few}
 	c.waits = s.busy.takeAny(quotas)
 	taken, err := s.claimed(ctx, c)
 	if errors.Is(err, errBusy) {
@@ -115,11 +112,7 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 
 // ClaimBackfill implements execution.Claims.
 func (s *Store) ClaimBackfill(ctx context.Context, worker string, quotas []execution.Quota) (execution.Taken, error) {
-	c := claimer{worker: worker, first: event.Backfill, quotas: quotas}
-	for _, q := range quotas {
-		c.backfill += q.N
-	}
-	return s.claimed(ctx, c)
+	return s.claimed(ctx, claimer{worker: worker, first: event.Backfill, quotas: quotas, backfill: lane.Most, atOnce: lane.Most})
 }
 
 // claimer is a claim of a worker.
@@ -127,9 +120,10 @@ type claimer struct {
 	worker string
 	// first is the first lane that it looks at: backfill is claimed by those that look at
 	// nothing else.
-	first    event.Lane
-	quotas   []execution.Quota
-	backfill int
+	first  event.Lane
+	quotas []execution.Quota
+	// backfill and atOnce begin a lane.Claim.
+	backfill, atOnce int
 	// waits says that it waits for claims of backfill.
 	waits bool
 }
@@ -269,7 +263,7 @@ func (c claimer) look(ctx context.Context, conn *pgxpool.Conn) (*found, error) {
 		return rows.Err()
 	})
 	b.Queue(runningOf, tenants).Query(f.scanRunning)
-	b.Queue(dueHeads, tenants, ns, min(max(c.backfill, 0), mostBackfill)+1, int(c.first)).Query(f.scanHeads)
+	b.Queue(dueHeads, tenants, ns, min(max(c.backfill, 0), lane.Most)+1, int(c.first)).Query(f.scanHeads)
 	b.Queue(cappedTenants, tenants).Query(func(rows pgx.Rows) error {
 		var err error
 		capped, err = pgx.CollectRows(rows, pgx.RowTo[string])
@@ -320,10 +314,11 @@ func (c claimer) lookCapped(ctx context.Context, conn *pgxpool.Conn, f *found, t
 	return send(ctx, conn, b)
 }
 
-// choose shares each tenant's room between its lanes.
+// choose shares each tenant's room between its lanes. Of tenants of which somebody else claims
+// backfill it takes none of that, and of the rest what there is room for whatever they take.
 func (f *found) choose(c claimer, turns *lane.Turns) (execution.Taken, error) {
-	var taken execution.Taken
-	claim, few := lane.Claim{Backfill: c.backfill}, lane.Few
+	var tenants []string
+	claim := lane.Claim{Backfill: c.backfill, AtOnce: c.atOnce}
 	for _, q := range c.quotas {
 		t := lane.Tenant[head]{Quota: q, Running: f.running[q.Tenant], Turn: turns.At(q.Tenant), Heads: *f.heads[q.Tenant]}
 		chosen := lane.Choose(&claim, t, func(h head) *lane.Room {
@@ -332,47 +327,24 @@ func (f *found) choose(c claimer, turns *lane.Turns) (execution.Taken, error) {
 			}
 			return nil
 		})
-		if c.first != event.Backfill {
-			chosen = f.now(&taken, q, chosen, &few)
+		busy := slices.Contains(f.busy, stripeOf(q.Tenant))
+		now := lane.Split(&claim, q, chosen, busy)
+		if busy {
+			sure := f.reserved(q, now)
+			if len(sure) < len(now) {
+				tenants = append(tenants, q.Tenant)
+			}
+			now = sure
 		}
-		for _, head := range chosen {
-			f.tenants, f.ids, f.lanes = append(f.tenants, q.Tenant), append(f.ids, head.Head.id), append(f.lanes, int32(head.Lane))
-			f.capped[head.Head.id] = head.Capped
+		for _, h := range now {
+			f.tenants, f.ids, f.lanes = append(f.tenants, q.Tenant), append(f.ids, h.Head.id), append(f.lanes, int32(h.Lane))
+			f.capped[h.Head.id] = h.Capped
 		}
 	}
-	if len(f.ids) == 0 && len(taken.Busy) > 0 {
+	if len(f.ids) == 0 && len(tenants) > 0 {
 		return execution.Taken{}, errBusy
 	}
-	taken.Left, taken.Full = claim.Left, claim.Full
-	return taken, nil
-}
-
-// now is what of a tenant's choice is claimed now: of backfill no more than a few, and while
-// somebody else claims that, none of it, and of the rest as much as there is room for whatever
-// they take.
-func (f *found) now(taken *execution.Taken, q execution.Quota, chosen []lane.Chosen[head], few *int) []lane.Chosen[head] {
-	busy := slices.Contains(f.busy, stripeOf(q.Tenant))
-	most := *few
-	if busy {
-		most = 0
-	}
-	now, behind := lane.Split(chosen, most)
-	if behind > 0 {
-		taken.Behind = append(taken.Behind, execution.Quota{Tenant: q.Tenant, N: behind, Running: q.Running})
-	}
-	if !busy {
-		for _, c := range now {
-			if c.Lane == int(event.Backfill) {
-				*few--
-			}
-		}
-		return now
-	}
-	sure := f.reserved(q, now)
-	if len(sure) < len(now) {
-		taken.Busy = append(taken.Busy, q.Tenant)
-	}
-	return sure
+	return execution.Taken{Behind: claim.Behind, Busy: tenants, Left: claim.Left, Full: claim.Full}, nil
 }
 
 // reserved is what of a tenant's choice there is room for whatever a claim of backfill takes

@@ -18,7 +18,7 @@ import (
 // Claim implements execution.Claims. The one writer sees every claim, so that
 // what runs can be counted. A worker without a lease is execution.ErrFenced.
 func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quota, backfill int) (execution.Taken, error) {
-	taken, err := s.claim(ctx, claimer{worker: worker, first: event.Interactive, few: lane.Few, far: lane.Claim{Backfill: backfill}}, quotas)
+	taken, err := s.claim(ctx, claimer{worker: worker, first: event.Interactive, far: lane.Claim{Backfill: backfill, AtOnce: lane.Few}}, quotas)
 	if err == nil {
 		s.turns.Used(taken)
 	}
@@ -27,11 +27,7 @@ func (s *Store) Claim(ctx context.Context, worker string, quotas []execution.Quo
 
 // ClaimBackfill implements execution.Claims.
 func (s *Store) ClaimBackfill(ctx context.Context, worker string, quotas []execution.Quota) (execution.Taken, error) {
-	c := claimer{worker: worker, first: event.Backfill}
-	for _, q := range quotas {
-		c.far.Backfill += q.N
-	}
-	return s.claim(ctx, c, quotas)
+	return s.claim(ctx, claimer{worker: worker, first: event.Backfill, far: lane.Claim{Backfill: lane.Most, AtOnce: lane.Most}}, quotas)
 }
 
 func (s *Store) claim(ctx context.Context, c claimer, quotas []execution.Quota) (execution.Taken, error) {
@@ -45,7 +41,7 @@ func (s *Store) claim(ctx context.Context, c claimer, quotas []execution.Quota) 
 		c := c // It may be tried again.
 		c.tx, c.now = tx, column.Micros(s.driver.Clock())
 		claimed, err := c.claim(ctx, quotas)
-		taken = execution.Taken{Claimed: claimed, Behind: c.behind, Left: c.far.Left, Full: c.far.Full}
+		taken = execution.Taken{Claimed: claimed, Behind: c.far.Behind, Left: c.far.Left, Full: c.far.Full}
 		return err
 	})
 	if err != nil {
@@ -64,11 +60,8 @@ type claimer struct {
 	// first is the first lane that it looks at: backfill is claimed by those that look at
 	// nothing else.
 	first event.Lane
-	// far is how far it has come, behind the backfill that it has found, and few is how much
-	// of that it may take itself.
-	far    lane.Claim
-	behind []execution.Quota
-	few    int
+	// far is how far it has come.
+	far lane.Claim
 	// room is what is left of the caps of installations, by tenant, for tenants that have
 	// any.
 	room map[string]map[string]*lane.Room
@@ -190,17 +183,8 @@ func (c *claimer) tenant(ctx context.Context, q execution.Quota, running lane.Ru
 		return nil, err
 	}
 	chosen := lane.Choose(&c.far, t, func(d due) *lane.Room { return c.room[q.Tenant][d.installation] })
-	if c.first != event.Backfill {
-		var behind int
-		if chosen, behind = lane.Split(chosen, c.few); behind > 0 {
-			c.behind = append(c.behind, execution.Quota{Tenant: q.Tenant, N: behind, Running: q.Running})
-		}
-	}
 	var claimed []execution.Claimed
-	for _, chosen := range chosen {
-		if c.first != event.Backfill && chosen.Lane == int(event.Backfill) {
-			c.few--
-		}
+	for _, chosen := range lane.Split(&c.far, q, chosen, false) {
 		d := chosen.Head
 		if err := c.take(ctx, d.row); err != nil {
 			return nil, err

@@ -111,7 +111,7 @@ func claimCap(t *testing.T, b *bundle) {
 }
 
 // CapUnderLoad queues executions of a tenant with work, claims with a worker on
-// each of claims, live ones and backfill at once, and completes with runs, until 150 are
+// each of claims, live ones and backfill at once, and completes with runs, until 200 are
 // done. It fails if ever more than five run: a cap is the cluster's, however many processes claim.
 func CapUnderLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, tenantID string, work func(event.Lane)) {
 	t.Helper()
@@ -139,7 +139,7 @@ func underLoad(t *testing.T, claims []execution.Claims, runs execution.Runs, quo
 			var taken execution.Taken
 			var err error
 			if quotas := []execution.Quota{quota}; i%2 == 0 {
-				taken, err = s.Claim(t.Context(), worker, quotas, 0)
+				taken, err = s.Claim(t.Context(), worker, quotas, 1000)
 			} else {
 				taken, err = s.ClaimBackfill(t.Context(), worker, quotas)
 			}

@@ -1,6 +1,7 @@
 package lane_test
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -191,10 +192,28 @@ func TestClaimsBesideOneOfBackfillKeepToTheCap(t *testing.T) {
 func TestSplit(t *testing.T) {
 	t.Parallel()
 	all := []lane.Chosen[int]{{Head: 1, Lane: 0}, {Head: 2, Lane: 2}, {Head: 3, Lane: 1}, {Head: 4, Lane: 2}}
-	for few, want := range map[int]struct{ now, behind int }{0: {2, 2}, 1: {2, 2}, 2: {4, 0}, 9: {4, 0}} {
-		now, behind := lane.Split(all, few)
-		if len(now) != want.now || behind != want.behind {
-			t.Errorf("with %d at once, %d are claimed now and %d behind, want %+v", few, len(now), behind, want)
-		}
+	quota, behind := execution.Quota{Tenant: "a", N: 9, Running: 8}, []execution.Quota{{Tenant: "a", N: 2, Running: 8}}
+	for name, test := range map[string]struct {
+		atOnce    int
+		apart     bool
+		now, left int
+		behind    []execution.Quota
+	}{
+		"more than a few are behind":  {1, false, 2, 1, behind},
+		"a few are claimed at once":   {2, false, 4, 0, nil},
+		"what is left is for others":  {5, false, 4, 3, nil},
+		"a few are behind where busy": {5, true, 2, 5, behind},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := lane.Claim{AtOnce: test.atOnce}
+			now := lane.Split(&c, quota, all, test.apart)
+			if len(now) != test.now || c.AtOnce != test.left || !slices.Equal(c.Behind, test.behind) {
+				t.Errorf("%d are claimed now, %v behind, and %d more may be: want %+v", len(now), c.Behind, c.AtOnce, test)
+			}
+		})
+	}
+	if now := lane.Split(&lane.Claim{}, quota, all[:1], true); len(now) != 1 {
+		t.Errorf("%d are claimed of one without backfill", len(now))
 	}
 }

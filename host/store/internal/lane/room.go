@@ -39,11 +39,19 @@ func (r *Room) take(lane int) {
 	}
 }
 
-// Claim is how far a claim has come. Backfill is how much of that it may take yet; for the
-// others see execution.Taken.
+// Few is how much backfill a claim of all lanes takes itself: where places are free one at a
+// time, somebody else would have each before it is claimed behind.
+const Few = 4
+
+// Most is more backfill than a claim ever takes.
+const Most = 1 << 20
+
+// Claim is how far a claim has come. Backfill is how much of that may be chosen yet, and AtOnce
+// how much of it may be claimed with the rest; for the others see execution.Taken.
 type Claim struct {
-	Backfill   int
-	Left, Full []string
+	Backfill, AtOnce int
+	Behind           []execution.Quota
+	Left, Full       []string
 }
 
 // Tenant is what a claim looks at of a tenant: what runs of it, where in the round it is, and
@@ -68,22 +76,26 @@ type Chosen[H any] struct {
 	Capped bool
 }
 
-// Few is how much backfill a claim takes with the rest: where places are free one at a time,
-// somebody else would have each before it is claimed behind.
-const Few = 4
-
-// Split parts what was chosen of a tenant: what is claimed now, at most so many of backfill,
-// and, if there is more of that, how much is claimed behind it. See execution.Claims.
-func Split[H any](chosen []Chosen[H], few int) (now []Chosen[H], behind int) {
-	for _, c := range chosen {
-		if c.Lane != int(event.Backfill) {
-			now = append(now, c)
+// Split parts what was chosen of a tenant into what is claimed at once, which it returns, and
+// what is claimed behind it: backfill, unless there is little of it. Apart says that none of
+// it may be claimed at once.
+func Split[H any](c *Claim, q execution.Quota, chosen []Chosen[H], apart bool) []Chosen[H] {
+	var now []Chosen[H]
+	for _, head := range chosen {
+		if head.Lane != int(event.Backfill) {
+			now = append(now, head)
 		}
 	}
-	if behind = len(chosen) - len(now); behind <= few {
-		return chosen, 0
+	backfill := len(chosen) - len(now)
+	switch {
+	case backfill == 0:
+	case !apart && backfill <= c.AtOnce:
+		c.AtOnce -= backfill
+		return chosen
+	default:
+		c.Behind = append(c.Behind, execution.Quota{Tenant: q.Tenant, N: backfill, Running: q.Running})
 	}
-	return now, behind
+	return now
 }
 
 // Choose chooses what a claim takes of a tenant. Under gives the room that a head's installation
