@@ -317,7 +317,7 @@ func (c claimer) lookCapped(ctx context.Context, conn *pgxpool.Conn, f *found, t
 // choose shares each tenant's room between its lanes. Of tenants of which somebody else claims
 // backfill it takes none of that, and of the rest what there is room for whatever they take.
 func (f *found) choose(c claimer, turns *lane.Turns) (execution.Taken, error) {
-	var tenants []string
+	var left []string
 	claim := lane.Claim{Backfill: c.backfill, AtOnce: c.atOnce}
 	for _, q := range c.quotas {
 		t := lane.Tenant[head]{Quota: q, Running: f.running[q.Tenant], Turn: turns.At(q.Tenant), Heads: *f.heads[q.Tenant]}
@@ -332,7 +332,7 @@ func (f *found) choose(c claimer, turns *lane.Turns) (execution.Taken, error) {
 		if busy {
 			sure := f.reserved(q, now)
 			if len(sure) < len(now) {
-				tenants = append(tenants, q.Tenant)
+				left = append(left, q.Tenant)
 			}
 			now = sure
 		}
@@ -341,10 +341,10 @@ func (f *found) choose(c claimer, turns *lane.Turns) (execution.Taken, error) {
 			f.capped[h.Head.id] = h.Capped
 		}
 	}
-	if len(f.ids) == 0 && len(tenants) > 0 {
+	if len(f.ids) == 0 && len(left) > 0 {
 		return execution.Taken{}, errBusy
 	}
-	return execution.Taken{Behind: claim.Behind, Busy: tenants, Left: claim.Left, Full: claim.Full}, nil
+	return execution.Taken{Behind: claim.Behind, Busy: left, Left: claim.Left, Full: claim.Full}, nil
 }
 
 // reserved is what of a tenant's choice there is room for whatever a claim of backfill takes
