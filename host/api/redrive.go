@@ -60,7 +60,7 @@ type deadFilter struct {
 	Until        time.Time `json:"until,omitzero" doc:"Only those that died before that. Defaults to now."`
 }
 
-// filter resolves what is named in it.
+// deadFilter resolves what is named in a filter.
 func (s *server) deadFilter(ctx context.Context, in *deadFilter) (redrive.Filter, error) {
 	if in == nil {
 		return redrive.Filter{}, nil
