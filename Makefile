@@ -111,9 +111,10 @@ chaos: ## Kill a server 200 times on each database, then give the databases trou
 .PHONY: soak
 soak: ## The long forms of the sandbox's tests, of the search for secrets, of refreshes, of clusters and of chaos: hours.
 	$(GO) run ./chaos -cycles 1000 -database both
-	$(GO) test -count=1 -timeout 1h ./host/store/postgres -run 'Million|Redelivering' -v -args -redeliver.events=1000000
+	$(GO) test -count=1 -timeout 3h ./host/store/postgres -run 'Million|Redelivering' -v -args -redeliver.events=1000000 -redeliver.pace=220 -redeliver.probes=10000 -redeliver.turns=100
 	$(GO) test -count=1 -timeout 1h ./host/webhook/signature -run Forgery -v -args -verify.executions=10000000
-	$(GO) test -count=1 -timeout 1h ./test/cluster -v -args -cluster.copies=1000 -cluster.held=500
+	$(GO) test -count=1 -timeout 1h ./test/cluster -v -args -cluster.copies=1000 -cluster.held=500 -cluster.used=0.8
+	$(GO) test -count=1 ./host -run ARateIsShared -v -args -pace.rate=10 -pace.window -pace.used=0.8
 	$(GO) test -count=1 -timeout 3h ./runtime/meter -args -spec.full
 	$(GO) test -count=1 -timeout 3h ./cmd/cofferdam -run 'Canary|Outlives' -args -canary.calls=10000 -rotation.records=100000 -rotation.executions=1000 -rewrap.tenants=10000
 	$(GO) test -count=1 -timeout 3h ./host/authorization -run 'Behaviours/concurrency' -v -args -authorization.expiries=200 -authorization.kills=20
