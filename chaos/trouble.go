@@ -118,7 +118,7 @@ func (g ground) repeat(ctx context.Context, every time.Duration, do func(context
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		if err := do(ctx); err != nil && ctx.Err() == nil {
+		if err := do(ctx); err != nil && !ended(ctx) {
 			return err
 		}
 		select {
@@ -127,6 +127,12 @@ func (g ground) repeat(ctx context.Context, every time.Duration, do func(context
 		case <-tick.C:
 		}
 	}
+}
+
+// ended says whether ctx is over, or about to say so: a dial looks at the time by itself.
+func ended(ctx context.Context) bool {
+	at, bounded := ctx.Deadline()
+	return ctx.Err() != nil || bounded && !time.Now().Before(at)
 }
 
 // terminate ends all connections but its own.

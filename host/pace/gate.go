@@ -15,10 +15,9 @@ type gate struct {
 	Key
 
 	mu sync.Mutex
-	// pace is what is known, learnt when the database's time was its At; readAt is when
-	// somebody has looked last, and reading is closed when that is over.
+	// pace is what is known; readAt is when somebody has looked last, and reading is
+	// closed when that is over.
 	pace    Pace
-	learnt  time.Time
 	readAt  time.Time
 	reading chan struct{}
 	bucket  bucket
@@ -59,7 +58,7 @@ func (g *gate) settle(row Pace, ok bool, now time.Time) Pace {
 	close(g.reading)
 	g.reading, g.readAt = nil, now
 	if ok {
-		g.pace, g.learnt = row, now
+		g.pace = row
 	} else {
 		g.pace.PausedAt, g.pace.Breaker = time.Time{}, Breaker{}
 	}
@@ -70,7 +69,7 @@ func (g *gate) settle(row Pace, ok bool, now time.Time) Pace {
 func (g *gate) learn(row Pace, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.pace, g.learnt, g.readAt = row, now, now
+	g.pace, g.readAt = row, now
 }
 
 func (g *gate) known() Pace {
@@ -84,21 +83,6 @@ func (g *gate) stale() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.readAt = time.Time{}
-}
-
-// local is a time of the database's by this process's clock. It is never early: the
-// answer that it was learnt from took its time.
-func (g *gate) local(at time.Time) time.Time {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.localOf(at)
-}
-
-func (g *gate) localOf(at time.Time) time.Time {
-	if g.learnt.IsZero() {
-		return at
-	}
-	return g.learnt.Add(at.Sub(g.pace.At))
 }
 
 func (g *gate) idle() bool {

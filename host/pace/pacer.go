@@ -12,6 +12,7 @@ import (
 
 	"github.com/cofferdam-run/cofferdam/host/event"
 	"github.com/cofferdam-run/cofferdam/host/execution"
+	"github.com/cofferdam-run/cofferdam/host/skew"
 	"github.com/cofferdam-run/cofferdam/hostfns"
 	"github.com/cofferdam-run/cofferdam/hostfns/egress"
 )
@@ -63,6 +64,8 @@ type Pacer struct {
 
 	mu    sync.Mutex
 	gates map[Key]*gate
+	// theirs is the database's clock.
+	theirs skew.Clock
 	// unread says that the store could not be read last.
 	unread atomic.Bool
 }
@@ -142,7 +145,7 @@ func (p *Pacer) open(ctx context.Context, x *pass, row Pace) error {
 		return nil
 	}
 	now := p.c.Now()
-	due := x.gate.local(row.Breaker.RetryAt)
+	due := p.local(row.Breaker.RetryAt)
 	if due.After(now) {
 		p.metrics.held.WithLabelValues(execution.ReasonCircuitOpen).Inc()
 		return p.suspended(x, execution.ReasonCircuitOpen, due.Add(spread(min(10*time.Second, p.c.Breaker.First*2))))
@@ -192,9 +195,22 @@ func (p *Pacer) row(ctx context.Context, g *gate) Pace {
 	}
 	bounded, cancel := p.within(ctx)
 	defer cancel()
+	asked := p.c.Now()
 	row, err := p.c.Store.Pace(bounded, g.Tenant, g.Connection)
 	p.read(ctx, err)
-	return g.settle(row, err == nil, p.c.Now())
+	now := p.c.Now()
+	if err == nil {
+		p.theirs.Learn(row.At, asked, now)
+	}
+	return g.settle(row, err == nil, now)
+}
+
+// local is a time of the database's by this process's clock. It is never early.
+func (p *Pacer) local(at time.Time) time.Time {
+	if _, most, known := p.theirs.Here(at); known {
+		return most
+	}
+	return at
 }
 
 // read takes note of whether the store can be read.

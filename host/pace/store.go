@@ -13,8 +13,9 @@ type Ask struct {
 	N        int
 	Interval time.Duration
 	Burst    int
-	// Ahead is from how far in the future they may be.
-	Ahead time.Duration
+	// Lead is from how far in the future they are, if they could be there now, and Ahead
+	// from how far they may be.
+	Lead, Ahead time.Duration
 }
 
 // Taken are tokens: N of them, the first at First and one each interval after that.

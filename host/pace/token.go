@@ -39,7 +39,7 @@ func (p *Pacer) ahead(g *gate, a asking) time.Duration {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !a.again && g.localOf(g.pace.Turns).After(p.c.Now().Add(d)) {
+	if !a.again && p.local(g.pace.Turns).After(p.c.Now().Add(d)) {
 		return 0
 	}
 	return d
@@ -142,14 +142,15 @@ func (p *Pacer) lease(ctx context.Context, x *pass, a asking) (bool, error) {
 	}
 	defer func() { <-g.leasing }()
 	ahead := p.ahead(g, a)
-	want, there := g.want(p.c.Now(), ahead)
+	want, lead, there := g.want(p.c.Now(), ahead)
 	if there {
 		return true, nil // Of what another has leased meanwhile.
 	}
 	bounded, cancel := p.within(ctx)
 	defer cancel()
+	asked := p.c.Now()
 	taken, err := p.c.Store.TakeTokens(bounded, Ask{
-		Tenant: g.Tenant, Connection: g.Connection, N: want, Interval: a.terms.interval, Burst: a.terms.burst, Ahead: ahead,
+		Tenant: g.Tenant, Connection: g.Connection, N: want, Interval: a.terms.interval, Burst: a.terms.burst, Lead: lead, Ahead: ahead,
 	})
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == fault.CodeNotFound {
 		return false, err // The request will find that out, too.
@@ -160,10 +161,11 @@ func (p *Pacer) lease(ctx context.Context, x *pass, a asking) (bool, error) {
 	}
 	p.metrics.leases.Inc()
 	now := p.c.Now()
+	p.theirs.Learn(taken.Pace.At, asked, now)
 	g.learn(taken.Pace, now)
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.bucket.put(now, g.localOf(taken.First), taken.N)
+	g.bucket.put(now, lease{n: taken.N, first: p.local(taken.First), from: p.local(taken.Pace.At.Add(lead)), took: now.Sub(asked)})
 	return taken.N > 0, nil
 }
 
@@ -173,14 +175,14 @@ func (g *gate) ask(n int) {
 	g.asking += n
 }
 
-// want is how many tokens to lease, if there are none now.
-func (g *gate) want(now time.Time, ahead time.Duration) (n int, there bool) {
+// want is how many tokens to lease and from when on, if there are none now.
+func (g *gate) want(now time.Time, ahead time.Duration) (n int, lead time.Duration, there bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if s := g.bucket.slots; len(s) > 0 && s[0].Sub(now) <= ahead {
-		return 0, true
+		return 0, 0, true
 	}
-	return g.bucket.want(g.asking), false
+	return g.bucket.want(g.asking), g.bucket.lead(ahead), false
 }
 
 // queue has the run end, and its execution come back when its turn is likely: a little
@@ -195,7 +197,7 @@ func (p *Pacer) queue(ctx context.Context, x *pass, a asking) error {
 	until := p.c.Now().Add(p.c.Wait + spread(p.c.Wait))
 	if err == nil {
 		g.turned(turn)
-		until = g.local(turn).Add(-p.c.Wait / 4)
+		until = p.local(turn).Add(-p.c.Wait / 4)
 	}
 	return p.suspended(x, execution.ReasonRateLimited, until)
 }

@@ -53,7 +53,7 @@ func (s *SQL) TakeTokens(ctx context.Context, a pace.Ask) (pace.Taken, error) {
 			`UPDATE paces SET taken = `+granted+`, next_at = `+atFirst+` + `+granted+` * $5,
 			   turns_at = CASE WHEN next_at < $7 THEN 0 ELSE turns_at END
 			 WHERE tenant = $1 AND connection = $2 RETURNING taken, `+paceFields,
-			a.Tenant, a.Connection, now-int64(a.Burst-1)*interval, now+a.Ahead.Microseconds(), interval, int64(a.N),
+			a.Tenant, a.Connection, now+a.Lead.Microseconds()-int64(a.Burst-1)*interval, now+a.Ahead.Microseconds(), interval, int64(a.N),
 			now-max(4*interval, staleTurns.Microseconds()))
 		var err error
 		got.Pace, err = s.scanPace(more{row, &got.N})

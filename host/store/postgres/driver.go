@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/cofferdam-run/cofferdam/host/skew"
 	"github.com/cofferdam-run/cofferdam/host/store"
 	"github.com/cofferdam-run/cofferdam/host/store/internal/group"
 	"github.com/cofferdam-run/cofferdam/host/tenant"
@@ -48,6 +49,7 @@ type driver struct {
 	now    func() time.Time
 	server bool
 	offset atomic.Int64
+	theirs skew.Clock
 }
 
 func newDriver(pool *pgxpool.Pool, now func() time.Time) *driver {
@@ -165,20 +167,19 @@ func (d *driver) write(ctx context.Context, fn func(ctx context.Context, tx stor
 	return tx.Commit()
 }
 
-// measure compares the server's clock with ours. The answer is taken to be from
-// the middle of the question's round trip.
+// measure compares the server's clock with ours. Steps of ours have to show, so it is read
+// without what does not step.
 func (d *driver) measure(ctx context.Context) error {
 	if !d.server {
 		return d.pool.Ping(ctx)
 	}
-	before := d.now()
+	asked := d.now().Round(0)
 	var us int64
 	if err := d.pool.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint`).Scan(&us); err != nil {
 		return err
 	}
-	after := d.now()
-	middle := before.Add(after.Sub(before) / 2)
-	d.offset.Store(int64(time.UnixMicro(us).Sub(middle)))
+	d.theirs.Learn(time.UnixMicro(us), asked, d.now().Round(0))
+	d.offset.Store(int64(d.theirs.Ahead()))
 	return nil
 }
 

@@ -77,7 +77,15 @@ func paceTokens(t *testing.T, b *bundle) {
 	// What nobody took is there later, up to the burst.
 	b.clock.advance(time.Hour)
 	equal(t, 3, b.lease(t, k, 9, 0).N)
-	_, err := b.TakeTokens(t.Context(), pace.Ask{Tenant: b.acme.tenant, Connection: "con_none", N: 1, Interval: time.Second, Burst: 1})
+	// Who says that the answer takes a while has them from then.
+	b.clock.advance(time.Hour)
+	later, err := b.TakeTokens(t.Context(), pace.Ask{
+		Tenant: k.Tenant, Connection: k.Connection, N: 9, Interval: 100 * time.Millisecond, Burst: 3, Lead: 50 * time.Millisecond, Ahead: 50 * time.Millisecond,
+	})
+	must(t, err)
+	equal(t, 3, later.N)
+	equal(t, -150*time.Millisecond, later.First.Sub(b.clock.now()))
+	_, err = b.TakeTokens(t.Context(), pace.Ask{Tenant: b.acme.tenant, Connection: "con_none", N: 1, Interval: time.Second, Burst: 1})
 	wantNotFound(t, "TakeTokens", err)
 }
 
